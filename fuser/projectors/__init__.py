@@ -1,0 +1,1 @@
+"""One fuser per file; each implements :class:`fuser.base.Fuser`."""

@@ -1,0 +1,88 @@
+"""``kvwire ask``: one question, answered over the wire."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kvwire.cli.options import (
+    DEFAULT_PAIR,
+    Addresses,
+    CaOption,
+    JsonOption,
+    PairOption,
+    ReceiverOption,
+    SharerOption,
+    TokenOption,
+    services,
+)
+from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RelayMode, Text
+
+if TYPE_CHECKING:
+    from kvwire.client import Generation
+    from kvwire.security import ClientSecurity
+
+
+def ask(
+    prompt: Annotated[str, typer.Option(help="what the receiver is asked")],
+    context: Annotated[str, typer.Option(help="what only the sharer reads")] = "",
+    method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
+    codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
+    on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
+    relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer, in tokens")] = 64,
+    pair: PairOption = DEFAULT_PAIR,
+    receiver: ReceiverOption = "",
+    sharer: SharerOption = "",
+    ca: CaOption = None,
+    token_file: TokenOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Ask one question and show the answer, its bytes and its latency."""
+    from kvwire.security import ClientSecurity
+
+    request = GenerateRequest(
+        prompt=Text(prompt),
+        context=Text(context) if context else None,
+        exchange=Exchange(method=method, codec=codec, on_fault=on_fault, relay=relay),
+        max_new_tokens=max_new_tokens,
+    )
+    with services(pair, receiver, sharer) as addresses:
+        answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca=ca, token_file=token_file)))
+    sys.stdout.write(answer.text + "\n\n")
+    sys.stdout.write("\n".join(_summary(answer)) + "\n")
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(answer), indent=2) + "\n")
+
+
+async def _ask(request: GenerateRequest, addresses: Addresses, security: "ClientSecurity") -> "Generation":
+    from kvwire.client import Client
+
+    to_sharer = request.exchange.method is Method.SHARER_ONLY
+    async with Client(addresses.sharer if to_sharer else addresses.receiver, security) as client:
+        return await client.generate_all(request)
+
+
+def _summary(answer: "Generation") -> list[str]:
+    report, tokens = answer.report, answer.report.tokens
+    lines = [
+        f"path      {report.path} ({report.reason})",
+        f"tokens    head {tokens.head}, context {tokens.context}, prompt {tokens.prompt}, answer {tokens.generated}",
+        f"latency   first token {answer.first_token_s * 1000:.0f} ms, all {answer.total_s * 1000:.0f} ms",
+    ]
+    if report.bytes is not None:
+        moved = report.bytes
+        lines += [
+            f"payload   {moved.payload_bytes} bytes, {moved.bits_per_value:.2f} bits per value, codec {report.codec}",
+            f"grpc      {moved.grpc_bytes} bytes{_over(moved.grpc_bytes, moved.payload_bytes)}",
+            f"socket    {moved.socket_bytes} bytes{_over(moved.socket_bytes, moved.payload_bytes)}, both directions",
+            f"formula   {moved.formula_bytes:.0f} bytes (the literature's; forgets layers, scales and indices)",
+        ]
+    return lines
+
+
+def _over(larger: int, payload: int) -> str:
+    return f" (payload {100 * (larger - payload) / payload:+.2f} %)" if payload and larger else ""

@@ -1,0 +1,34 @@
+"""``kvwire``: the list of commands, and how errors and Ctrl-C end them."""
+
+import sys
+
+import typer
+
+from kvwire.cli import ask, demo, loadtest, models, serve, up
+from kvwire.errors import KvwireError
+
+app = typer.Typer(
+    name="kvwire",
+    help="Two language models talk through their KV caches over a real wire; accuracy, bytes and latency measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models")
+app.add_typer(serve.app, name="serve")
+app.command("up")(up.up)
+app.command("ask")(ask.ask)
+app.command("loadtest")(loadtest.loadtest)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KvwireError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)

@@ -1,0 +1,107 @@
+"""``kvwire models``: what can be pulled, what is on disk, and where."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from kvwire.models.catalog import CATALOG, CatalogModel
+from kvwire.models.manifest import StoredModel
+from kvwire.models.store import ModelStore
+
+app = typer.Typer(help="Pull, list and locate models.", no_args_is_help=True)
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+_REFERENCE_HELP = "smollm2-135m, hf:OWNER/NAME@REVISION or path:DIR"
+_Reference = Annotated[str, typer.Argument(metavar="REF", help=_REFERENCE_HELP)]
+_References = Annotated[list[str], typer.Argument(metavar="REF...", help=_REFERENCE_HELP)]
+
+
+@app.command("list")
+def list_models(as_json: _AsJson = False) -> None:
+    """List the models of the catalog and those on disk, with sizes, licences and terms."""
+    rows = _rows(ModelStore().list())
+    if as_json:
+        _print_json(rows)
+    else:
+        Console().print(_table(rows))
+
+
+@app.command("pull")
+def pull_models(references: _References, as_json: _AsJson = False) -> None:
+    """Fetch models and convert them once; models on disk are left as they are."""
+    store = ModelStore()
+    pulled = [store.pull(reference) for reference in references]
+    if as_json:
+        _print_json([_stored_row(model) for model in pulled])
+    else:
+        for model in pulled:
+            typer.echo(model.path)
+
+
+@app.command("path")
+def path_of_model(reference: _Reference, as_json: _AsJson = False) -> None:
+    """Print the folder of a model that is on disk."""
+    path = ModelStore().path(reference)
+    if as_json:
+        _print_json({"reference": reference, "path": str(path)})
+    else:
+        typer.echo(path)
+
+
+def _rows(stored: Sequence[StoredModel]) -> list[dict[str, Any]]:
+    on_disk = {model.reference: model for model in stored}
+    known = [_stored_row(on_disk.pop(name)) if name in on_disk else _catalog_row(name) for name in CATALOG]
+    return [*known, *(_stored_row(model) for model in on_disk.values())]
+
+
+def _stored_row(model: StoredModel) -> dict[str, Any]:
+    entry = CATALOG.get(model.reference)
+    return {
+        **model.facts(),
+        "download_bytes": entry.download_bytes if entry else None,
+        "on_disk": True,
+        "path": str(model.path),
+    }
+
+
+def _catalog_row(name: str) -> dict[str, Any]:
+    entry: CatalogModel = CATALOG[name]
+    return {
+        "reference": name,
+        "id": entry.id,
+        "revision": entry.revision,
+        "family": entry.family,
+        "licence": entry.licence,
+        "terms": entry.terms,
+        "weight_format": entry.weight_format,
+        "parameters": entry.parameters,
+        "disk_bytes": entry.disk_bytes,
+        "download_bytes": entry.download_bytes,
+        "on_disk": False,
+        "path": None,
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table("model", "family", "parameters", "licence and terms", "weights", "on disk", show_lines=True)
+    for row in rows:
+        download = f"; {decimal(row['download_bytes'])} to download" if row["download_bytes"] else ""
+        disk = decimal(row["disk_bytes"])
+        table.add_row(
+            row["reference"],
+            row["family"],
+            f"{row['parameters'] / 1e6:.0f} M",
+            f"{row['licence']}: {row['terms']}",
+            row["weight_format"],
+            f"yes, {disk}" if row["on_disk"] else f"no; {disk}{download}",
+        )
+    return table
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))

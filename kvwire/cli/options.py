@@ -1,0 +1,47 @@
+"""Options several commands share, and the services a command needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvwire.errors import InvalidRequestError
+
+DEFAULT_PAIR = "smollm2-135m:smollm2-135m"
+
+PairOption = Annotated[str, typer.Option(help="models as SHARER:RECEIVER; started here when no address is given")]
+ReceiverOption = Annotated[str, typer.Option(help="address of a running receiver, host:port")]
+SharerOption = Annotated[str, typer.Option(help="address of a running sharer, for sharer_only, host:port")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the result to this file as JSON")]
+CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
+TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the services of a command are; ``sharer`` is empty when it is not known."""
+
+    sharer: str
+    receiver: str
+
+
+@contextmanager
+def services(pair: str, receiver: str, sharer: str) -> Iterator[Addresses]:
+    """The services at the given addresses, or a pair started for as long as the command runs.
+
+    Raises:
+        InvalidRequestError: Only a sharer's address was given.
+        StartError: The pair did not start.
+    """
+    if receiver:
+        yield Addresses(sharer, receiver)
+        return
+    if sharer:
+        raise InvalidRequestError("--sharer alone is not enough; give the --receiver's address too, or neither")
+    from kvwire.processes import Pair, running_pair
+
+    with running_pair(Pair.parse(pair), ["--log-level", "warning"]) as (started_sharer, started_receiver):
+        yield Addresses(started_sharer.address, started_receiver.address)

@@ -1,0 +1,35 @@
+"""``kvwire serve sharer|receiver``: run one service in the foreground."""
+
+import sys
+from typing import Any
+
+import typer
+
+app = typer.Typer(help="Run one service in the foreground; each takes --help.", no_args_is_help=True)
+
+# The services' settings define their options; everything is passed through to them.
+_PASS_THROUGH: dict[str, Any] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def sharer(context: typer.Context) -> None:
+    """Run a sharer: reads contexts and streams their caches."""
+    from kvwire.config import SharerSettings
+    from kvwire.rpc.main import main
+    from sharer_service.server import run
+
+    sys.exit(main(SharerSettings, run, context.args))
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def receiver(context: typer.Context) -> None:
+    """Run a receiver: answers, with the help of sharers."""
+    from kvwire.config import ReceiverSettings
+    from kvwire.rpc.main import main
+    from receiver_service.server import run
+
+    sys.exit(main(ReceiverSettings, run, context.args))

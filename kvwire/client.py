@@ -1,0 +1,196 @@
+"""The public client: one typed, asynchronous connection to a sharer or a receiver.
+
+::
+
+    async with Client("127.0.0.1:50052") as receiver:
+        request = GenerateRequest(context=Text("Mia hid the key under the mat."), prompt=Text("Where is the key?"))
+        answer = await receiver.generate_all(request)
+        print(answer.text, answer.report.bytes)
+"""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from kvwire.errors import LocalError
+from kvwire.requests import (
+    ContinuationScore,
+    Description,
+    GenerateRequest,
+    Report,
+    RequestInfo,
+    ScoreRequest,
+    Token,
+)
+from kvwire.rpc import serde
+from kvwire.rpc.model_serde import description_from_proto
+from kvwire.rpc.status import error_from_rpc
+from kvwire.security import ClientSecurity
+from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A whole generation. Times in seconds by this client's clock, from sending; ``first_token_s`` is the TTFT."""
+
+    text: str
+    tokens: tuple[Token, ...]
+    report: Report
+    first_token_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A whole scoring. ``first_token`` is what greedy decoding would emit; times as in :class:`Generation`."""
+
+    scores: tuple[ContinuationScore, ...]
+    first_token: Token
+    report: Report
+    first_token_s: float
+    total_s: float
+
+
+class Client:
+    """A connection to one service. Use as an asynchronous context manager."""
+
+    def __init__(self, address: str, security: ClientSecurity | None = None) -> None:
+        security = security or ClientSecurity()
+        self.address = address
+        self._channel = security.channel(address)
+        self._metadata = security.metadata()
+        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close(None)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until the service answers and is healthy.
+
+        Raises:
+            KvwireError: It did not become ready in time.
+        """
+        request = health_pb2.HealthCheckRequest()
+        try:
+            await self._health.Check(request, timeout=timeout_s, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, self.address) from error
+
+    async def describe(self) -> Description:
+        """The service's model card, codecs, methods and limits.
+
+        Raises:
+            KvwireError: Whatever the service answered.
+        """
+        try:
+            answer = await self._model.Describe(model_service_pb2.DescribeRequest(), metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, self.address) from error
+        return description_from_proto(answer)
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[Token | Report]:
+        """Yield tokens as they are made, then the report.
+
+        Raises:
+            KvwireError: Whatever the service answered.
+        """
+        call = self._model.Generate(
+            serde.generate_to_proto(request), metadata=self._metadata, timeout=_timeout_s(request.info)
+        )
+        try:
+            async for event in call:
+                if event.HasField("token"):
+                    yield serde.token_from_proto(event.token)
+                else:
+                    yield serde.report_from_proto(event.report)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, self.address) from error
+        finally:
+            call.cancel()
+
+    async def generate_all(self, request: GenerateRequest) -> Generation:
+        """Generate to the end.
+
+        Raises:
+            KvwireError: Whatever the service answered.
+        """
+        timer = _Timer()
+        tokens: list[Token] = []
+        report: Report | None = None
+        async for event in self.generate(request):
+            if isinstance(event, Token):
+                timer.first()
+                tokens.append(event)
+            else:
+                report = event
+        return Generation(
+            "".join(t.text for t in tokens),
+            tuple(tokens),
+            self._ended(report),
+            timer.first_s,
+            timer.elapsed_s(),
+        )
+
+    async def score(self, request: ScoreRequest) -> Scoring:
+        """Score continuations.
+
+        Raises:
+            KvwireError: Whatever the service answered.
+        """
+        timer = _Timer()
+        scores: list[ContinuationScore] = []
+        first: Token | None = None
+        report: Report | None = None
+        call = self._model.Score(
+            serde.score_to_proto(request), metadata=self._metadata, timeout=_timeout_s(request.info)
+        )
+        try:
+            async for event in call:
+                match event.WhichOneof("event"):
+                    case "first_token":
+                        timer.first()
+                        first = serde.token_from_proto(event.first_token)
+                    case "score":
+                        scores.append(serde.continuation_score_from_proto(event.score))
+                    case _:
+                        report = serde.report_from_proto(event.report)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, self.address) from error
+        finally:
+            call.cancel()
+        if first is None or len(scores) != len(request.continuations):
+            raise LocalError(f"{self.address} scored {len(scores)} of {len(request.continuations)} continuations")
+        return Scoring(tuple(scores), first, self._ended(report), timer.first_s, timer.elapsed_s())
+
+    def _ended(self, report: Report | None) -> Report:
+        if report is None:
+            raise LocalError(f"{self.address} ended the answer without a report; it runs another version of kvwire")
+        return report
+
+
+@dataclass
+class _Timer:
+    begun: float = field(default_factory=time.perf_counter)
+    first_s: float = 0.0
+
+    def first(self) -> None:
+        self.first_s = self.first_s or self.elapsed_s()
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.begun
+
+
+def _timeout_s(info: RequestInfo) -> float | None:
+    return info.deadline_ms / 1000 if info.deadline_ms else None

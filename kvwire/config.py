@@ -1,0 +1,67 @@
+"""Settings of the services, from the command line (``--max-tokens``) or the environment (``KVWIRE_MAX_TOKENS``).
+
+The only definition of each: every launcher passes these through.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kvwire.security import ClientSecurity, ServerSecurity
+
+
+class ServiceSettings(BaseSettings):
+    """What both services take."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KVWIRE_",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_prog_name="kvwire",
+        extra="ignore",
+    )
+
+    model: str = Field("smollm2-135m", description="catalog name, hf:OWNER/NAME@REVISION, or path:DIR")
+    device: str = Field("cpu", description="torch device: cpu, cuda, cuda:1")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="data type of the weights")
+    threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores")
+    max_tokens: int = Field(4096, ge=2, description="longest sequence, in tokens")
+    max_in_flight: int = Field(16, ge=1, description="requests answered at once before RESOURCE_EXHAUSTED")
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request message, in bytes")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; turns TLS on")
+    tls_key: Path | None = Field(None, description="PEM private key")
+    tls_client_ca: Path | None = Field(None, description="PEM CA of clients; turns mutual TLS on")
+    token_file: Path | None = Field(None, description="file with the bearer token callers must send")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+
+    def server_security(self) -> ServerSecurity:
+        """How this service proves itself and whom it lets in."""
+        return ServerSecurity(self.tls_cert, self.tls_key, self.tls_client_ca, self.token_file)
+
+
+class SharerSettings(ServiceSettings):
+    """A sharer: reads contexts and streams their caches."""
+
+    listen: str = Field("127.0.0.1:50051", description="host:port; port 0 takes a free one")
+    metrics_listen: str = Field("127.0.0.1:9101", description="host:port of the metrics")
+    relay_max_tokens: int = Field(48, ge=1, description="longest text message written unless a request says")
+
+
+class ReceiverSettings(ServiceSettings):
+    """A receiver: answers, with the help of sharers it knows by name."""
+
+    listen: str = Field("127.0.0.1:50052", description="host:port; port 0 takes a free one")
+    metrics_listen: str = Field("127.0.0.1:9102", description="host:port of the metrics")
+    sharers: dict[str, str] = Field(default_factory=dict, description="NAME=HOST:PORT, may be repeated")
+    sharer_ca: Path | None = Field(None, description="PEM CA of the sharers; turns TLS to them on")
+    sharer_cert: Path | None = Field(None, description="PEM certificate shown to sharers (mutual TLS)")
+    sharer_key: Path | None = Field(None, description="PEM private key of that certificate")
+    sharer_token_file: Path | None = Field(None, description="file with the token sent to sharers")
+    max_cache_bytes: int = Field(2 * 1024**3, ge=1, description="largest cache accepted from a sharer, in bytes")
+    inspect: bool = Field(False, description="offer Inspect, which shows logits and caches; tests only")
+
+    def sharer_security(self) -> ClientSecurity:
+        """How this receiver talks to its sharers."""
+        return ClientSecurity(self.sharer_ca, self.sharer_cert, self.sharer_key, self.sharer_token_file)

@@ -1,0 +1,131 @@
+"""Answers one request: whatever prepared the cache, generation and scoring go on from it in the same way."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from kvwire.engine.cache import PositionedCache
+from kvwire.engine.decode import Step, continuation_logprobs, greedy
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Task, Worker
+from kvwire.progress import Stopwatch
+from kvwire.requests import (
+    ContinuationScore,
+    Exchange,
+    GenerateRequest,
+    Input,
+    Report,
+    RequestInfo,
+    ScoreRequest,
+    Text,
+    Token,
+)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A cache with everything read, ready to answer from.
+
+    ``logits``: ``(vocabulary,)`` float32 after the last prompt token; ``position``: where the next token stands;
+    ``report``: what is known so far, without the receiver's stages.
+    """
+
+    cache: PositionedCache
+    logits: Tensor
+    position: int
+    report: Report
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a preparation needs of a request."""
+
+    info: RequestInfo
+    context: Input | None
+    prompt: Input
+    exchange: Exchange
+    reserve_tokens: int
+
+
+class Preparation(Protocol):
+    """Reads a question by its method; the sharer and the receiver each have their own."""
+
+    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+        """Read the question and return a cache to answer from."""
+        ...
+
+
+class Answerer:
+    """Generates and scores on one engine. Every step runs on the worker, so that requests take turns."""
+
+    def __init__(self, engine: Engine, worker: Worker, prepare: Preparation, side: str) -> None:
+        self.engine = engine
+        self.worker = worker
+        self._prepare = prepare
+        self._side = side
+
+    async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
+        """Yield tokens, then the report."""
+        watch = Stopwatch(self._side)
+        ready = await self.prepare(request, task, watch)
+        async for event in self.steps_from(ready, request, task, watch):
+            yield Token(event.token_id, event.text, event.logprob) if isinstance(event, Step) else event
+
+    async def prepare(self, request: GenerateRequest, task: Task, watch: Stopwatch) -> Ready:
+        """Read the request by its method."""
+        question = Question(request.info, request.context, request.prompt, request.exchange, request.max_new_tokens)
+        return await self._prepare(question, task, watch)
+
+    async def steps_from(
+        self, ready: Ready, request: GenerateRequest, task: Task, watch: Stopwatch
+    ) -> AsyncIterator[Step | Report]:
+        """Yield decoding steps with their logits, then the report."""
+        stop = frozenset[int]() if request.ignore_eos else self.engine.eos_token_ids
+        steps = greedy(self.engine, ready.cache, ready.logits, ready.position, request.max_new_tokens, stop)
+        count = 0
+        while (step := await self.worker.run(lambda: _timed_next(steps, watch), task)) is not None:
+            if count == 0:
+                watch.mark("first_token")
+            count += 1
+            yield step
+        watch.mark("total")
+        yield _finished(ready.report, watch, count)
+
+    async def score(self, request: ScoreRequest, task: Task) -> AsyncIterator[Token | ContinuationScore | Report]:
+        """Yield the first greedy token, a score per continuation, then the report."""
+        watch = Stopwatch(self._side)
+        continuations = [self.engine.prompts.continuation(c) for c in request.continuations]
+        question = Question(
+            request.info, request.context, request.prompt, request.exchange, max(map(len, continuations))
+        )
+        ready = await self._prepare(question, task, watch)
+        stop = frozenset[int]()
+        first = await self.worker.run(
+            lambda: next(greedy(self.engine, ready.cache, ready.logits, ready.position, 1, stop)), task
+        )
+        watch.mark("first_token")
+        yield Token(first.token_id, first.text, first.logprob)
+
+        def scored() -> list[tuple[float, ...]]:
+            with watch.stage("score"):
+                return continuation_logprobs(self.engine, ready.cache, ready.logits, ready.position, continuations)
+
+        logprobs = await self.worker.run(scored, task)
+        for index, (piece, tokens, values) in enumerate(
+            zip(request.continuations, continuations, logprobs, strict=True)
+        ):
+            characters = len(piece.text) if isinstance(piece, Text) else 0
+            yield ContinuationScore(index, tokens, values, characters)
+        watch.mark("total")
+        yield _finished(ready.report, watch, sum(map(len, continuations)))
+
+
+def _timed_next(steps: Iterator[Step], watch: Stopwatch) -> Step | None:
+    with watch.stage("decode"):
+        return next(steps, None)
+
+
+def _finished(report: Report, watch: Stopwatch, generated: int) -> Report:
+    return replace(report, tokens=replace(report.tokens, generated=generated)).with_stages(*watch.stages())

@@ -1,0 +1,79 @@
+"""Attention by explicit positions, plugged into transformers as the implementation ``kvwire``.
+
+transformers derives masks from the cache's length, which is wrong once slots are pruned, layers hold different slots
+or a window slides. Here visibility follows from positions alone: a query sees a key when the key's position is not
+later, lies within the layer's window, and belongs to the same branch or to the trunk.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from kvwire.engine.cache import PositionedCache
+
+IMPLEMENTATION = "kvwire"
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """What the tokens of one forward pass may see.
+
+    ``positions``: ``(tokens,)`` int64, the tokens being read. ``branches``: ``(tokens,)`` int64 or None; tokens of one
+    branch see the trunk (everything cached before) and their own branch, so that several continuations are scored in
+    one pass. ``windows``: visible tokens per layer, 0 for full attention.
+    """
+
+    cache: PositionedCache
+    positions: Tensor
+    windows: tuple[int, ...]
+    branches: Tensor | None = None
+
+    def mask(self, layer: int) -> Tensor | None:
+        """Boolean mask ``(1, kv_heads or 1, tokens, slots)``, True is visible; None for plain causal attention."""
+        keys = self.cache.positions[layer]
+        if keys is None:
+            return None
+        tokens, slots, window = self.positions.shape[0], keys.shape[-1], self.windows[layer]
+        if self._plain(tokens, slots, window, keys):
+            return None
+        distance = self.positions[:, None] - keys[..., None, :]
+        visible = distance >= 0
+        if window:
+            visible &= distance < window
+        if self.branches is not None:
+            trunk = slots - tokens
+            same = self.branches[:, None] == self.branches[None, :]
+            visible[..., trunk:] &= same
+        return visible[None] if visible.ndim > 2 else visible[None, None]  # noqa: PLR2004  # per-head positions
+
+    def _plain(self, tokens: int, slots: int, window: int, keys: Tensor) -> bool:
+        """Whether attention without a mask is right: one token that sees all, or a causal pass from the start."""
+        if self.branches is not None or (tokens > 1 and slots != tokens):
+            return False
+        return not window or int(self.positions[-1]) - int(keys.min()) < window
+
+
+def positioned_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,  # noqa: ARG001  # transformers' own mask: not made for this implementation
+    *,
+    visibility: Visibility,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention under ``visibility``; shapes as transformers passes them."""
+    mask = visibility.mask(int(module.layer_idx))  # type: ignore[arg-type]  # an int on every attention module
+    if mask is not None and mask.shape[1] > 1:
+        mask = mask.repeat_interleave(query.shape[1] // mask.shape[1], dim=1)
+    kwargs.pop("is_causal", None)
+    output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, mask, **kwargs)
+    return output
+
+
+AttentionInterface.register(IMPLEMENTATION, positioned_attention)

@@ -1,0 +1,48 @@
+"""Reading everything oneself: the plain way to get ready, used by both services."""
+
+from kvwire.engine.answer import Question, Ready
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Task, Worker
+from kvwire.progress import Stopwatch
+from kvwire.requests import Input, Report, TokenCounts
+
+
+def new_report(engine: Engine, question: Question, counts: TokenCounts) -> Report:
+    """The report of a question answered by the method it asked for."""
+    method = question.exchange.method
+    return Report(
+        request_id=question.info.request_id,
+        method=method,
+        path=method,
+        reason=f"{method} was asked for",
+        tokens=counts,
+        answering_model=engine.card.binding.id,
+    )
+
+
+async def read_here(
+    engine: Engine,
+    worker: Worker,
+    question: Question,
+    context: Input | None,
+    task: Task,
+    watch: Stopwatch,
+) -> Ready:
+    """Read ``context`` and the question's prompt with this engine.
+
+    Raises:
+        InvalidRequestError, InputTooLongError: The input is empty or too long.
+    """
+
+    def read() -> Ready:
+        with watch.stage("tokenize"):
+            tokens = engine.prompts.read(context, question.prompt)
+        engine.check_length(tokens.total + question.reserve_tokens, "head, context, prompt and answer together")
+        cache = engine.new_cache(lambda *_: task.check())
+        with watch.stage("prefill"):
+            logits = engine.next_logits(tokens.head + tokens.context + tokens.prompt, cache, 0)
+            engine.synchronize()
+        counts = TokenCounts(len(tokens.head), len(tokens.context), len(tokens.prompt))
+        return Ready(cache, logits, tokens.total, new_report(engine, question, counts))
+
+    return await worker.run(read, task)

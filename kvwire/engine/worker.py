@@ -1,0 +1,124 @@
+"""The one thread torch runs on: its thread pool belongs to the thread that first used it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from kvwire.errors import CancelledError, DeadlineError, OverloadedError
+
+T = TypeVar("T")
+
+# How soon a computation held up by a slow reader notices that its caller hung up, in seconds.
+_CHECK_EVERY_S = 0.05
+
+
+class _End:
+    """Marks the end of a stream of items."""
+
+
+@dataclass
+class Task:
+    """The life of one request: its deadline, and whether its caller hung up."""
+
+    deadline_s: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Stop the request at its next check; safe from any thread."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Raise if the request should stop. Cheap; called at every layer.
+
+        Raises:
+            CancelledError: The caller hung up.
+            DeadlineError: The caller's time is up.
+        """
+        if self._cancelled.is_set():
+            raise CancelledError("the caller hung up; compute was stopped")
+        if self.deadline_s is not None and self.clock() > self.deadline_s:
+            raise DeadlineError("the request's deadline passed while it was computed; allow more time or ask for less")
+
+    def remaining_s(self) -> float | None:
+        """Seconds left, never negative; None without a deadline."""
+        return None if self.deadline_s is None else max(0.0, self.deadline_s - self.clock())
+
+
+class Worker:
+    """Runs blocking work one piece at a time, off the event loop, for at most ``max_in_flight`` requests at once."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._max_in_flight = max_in_flight
+        self.in_flight = 0
+
+    async def run(self, work: Callable[[], T], task: Task | None = None) -> T:
+        """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited."""
+
+        def checked() -> T:
+            if task is not None:
+                task.check()
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, checked)
+
+    async def stream(self, produce: Callable[[Callable[[T], None]], None], task: Task, depth: int) -> AsyncIterator[T]:
+        """Run ``produce(emit)`` on the compute thread and yield what it emits, while it goes on computing.
+
+        At most ``depth`` items wait unread; then ``emit`` blocks, so that a slow reader slows the computation down.
+        """
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[T | _End] = asyncio.Queue()
+        places = threading.Semaphore(depth)
+
+        def emit(item: T) -> None:
+            while not places.acquire(timeout=_CHECK_EVERY_S):
+                task.check()
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+        running = asyncio.ensure_future(self.run(lambda: produce(emit), task))
+        running.add_done_callback(lambda _: items.put_nowait(_End()))
+        try:
+            while not isinstance(item := await items.get(), _End):
+                places.release()
+                yield item
+            await running
+        finally:
+            if not running.done():
+                task.cancel()
+                await asyncio.wait([running])
+                running.exception()
+
+    def admit(self) -> "Admission":
+        """Take a place for one request; use as a context manager.
+
+        Raises:
+            OverloadedError: All places are taken.
+        """
+        if self.in_flight >= self._max_in_flight:
+            raise OverloadedError(
+                f"{self.in_flight} requests are in flight, the limit is {self._max_in_flight}; retry with backoff"
+            )
+        return Admission(self)
+
+    def close(self) -> None:
+        """Finish what runs and stop the thread."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Admission:
+    """One place among a worker's requests in flight."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        self._worker.in_flight += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.in_flight -= 1

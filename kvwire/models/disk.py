@@ -1,0 +1,61 @@
+"""A full disk or a forbidden folder: found before the work where possible, told clearly where not."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from kvwire.errors import StoreError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def require_free(folder: Path, needed_bytes: int) -> None:
+    """Raise StoreError unless the disk of `folder` has `needed_bytes` to spare."""
+    if shutil.disk_usage(folder).free < needed_bytes:
+        raise _full(folder, needed_bytes)
+
+
+@contextmanager
+def disk_faults(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """Turn a full or forbidden disk under the body into a StoreError that names the folder and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(folder, needed_bytes) from error
+        if error.errno in _FORBIDDEN:
+            raise StoreError(
+                f"cannot write under {folder}: {error}; make it writable or set KVWIRE_HOME to another folder"
+            ) from error
+        raise
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of one file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush every file of `folder` and the folder itself, so that a power cut cannot leave hollow files."""
+    for path in (*(entry for entry in folder.iterdir() if entry.is_file()), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _full(folder: Path, needed_bytes: int) -> StoreError:
+    free_bytes = shutil.disk_usage(folder).free
+    return StoreError(
+        f"the disk of {folder} is full: about {decimal(needed_bytes)} needed, {decimal(free_bytes)} free; "
+        f"make room or set KVWIRE_HOME to a folder on another disk"
+    )

@@ -1,0 +1,64 @@
+"""``hf:`` models: the repository's own safetensors files, byte for byte, from the Hugging Face hub."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from kvwire.errors import NotFoundError, StoreError
+from kvwire.models.quiet import quiet
+from kvwire.models.reference import ModelReference
+
+#: Weights, configuration and tokenizer; never a pickle.
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+#: Other exports of the same weights live in subfolders or under this name.
+_UNWANTED = ["*/*", "consolidated*"]
+
+
+def snapshot_arguments(reference: ModelReference) -> dict[str, Any]:
+    """Say which files of which revision to ask the hub for."""
+    return {
+        "repo_id": reference.name,
+        "revision": reference.revision,
+        "allow_patterns": _WANTED,
+        "ignore_patterns": _UNWANTED,
+    }
+
+
+def resolve(reference: ModelReference) -> tuple[str, int]:
+    """Ask the hub which commit a revision is now, and how many bytes its wanted files have."""
+    files = _ask(reference, dry_run=True)
+    if not files:
+        raise StoreError(f"{reference} has no safetensors files; kvwire reads no pickled weights")
+    return files[0].commit_hash, sum(file.file_size for file in files)
+
+
+def download(reference: ModelReference, commit: str, into: Path) -> None:
+    """Bring the files of `commit` into the folder `into`; files already there from a cut pull are kept."""
+    _ask(reference, revision=commit, local_dir=into)
+    shutil.rmtree(into / ".cache", ignore_errors=True)  # the hub library's notes on what had come so far
+
+
+def _ask(reference: ModelReference, **arguments: Any) -> Any:
+    try:
+        with quiet():
+            return snapshot_download(**{**snapshot_arguments(reference), **arguments})
+    except GatedRepoError as error:
+        raise StoreError(
+            f"{reference} is gated: accept its terms at https://huggingface.co/{reference.name}, set HF_TOKEN"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise NotFoundError(f"the hub has no {reference}, or keeps it private; check name and revision") from error
+    except (HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the hub
+            raise
+        raise StoreError(
+            f"cannot fetch {reference} from the hub: {error}; check the network, or use path:DIR"
+        ) from error

@@ -1,0 +1,56 @@
+"""Load a stored model as plain torch modules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from kvwire.errors import StartError, StoreError
+from kvwire.models.manifest import StoredModel
+from kvwire.models.quiet import quiet
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory: evaluation mode, no gradients, on one device."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    stored: StoredModel
+
+
+def load(
+    stored: StoredModel, *, dtype: torch.dtype, device: str = "cpu", attn_implementation: str = "sdpa"
+) -> LoadedModel:
+    """Read weights and tokenizer into memory, without network and without running code of the model folder.
+
+    dtype: float32, bfloat16 or float16; weights stored otherwise are cast. device: as torch names it.
+    attn_implementation: as transformers names it: eager, sdpa, ...
+    Raises StartError when the device is not there, StoreError when the folder does not load.
+    """
+    target = _device(device)
+    try:
+        with quiet():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                stored.path,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                local_files_only=True,
+                use_safetensors=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(stored.path, local_files_only=True)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again") from error
+    return LoadedModel(model.to(target).eval().requires_grad_(False), tokenizer, stored)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise StartError(f"{name!r} is no device torch knows; use cpu, cuda or cuda:<number>") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise StartError(f"{name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
+    return device

@@ -1,0 +1,63 @@
+"""``kvwire.json``: what is known of a model on disk; written last, so a folder without it is no model."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kvwire.errors import StoreError
+
+MANIFEST_NAME = "kvwire.json"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model on disk, ready to load; fingerprints are SHA-256 in hexadecimal.
+
+    path: its folder, the one thing here that the manifest does not repeat.
+    reference: a reference that pulls the model.
+    id, revision: what the model card announces.
+    family: as the model library names it: llama, qwen2, gemma3_text, ...
+    weight_format: how the weights were stored before loading: "gguf Q4_1, dequantized to float32", ...
+    parameters: values in the weight files.
+    """
+
+    path: Path
+    reference: str
+    id: str
+    revision: str
+    family: str
+    licence: str
+    terms: str
+    weight_format: str
+    weights_fingerprint: str
+    tokenizer_fingerprint: str
+    parameters: int
+    weights_bytes: int
+    disk_bytes: int
+    kvwire_version: str
+
+    def facts(self) -> dict[str, str | int]:
+        """Everything but the path, by name."""
+        facts = asdict(self)
+        del facts["path"]
+        return facts
+
+
+def write_manifest(model: StoredModel) -> None:
+    """Write the manifest into the model's folder and flush it to disk."""
+    with (model.path / MANIFEST_NAME).open("w", encoding="utf-8") as file:
+        json.dump(model.facts(), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_manifest(folder: Path) -> StoredModel | None:
+    """Read `folder`'s manifest, None without one; raises StoreError when it is damaged."""
+    path = folder / MANIFEST_NAME
+    try:
+        return StoredModel(path=folder, **json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}); delete {folder} and pull the model again") from error

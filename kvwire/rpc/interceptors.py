@@ -1,0 +1,124 @@
+"""What every call passes through: authorization, counting, and turning errors into gRPC statuses."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+
+from kvwire.errors import KvwireError
+from kvwire.rpc.context import Context, ServerInterceptor
+from kvwire.security import check_token
+from kvwire.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+# A probe must be able to ask for health without a secret.
+_OPEN_SERVICES = frozenset({"grpc.health.v1.Health"})
+
+Handler = Any  # grpc.RpcMethodHandler; grpc-stubs types neither its fields nor the aio variant
+
+
+class Gate(ServerInterceptor):
+    """Checks the token, counts, and maps errors, for unary and streaming answers alike."""
+
+    def __init__(self, metrics: Metrics, token: str | None) -> None:
+        self._metrics = metrics
+        self._token = token
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler of one call."""
+        handler = await continuation(details)
+        if handler is None or handler.request_streaming:
+            return handler
+        service, _, method = details.method.lstrip("/").rpartition("/")
+        call = _Call(self._metrics, service, method, "server_stream" if handler.response_streaming else "unary")
+        token = None if service in _OPEN_SERVICES else self._token
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler.unary_stream, call, token),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(handler.unary_unary, call, token),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+class _Call:
+    """Counts one call from start to end."""
+
+    def __init__(self, metrics: Metrics, service: str, method: str, kind: str) -> None:
+        self._metrics = metrics
+        self._labels = (kind, service, method)
+        self._started = time.perf_counter()
+        metrics.rpcs_started.labels(*self._labels).inc()
+
+    def ended(self, code: str) -> None:
+        self._metrics.rpcs_handled.labels(*self._labels, code).inc()
+        self._metrics.rpc_seconds.labels(*self._labels).observe(time.perf_counter() - self._started)
+
+    async def failed(self, error: BaseException, context: Context) -> NoReturn:
+        """Count a failure and end the call with its status."""
+        if isinstance(error, KvwireError):
+            self.ended(error.status)
+            await context.abort(grpc.StatusCode[error.status], str(error))
+        if isinstance(error, asyncio.CancelledError):
+            self.ended("CANCELLED")
+            raise error
+        if isinstance(error, grpc.aio.AbortError):
+            self.ended(str(context.code()))
+            raise error
+        self.ended("INTERNAL")
+        _log.error("unexpected error in %s", "/".join(self._labels[1:]), exc_info=error)
+        await context.abort(
+            grpc.StatusCode.INTERNAL, f"unexpected {type(error).__name__}; the service's log has the details"
+        )
+
+
+def _authorize(context: Context, token: str | None) -> None:
+    if token is not None:
+        sent = dict(context.invocation_metadata() or ())
+        value = sent.get("authorization")
+        check_token(token, value if isinstance(value, str) else None)
+
+
+def _unary(
+    handler: Callable[[Any, Context], Awaitable[Any]], call: _Call, token: str | None
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def wrapped(request: Any, context: Context) -> Any:
+        try:
+            _authorize(context, token)
+            answer = await handler(request, context)
+        except BaseException as error:  # noqa: BLE001  # every way a call can end is counted and given a status
+            await call.failed(error, context)
+        call.ended("OK")
+        return answer
+
+    return wrapped
+
+
+def _streaming(
+    handler: Callable[[Any, Context], AsyncIterator[Any]], call: _Call, token: str | None
+) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    async def wrapped(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            _authorize(context, token)
+            async for answer in handler(request, context):
+                yield answer
+        except GeneratorExit:
+            call.ended("CANCELLED")
+            raise
+        except BaseException as error:  # noqa: BLE001  # every way a call can end is counted and given a status
+            await call.failed(error, context)
+        call.ended("OK")
+
+    return wrapped

@@ -1,0 +1,41 @@
+"""The entry point both services share: settings in, one event loop, a readable error out."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from kvwire.config import ServiceSettings
+from kvwire.errors import KvwireError
+from kvwire.telemetry import setup_logging
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def main(settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], arguments: list[str]) -> int:
+    """Run a service with settings from ``arguments`` and the environment; return the exit status."""
+    try:
+        settings = settings_type(_cli_parse_args=arguments)
+    except (ValidationError, SettingsError) as error:
+        sys.stderr.write(f"error: {_problems(error)}\n")
+        return 2
+    setup_logging(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except KvwireError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _problems(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())

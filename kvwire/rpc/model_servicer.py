@@ -1,0 +1,103 @@
+"""The ModelService both services offer, on top of an :class:`Answerer`."""
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TypeVar
+
+from kvwire.engine.answer import Answerer
+from kvwire.engine.worker import Task
+from kvwire.requests import (
+    ContinuationScore,
+    Description,
+    GenerateRequest,
+    Report,
+    RequestInfo,
+    ScoreRequest,
+    Token,
+)
+from kvwire.rpc import serde
+from kvwire.rpc.context import Context
+from kvwire.rpc.model_serde import description_to_proto
+from kvwire.telemetry import Metrics
+from kvwire.v1 import model_service_pb2 as pb
+from kvwire.v1 import model_service_pb2_grpc
+
+_log = logging.getLogger(__name__)
+
+R = TypeVar("R", GenerateRequest, ScoreRequest)
+
+
+class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
+    """Describe, Generate and Score."""
+
+    def __init__(self, answerer: Answerer, description: Description, metrics: Metrics) -> None:
+        self._answerer = answerer
+        self._description = description
+        self._metrics = metrics
+
+    async def Describe(  # noqa: N802  # the proto names it
+        self, request: pb.DescribeRequest, context: Context
+    ) -> pb.DescribeResponse:
+        """Answer with the card, codecs, methods and limits."""
+        del request, context
+        return description_to_proto(self._description)
+
+    async def Generate(  # noqa: N802
+        self, request: pb.GenerateRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateResponse]:
+        """Stream tokens, then the report."""
+        asked: GenerateRequest = _named(serde.generate_from_proto(request))
+        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+            async for event in self._answerer.generate(asked, task_for(context, asked.info)):
+                if isinstance(event, Token):
+                    yield pb.GenerateResponse(token=serde.token_to_proto(event))
+                else:
+                    yield pb.GenerateResponse(report=serde.report_to_proto(self._counted(event)))
+
+    async def Score(  # noqa: N802
+        self, request: pb.ScoreRequest, context: Context
+    ) -> AsyncIterator[pb.ScoreResponse]:
+        """Stream the first token, the scores, then the report."""
+        asked: ScoreRequest = _named(serde.score_from_proto(request))
+        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+            async for event in self._answerer.score(asked, task_for(context, asked.info)):
+                match event:
+                    case Token():
+                        yield pb.ScoreResponse(first_token=serde.token_to_proto(event))
+                    case ContinuationScore():
+                        yield pb.ScoreResponse(score=serde.continuation_score_to_proto(event))
+                    case Report():
+                        yield pb.ScoreResponse(report=serde.report_to_proto(self._counted(event)))
+
+    def _counted(self, report: Report) -> Report:
+        self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0])
+        _log.info(
+            "request=%s method=%s path=%s codec=%s total_s=%.3f",
+            report.request_id,
+            report.method,
+            report.path,
+            report.codec or "-",
+            report.stage_s("total") or 0.0,
+        )
+        return report
+
+
+def _named(request: R) -> R:
+    """The request with an id, its own or a new one."""
+    if request.info.request_id:
+        return request
+    return replace(request, info=replace(request.info, request_id=uuid.uuid4().hex))
+
+
+def task_for(context: Context, info: RequestInfo) -> Task:
+    """A task that ends when the call is cancelled or the shorter of both deadlines passes."""
+    limits = [info.deadline_ms / 1000] if info.deadline_ms else []
+    remaining = context.time_remaining()
+    if remaining is not None:
+        limits.append(remaining)
+    task = Task(time.monotonic() + min(limits) if limits else None)
+    context.add_done_callback(lambda _: task.cancel())  # type: ignore[arg-type]  # grpc-stubs wants a wider callback
+    return task

@@ -1,0 +1,268 @@
+"""Requests, answers and reports: protobuf to values and back."""
+
+from kvwire.errors import BindingError, InvalidRequestError
+from kvwire.requests import (
+    PROTOCOL_VERSION,
+    ByteCounts,
+    ChatMessage,
+    ContinuationScore,
+    Exchange,
+    GenerateRequest,
+    Input,
+    Messages,
+    Report,
+    RequestInfo,
+    ScoreRequest,
+    StageTiming,
+    Text,
+    Token,
+    TokenCounts,
+    TokenIds,
+)
+from kvwire.rpc.enums import (
+    FAULT_POLICIES,
+    FAULT_POLICY_NUMBERS,
+    METHOD_NUMBERS,
+    METHODS,
+    RELAY_MODE_NUMBERS,
+    RELAY_MODES,
+    SIDE_NUMBERS,
+    SIDES,
+    known,
+)
+from kvwire.v1 import exchange_pb2, input_pb2, model_service_pb2
+
+_MAX_ID_CHARACTERS = 64
+
+
+def input_from_proto(message: input_pb2.Input, what: str) -> Input:
+    """One input.
+
+    Raises:
+        InvalidRequestError: No form is set.
+    """
+    match message.WhichOneof("form"):
+        case "text":
+            return Text(message.text)
+        case "messages":
+            return Messages(tuple(ChatMessage(m.role, m.content) for m in message.messages.messages))
+        case "token_ids":
+            return TokenIds(tuple(message.token_ids.ids))
+        case _:
+            raise InvalidRequestError(f"{what} is empty; set text, messages or token_ids")
+
+
+def optional_input(message: input_pb2.Input, *, present: bool) -> Input | None:
+    """One input that may be left out; empty text counts as left out."""
+    if not present or message.WhichOneof("form") is None:
+        return None
+    value = input_from_proto(message, "context")
+    return None if value in (Text(""), Messages(()), TokenIds(())) else value
+
+
+def input_to_proto(value: Input) -> input_pb2.Input:
+    """One input."""
+    match value:
+        case Text(text):
+            return input_pb2.Input(text=text)
+        case Messages(messages):
+            listed = [input_pb2.Message(role=m.role, content=m.content) for m in messages]
+            return input_pb2.Input(messages=input_pb2.Messages(messages=listed))
+        case TokenIds(ids):
+            return input_pb2.Input(token_ids=input_pb2.TokenIds(ids=ids))
+
+
+def info_from_proto(message: model_service_pb2.RequestInfo) -> RequestInfo:
+    """Identity of a request.
+
+    Raises:
+        BindingError: Another protocol version.
+        InvalidRequestError: An id or caller that is too long.
+    """
+    if message.protocol_version != PROTOCOL_VERSION:
+        raise BindingError(
+            f"the request speaks protocol version {message.protocol_version}, this service speaks {PROTOCOL_VERSION}; "
+            "use matching releases of kvwire"
+        )
+    for name, value in (("request_id", message.request_id), ("caller", message.caller)):
+        if len(value) > _MAX_ID_CHARACTERS:
+            raise InvalidRequestError(f"{name} has {len(value)} characters; at most {_MAX_ID_CHARACTERS} are taken")
+    return RequestInfo(message.request_id, message.caller, message.deadline_ms)
+
+
+def info_to_proto(info: RequestInfo) -> model_service_pb2.RequestInfo:
+    """Identity of a request, stamped with this build's protocol version."""
+    return model_service_pb2.RequestInfo(
+        protocol_version=PROTOCOL_VERSION,
+        request_id=info.request_id,
+        caller=info.caller,
+        deadline_ms=info.deadline_ms,
+    )
+
+
+def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
+    """How the models talk.
+
+    Raises:
+        InvalidRequestError: An unknown method, policy or relay mode.
+    """
+    return Exchange(
+        method=known(METHODS, message.method, "method"),
+        sharer=message.sharer,
+        codec=message.codec,
+        fuser=message.fuser or "identity",
+        on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
+        relay=known(RELAY_MODES, message.relay, "relay mode"),
+        relay_max_tokens=message.relay_max_tokens,
+    )
+
+
+def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
+    """How the models talk."""
+    return exchange_pb2.Exchange(
+        method=METHOD_NUMBERS[exchange.method],
+        sharer=exchange.sharer,
+        codec=exchange.codec,
+        fuser=exchange.fuser,
+        on_fault=FAULT_POLICY_NUMBERS[exchange.on_fault],
+        relay=RELAY_MODE_NUMBERS[exchange.relay],
+        relay_max_tokens=exchange.relay_max_tokens,
+    )
+
+
+def generate_from_proto(message: model_service_pb2.GenerateRequest) -> GenerateRequest:
+    """A generation request.
+
+    Raises:
+        InvalidRequestError: Something in it is missing or unknown.
+    """
+    if message.max_new_tokens < 1:
+        raise InvalidRequestError("max_new_tokens is 0; ask for at least 1 token")
+    return GenerateRequest(
+        prompt=input_from_proto(message.prompt, "prompt"),
+        context=optional_input(message.context, present=message.HasField("context")),
+        exchange=exchange_from_proto(message.exchange),
+        max_new_tokens=message.max_new_tokens,
+        ignore_eos=message.ignore_eos,
+        info=info_from_proto(message.info),
+    )
+
+
+def generate_to_proto(request: GenerateRequest) -> model_service_pb2.GenerateRequest:
+    """A generation request."""
+    return model_service_pb2.GenerateRequest(
+        info=info_to_proto(request.info),
+        context=input_to_proto(request.context) if request.context is not None else None,
+        prompt=input_to_proto(request.prompt),
+        exchange=exchange_to_proto(request.exchange),
+        max_new_tokens=request.max_new_tokens,
+        ignore_eos=request.ignore_eos,
+    )
+
+
+def score_from_proto(message: model_service_pb2.ScoreRequest) -> ScoreRequest:
+    """A scoring request.
+
+    Raises:
+        InvalidRequestError: Something in it is missing or unknown.
+    """
+    if not message.continuations:
+        raise InvalidRequestError("there are no continuations; send at least one to score")
+    return ScoreRequest(
+        prompt=input_from_proto(message.prompt, "prompt"),
+        continuations=tuple(input_from_proto(c, f"continuation {i}") for i, c in enumerate(message.continuations)),
+        context=optional_input(message.context, present=message.HasField("context")),
+        exchange=exchange_from_proto(message.exchange),
+        info=info_from_proto(message.info),
+    )
+
+
+def score_to_proto(request: ScoreRequest) -> model_service_pb2.ScoreRequest:
+    """A scoring request."""
+    return model_service_pb2.ScoreRequest(
+        info=info_to_proto(request.info),
+        context=input_to_proto(request.context) if request.context is not None else None,
+        prompt=input_to_proto(request.prompt),
+        exchange=exchange_to_proto(request.exchange),
+        continuations=[input_to_proto(c) for c in request.continuations],
+    )
+
+
+def token_from_proto(message: model_service_pb2.Token) -> Token:
+    """A generated token."""
+    return Token(message.id, message.text, message.logprob)
+
+
+def token_to_proto(token: Token) -> model_service_pb2.Token:
+    """A generated token."""
+    return model_service_pb2.Token(id=token.id, text=token.text, logprob=token.logprob)
+
+
+def continuation_score_from_proto(message: model_service_pb2.ContinuationScore) -> ContinuationScore:
+    """The score of one continuation."""
+    return ContinuationScore(message.index, tuple(message.token_ids), tuple(message.token_logprobs), message.characters)
+
+
+def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.ContinuationScore:
+    """The score of one continuation."""
+    return model_service_pb2.ContinuationScore(
+        index=score.index,
+        token_ids=score.token_ids,
+        token_logprobs=score.token_logprobs,
+        characters=score.characters,
+    )
+
+
+def stages_from_proto(messages: "list[exchange_pb2.StageTiming]") -> tuple[StageTiming, ...]:
+    """Stage durations."""
+    return tuple(StageTiming(m.name, SIDES.get(m.side, "unknown"), m.seconds) for m in messages)
+
+
+def stages_to_proto(stages: tuple[StageTiming, ...]) -> list[exchange_pb2.StageTiming]:
+    """Stage durations."""
+    return [exchange_pb2.StageTiming(name=s.name, side=SIDE_NUMBERS[s.side], seconds=s.seconds) for s in stages]
+
+
+def report_from_proto(message: exchange_pb2.Report) -> Report:
+    """What happened to one request."""
+    tokens, moved = message.tokens, message.bytes
+    return Report(
+        request_id=message.request_id,
+        method=known(METHODS, message.method, "method"),
+        path=known(METHODS, message.path, "path"),
+        reason=message.reason,
+        codec=message.codec,
+        fuser=message.fuser,
+        tokens=TokenCounts(tokens.head, tokens.context, tokens.prompt, tokens.generated, tokens.relayed, tokens.slots),
+        bytes=ByteCounts(
+            payload_bytes=moved.payload_bytes,
+            grpc_bytes=moved.grpc_bytes,
+            socket_sent_bytes=moved.socket_sent_bytes,
+            socket_received_bytes=moved.socket_received_bytes,
+            socket_isolated=moved.socket_isolated,
+            values=moved.values,
+            formula_bytes=moved.formula_bytes,
+        )
+        if message.HasField("bytes")
+        else None,
+        stages=stages_from_proto(list(message.stages)),
+        sharer_model=message.sharer_model,
+        answering_model=message.answering_model,
+    )
+
+
+def report_to_proto(report: Report) -> exchange_pb2.Report:
+    """What happened to one request."""
+    return exchange_pb2.Report(
+        request_id=report.request_id,
+        method=METHOD_NUMBERS[report.method],
+        path=METHOD_NUMBERS[report.path],
+        reason=report.reason,
+        codec=report.codec,
+        fuser=report.fuser,
+        tokens=exchange_pb2.TokenCounts(**vars(report.tokens)),
+        bytes=exchange_pb2.ByteCounts(**vars(report.bytes)) if report.bytes is not None else None,
+        stages=stages_to_proto(report.stages),
+        sharer_model=report.sharer_model,
+        answering_model=report.answering_model,
+    )

@@ -1,0 +1,106 @@
+"""Runs one gRPC server from start to drained stop."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from kvwire.errors import StartError
+from kvwire.rpc.interceptors import Gate
+from kvwire.security import ServerSecurity, is_loopback, read_token
+from kvwire.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+# How long requests in flight may take to finish after SIGTERM, in seconds; Kubernetes kills after 30.
+_DRAIN_S = 25.0
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where and how a server listens."""
+
+    listen: str
+    metrics_listen: str
+    security: ServerSecurity
+    max_message_bytes: int
+
+
+async def serve(
+    listening: Listening,
+    metrics: Metrics,
+    register: Callable[[grpc.aio.Server], None],
+    services: Sequence[str],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then refuse new calls, finish those in flight and return.
+
+    Prints one JSON line with the bound addresses to standard output when ready.
+
+    Raises:
+        StartError: The address is taken, or the security files cannot be used.
+    """
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    token = read_token(listening.security.token_file) if listening.security.token_file else None
+    server = grpc.aio.server(
+        interceptors=[Gate(metrics, token)],
+        options=[
+            ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
+            ("grpc.max_receive_message_length", listening.max_message_bytes),
+        ],
+    )
+    register(server)
+    probe = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in grpc-stubs
+    health_pb2_grpc.add_HealthServicer_to_server(probe, server)
+    reflection.enable_server_reflection([*services, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+    address = _bind(server, listening)
+    metrics_server = metrics.serve(listening.metrics_listen)
+    try:
+        await server.start()
+        for service in ("", *services):
+            await probe.set(service, health_pb2.HealthCheckResponse.SERVING)
+        _announce(address, metrics_server.address)
+        await stop.wait()
+        _log.info("stopping: requests in flight may finish within %.0f s", _DRAIN_S)
+        await probe.enter_graceful_shutdown()
+        await server.stop(_DRAIN_S)
+    finally:
+        await server.stop(None)
+        metrics_server.close()
+
+
+def _bind(server: grpc.aio.Server, listening: Listening) -> str:
+    """Bind the address and return it with the port that was taken."""
+    host = listening.listen.rpartition(":")[0]
+    credentials = listening.security.credentials()
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(listening.listen)
+        else:
+            port = server.add_secure_port(listening.listen, credentials)
+    except RuntimeError as error:
+        raise StartError(
+            f"cannot listen on {listening.listen}: it is in use or not an address of this machine; "
+            "stop the other program or choose another --listen"
+        ) from error
+    if not is_loopback(listening.listen) and (credentials is None or listening.security.token_file is None):
+        _log.warning(
+            "listening on %s beyond this machine without TLS and a token: a KV cache is as private as its prompt",
+            listening.listen,
+        )
+    return f"{host}:{port}"
+
+
+def _announce(address: str, metrics_address: str) -> None:
+    line = json.dumps({"event": "ready", "address": address, "metrics": metrics_address})
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+    _log.info("ready at %s, metrics at http://%s/metrics", address, metrics_address)

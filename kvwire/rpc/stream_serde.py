@@ -1,0 +1,194 @@
+"""The cache stream and its request: protobuf to values and back. Headers and trailers travel sealed with a CRC."""
+
+import zlib
+
+from google.protobuf.message import DecodeError
+
+from kvwire.errors import DataLossError, InvalidRequestError
+from kvwire.requests import Method
+from kvwire.rpc.enums import FAULT_POLICIES, FAULT_POLICY_NUMBERS, METHOD_NUMBERS, METHODS, known
+from kvwire.rpc.model_serde import binding_from_proto, binding_to_proto, rope_from_proto, rope_to_proto
+from kvwire.rpc.serde import (
+    info_from_proto,
+    info_to_proto,
+    input_to_proto,
+    optional_input,
+    stages_from_proto,
+    stages_to_proto,
+)
+from kvwire.stream import CacheChunk, CacheHeader, CacheTrailer, ShareRequest
+from kvwire.v1 import cache_pb2, input_pb2, sharer_service_pb2
+
+
+def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareRequest:
+    """A receiver's request for a cache.
+
+    Raises:
+        InvalidRequestError: No context, or a method that moves no cache.
+    """
+    method = known(METHODS, message.method, "method")
+    if method not in (Method.PREFIX, Method.FUSE):
+        raise InvalidRequestError(f"Share moves a cache, which method {method} does not; ask for prefix or fuse")
+    context = optional_input(message.context, present=True)
+    if context is None:
+        raise InvalidRequestError("the context is empty; there is nothing for the sharer to read")
+    return ShareRequest(
+        info=info_from_proto(message.info),
+        method=method,
+        context=context,
+        codec=message.codec,
+        expected_sharer=binding_from_proto(message.expected_sharer),
+        receiver=binding_from_proto(message.receiver),
+        fuser_fingerprint=message.fuser_fingerprint,
+        head=tuple(message.head.ids),
+        needed_layers=tuple(message.needed_layers),
+        on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
+        held_digests=tuple(message.held_digests),
+        held_table_digests=tuple(message.held_table_digests),
+    )
+
+
+def share_request_to_proto(request: ShareRequest) -> sharer_service_pb2.ShareRequest:
+    """A receiver's request for a cache."""
+    return sharer_service_pb2.ShareRequest(
+        info=info_to_proto(request.info),
+        method=METHOD_NUMBERS[request.method],
+        context=input_to_proto(request.context),
+        codec=request.codec,
+        expected_sharer=binding_to_proto(request.expected_sharer),
+        receiver=binding_to_proto(request.receiver),
+        fuser_fingerprint=request.fuser_fingerprint,
+        head=input_pb2.TokenIds(ids=request.head),
+        needed_layers=request.needed_layers,
+        on_fault=FAULT_POLICY_NUMBERS[request.on_fault],
+        held_digests=request.held_digests,
+        held_table_digests=request.held_table_digests,
+    )
+
+
+def header_bytes(header: CacheHeader) -> bytes:
+    """Serialize a header once; these bytes are sealed, sent and digested."""
+    return cache_pb2.CacheHeader(
+        protocol_version=header.protocol_version,
+        frame_version=header.frame_version,
+        request_id=header.request_id,
+        sharer=binding_to_proto(header.sharer),
+        receiver_tokenizer_fingerprint=header.receiver_tokenizer_fingerprint,
+        fuser_fingerprint=header.fuser_fingerprint,
+        codec=header.codec,
+        table_digests=header.table_digests,
+        layers=header.layers,
+        kv_heads=header.kv_heads,
+        head_dim=header.head_dim,
+        ropes=[rope_to_proto(r) for r in header.ropes],
+        layer_ropes=header.layer_ropes,
+        sent_layers=header.sent_layers,
+        source_tokens=header.source_tokens,
+        first_position=header.first_position,
+        position_deltas=header.position_deltas,
+        slots=header.slots,
+        first_slot_position=header.first_slot_position,
+        slot_source_deltas=header.slot_source_deltas,
+        content_digest=header.content_digest,
+    ).SerializeToString(deterministic=True)
+
+
+def header_from_bytes(data: bytes) -> CacheHeader:
+    """Read a header.
+
+    Raises:
+        DataLossError: The bytes are not a header.
+    """
+    try:
+        message = cache_pb2.CacheHeader.FromString(data)
+    except DecodeError as error:
+        raise DataLossError(f"the stream's header of {len(data)} bytes does not parse; retry the call") from error
+    return CacheHeader(
+        protocol_version=message.protocol_version,
+        frame_version=message.frame_version,
+        request_id=message.request_id,
+        sharer=binding_from_proto(message.sharer),
+        receiver_tokenizer_fingerprint=message.receiver_tokenizer_fingerprint,
+        fuser_fingerprint=message.fuser_fingerprint,
+        codec=message.codec,
+        layers=message.layers,
+        kv_heads=message.kv_heads,
+        head_dim=message.head_dim,
+        ropes=tuple(rope_from_proto(r) for r in message.ropes),
+        layer_ropes=tuple(message.layer_ropes),
+        source_tokens=message.source_tokens,
+        first_position=message.first_position,
+        slots=message.slots,
+        first_slot_position=message.first_slot_position,
+        sent_layers=tuple(message.sent_layers),
+        position_deltas=tuple(message.position_deltas),
+        slot_source_deltas=tuple(message.slot_source_deltas),
+        table_digests=tuple(message.table_digests),
+        content_digest=message.content_digest,
+    )
+
+
+def sealed_header(data: bytes) -> sharer_service_pb2.ShareResponse:
+    """The first message of a stream."""
+    return sharer_service_pb2.ShareResponse(
+        header=cache_pb2.SealedHeader(header=data, crc32=zlib.crc32(data)),
+    )
+
+
+def chunk_to_proto(chunk: CacheChunk) -> sharer_service_pb2.ShareResponse:
+    """One piece of a frame; the only copy of the data between codec and socket is made here."""
+    return sharer_service_pb2.ShareResponse(chunk=cache_pb2.CacheChunk(**vars(chunk)))
+
+
+def sealed_trailer(trailer: CacheTrailer) -> sharer_service_pb2.ShareResponse:
+    """The last message of a stream."""
+    data = cache_pb2.CacheTrailer(
+        chunks=trailer.chunks,
+        frames=trailer.frames,
+        payload_bytes=trailer.payload_bytes,
+        values=trailer.values,
+        digest=trailer.digest,
+        stages=stages_to_proto(trailer.stages),
+    ).SerializeToString(deterministic=True)
+    return sharer_service_pb2.ShareResponse(
+        trailer=cache_pb2.SealedTrailer(trailer=data, crc32=zlib.crc32(data)),
+    )
+
+
+def part_from_proto(message: sharer_service_pb2.ShareResponse) -> bytes | CacheChunk | CacheTrailer:
+    """One part of a stream, seal checked: the header as its bytes, a chunk, or the trailer.
+
+    Raises:
+        DataLossError: The seal does not match, or the part is of no known kind.
+    """
+    match message.WhichOneof("part"):
+        case "header":
+            return _unseal(message.header.header, message.header.crc32, "header")
+        case "chunk":
+            c = message.chunk
+            return CacheChunk(c.sequence, c.layer, c.frame_bytes, c.offset, c.data, c.crc32)
+        case "trailer":
+            return _trailer(_unseal(message.trailer.trailer, message.trailer.crc32, "trailer"))
+        case _:
+            raise DataLossError("a stream part is neither header, chunk nor trailer; the sharer speaks another version")
+
+
+def _trailer(data: bytes) -> CacheTrailer:
+    try:
+        message = cache_pb2.CacheTrailer.FromString(data)
+    except DecodeError as error:
+        raise DataLossError(f"the stream's trailer of {len(data)} bytes does not parse; retry the call") from error
+    return CacheTrailer(
+        chunks=message.chunks,
+        frames=message.frames,
+        payload_bytes=message.payload_bytes,
+        values=message.values,
+        digest=message.digest,
+        stages=stages_from_proto(list(message.stages)),
+    )
+
+
+def _unseal(data: bytes, crc32: int, what: str) -> bytes:
+    if zlib.crc32(data) != crc32:
+        raise DataLossError(f"the stream's {what} arrived with a wrong checksum; it was changed on the way, retry")
+    return data

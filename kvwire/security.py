@@ -1,0 +1,124 @@
+"""TLS, bearer tokens and addresses: the same few decisions for servers and clients."""
+
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from kvwire.errors import AuthenticationError, StartError
+
+# Every option has its reason; sizes in bytes.
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # chunks are at most 1 MiB, reports far less
+    (
+        "grpc.max_send_message_length",
+        64 * 1024 * 1024,
+    ),  # let the server say what it takes; it names its limit
+    ("grpc.enable_retries", 0),  # a request is retried by policy, which knows whether that is safe
+)
+
+
+@dataclass(frozen=True)
+class ServerSecurity:
+    """How a server proves itself and whom it lets in. All None: plain text, open to whoever reaches the address."""
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    client_ca: Path | None = None
+    token_file: Path | None = None
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """TLS credentials, or None for plain text.
+
+        Raises:
+            StartError: Half a key pair, a client CA without one, or a file that cannot be read.
+        """
+        if self.certificate is None and self.private_key is None:
+            if self.client_ca is not None:
+                raise StartError("a client CA was given without a certificate and key; mutual TLS needs all three")
+            return None
+        if self.certificate is None or self.private_key is None:
+            raise StartError("TLS needs both a certificate and a private key; one of them is missing")
+        root = read_file(self.client_ca) if self.client_ca else None
+        pair = (read_file(self.private_key), read_file(self.certificate))
+        return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
+
+
+@dataclass(frozen=True)
+class ClientSecurity:
+    """How a client checks a server and proves itself. All None: plain text and no token."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    token_file: Path | None = None
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        """Open a channel; nothing is sent before the first call.
+
+        Raises:
+            StartError: A file that cannot be read.
+        """
+        if self.ca is None:
+            return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(
+            read_file(self.ca),
+            read_file(self.private_key) if self.private_key else None,
+            read_file(self.certificate) if self.certificate else None,
+        )
+        return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Call metadata that carries the token, or nothing."""
+        if self.token_file is None:
+            return ()
+        return (("authorization", f"Bearer {read_token(self.token_file)}"),)
+
+
+def read_token(path: Path) -> str:
+    """A bearer token from a file, surrounding white space removed.
+
+    Raises:
+        StartError: The file cannot be read or is empty.
+    """
+    token = read_file(path).decode("ascii", errors="replace").strip()
+    if not token:
+        raise StartError(f"the token file {path} is empty; put the token on its first line")
+    return token
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        StartError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
+
+
+def check_token(expected: str, authorization: str | None) -> None:
+    """Compare a call's authorization with the expected token in constant time.
+
+    Raises:
+        AuthenticationError: It is missing or different.
+    """
+    if authorization is None:
+        raise AuthenticationError("this service wants a bearer token; send it as 'authorization: Bearer <token>'")
+    if not hmac.compare_digest(authorization.encode(), f"Bearer {expected}".encode()):
+        raise AuthenticationError("the bearer token is not the one this service was started with")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether ``host:port`` is reachable from this machine only."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,117 @@
+"""Prometheus metrics and logging. Counting happens once per request or stream, never per layer or token.
+
+Names follow Prometheus' rules; the ``grpc_server_*`` family uses the conventional names of the gRPC ecosystem.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import start_http_server
+
+from kvwire import __version__
+from kvwire.errors import StartError
+from kvwire.requests import Report, StageTiming
+
+# Seconds; from one decoding step of a small model to a long prefill on a CPU.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """All metrics of one service, in a registry of their own."""
+
+    def __init__(self, service: str, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.rpcs_started = self._counter(
+            "grpc_server_started", "RPCs started.", "grpc_type", "grpc_service", "grpc_method"
+        )
+        self.rpcs_handled = self._counter(
+            "grpc_server_handled", "RPCs ended.", "grpc_type", "grpc_service", "grpc_method", "grpc_code"
+        )
+        self.rpc_seconds = self._histogram(
+            "grpc_server_handling_seconds", "Duration of RPCs.", "grpc_type", "grpc_service", "grpc_method"
+        )
+        self.in_flight = Gauge("kvwire_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
+        self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
+        self.first_token_seconds = self._histogram(
+            "kvwire_first_token_seconds", "From a request's arrival to its first token.", "method"
+        )
+        self.stage_seconds = self._histogram("kvwire_stage_seconds", "Duration of stages.", "stage", "side")
+        self.wire_bytes = self._counter(
+            "kvwire_wire_bytes", "Bytes between sharer and receiver.", "counter", "method", "codec"
+        )
+        self.wire_values = self._counter(
+            "kvwire_wire_values", "Key and value numbers before compression.", "method", "codec"
+        )
+        self.shared_bytes = self._counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
+        self.shared_values = self._counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
+        self.tokens = self._counter("kvwire_tokens", "Tokens read or made.", "part")
+        Info("kvwire_build", "What runs.", registry=self.registry).info({"version": __version__, "service": service})
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
+
+    def count(self, report: Report, codec_base: str) -> None:
+        """Count one finished answer. ``codec_base`` is the spec's base alone, so that label values stay bounded."""
+        method, path = report.method.value, report.path.value
+        self.answers.labels(method, path).inc()
+        if method != path:
+            self.fallbacks.labels(method, path).inc()
+        for stage in report.stages:
+            self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
+        first = [s.seconds for s in report.stages if s.name == "first_token"]
+        if first:
+            self.first_token_seconds.labels(method).observe(first[-1])
+        for part, number in vars(report.tokens).items():
+            self.tokens.labels(part).inc(number)
+        if report.bytes is not None:
+            moved = report.bytes
+            for counter in ("payload_bytes", "grpc_bytes"):
+                self.wire_bytes.labels(counter.removesuffix("_bytes"), path, codec_base).inc(getattr(moved, counter))
+            if moved.socket_isolated:
+                self.wire_bytes.labels("socket", path, codec_base).inc(moved.socket_bytes)
+            self.wire_values.labels(path, codec_base).inc(moved.values)
+
+    def count_share(self, codec_base: str, payload_bytes: int, values: int, stages: tuple[StageTiming, ...]) -> None:
+        """Count one cache stream on the sharer."""
+        self.shared_bytes.labels(codec_base).inc(payload_bytes)
+        self.shared_values.labels(codec_base).inc(values)
+        for stage in stages:
+            self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
+
+    def serve(self, listen: str) -> "MetricsServer":
+        """Serve the metrics over HTTP at ``host:port``; port 0 takes a free one.
+
+        Raises:
+            StartError: The address cannot be used.
+        """
+        host, _, port = listen.rpartition(":")
+        try:
+            server, thread = start_http_server(int(port), host, registry=self.registry)
+        except (OSError, ValueError) as error:
+            raise StartError(f"cannot serve metrics at {listen}: {error}; choose another --metrics-listen") from error
+        return MetricsServer(f"{host}:{server.server_port}", server, thread)
+
+
+@dataclass(frozen=True)
+class MetricsServer:
+    """A running metrics endpoint."""
+
+    address: str
+    server: object
+    thread: object
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.shutdown()  # type: ignore[attr-defined]  # wsgiref's WSGIServer, untyped upstream
+        self.server.server_close()  # type: ignore[attr-defined]
+        self.thread.join()  # type: ignore[attr-defined]
+
+
+def setup_logging(level: str) -> None:
+    """Log to standard error, one line per event."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,0 +1,156 @@
+"""Verifies a cache stream part by part; nothing reaches the model that was not checked here."""
+
+import hashlib
+import zlib
+
+from kvwire.errors import BindingError, DataLossError, OverloadedError
+from kvwire.requests import PROTOCOL_VERSION, ModelCard
+from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
+
+# No codec spends more than fp32's 4 bytes on a value, nor more than this on a frame's own header.
+_FRAME_OVERHEAD_BYTES = 64 * 1024
+
+
+class Intake:
+    """The receiving end of one stream. Call :meth:`header` once, :meth:`chunk` for each chunk, then :meth:`trailer`."""
+
+    def __init__(self, request: ShareRequest, sharer: ModelCard, max_cache_bytes: int) -> None:
+        self._request = request
+        self._sharer = sharer
+        self._max_cache_bytes = max_cache_bytes
+        self._digest = hashlib.sha256()
+        self._waiting: list[int] = []
+        self._partial = bytearray()
+        self._partial_layer = -1
+        self._chunks = 0
+        self._frames = 0
+        self._max_frame_bytes = 0
+        self.payload_bytes = 0
+
+    def accept_header(self, data: bytes, header: CacheHeader) -> None:
+        """Hold a header against the request and the sharer's card.
+
+        Raises:
+            BindingError: It is bound to something else than what was asked for.
+            OverloadedError: The cache would be larger than this receiver takes.
+        """
+        if self._waiting or self._frames:
+            raise DataLossError("a second header arrived in one stream; retry the call")
+        for what, announced, wanted in self._bindings(header):
+            if announced != wanted:
+                raise BindingError(
+                    f"the stream's {what} is {_shown(announced)}, but {_shown(wanted)} was expected; "
+                    "sharer and receiver must run matching models, fusers and releases"
+                )
+        if header.position_deltas or header.slot_source_deltas or header.slots != header.source_tokens:
+            raise BindingError(
+                f"the stream maps {header.source_tokens} tokens to {header.slots} slots unevenly; "
+                "this receiver places them one to one"
+            )
+        if header.slots < 1:
+            raise DataLossError("the stream announces no slots; retry the call")
+        largest = 4 * header.values + _FRAME_OVERHEAD_BYTES * len(header.expected_layers)
+        if largest > self._max_cache_bytes:
+            raise OverloadedError(
+                f"a cache of {header.source_tokens} tokens takes up to {largest} bytes, this receiver accepts "
+                f"{self._max_cache_bytes}; send less context or raise max_cache_bytes"
+            )
+        self._max_frame_bytes = 4 * header.values // len(header.expected_layers) + _FRAME_OVERHEAD_BYTES
+        self._waiting = list(reversed(header.expected_layers))
+        self._digest.update(data)
+
+    def chunk(self, chunk: CacheChunk) -> tuple[int, bytes] | None:
+        """Take a chunk; return its layer and frame once that is whole.
+
+        Raises:
+            DataLossError: Something is missing, doubled, out of order, oversized or changed.
+        """
+        self._check_chunk(chunk)
+        self._chunks += 1
+        if chunk.offset == 0:
+            self._partial_layer = self._waiting.pop()
+        frame = chunk.data
+        if len(chunk.data) < chunk.frame_bytes:
+            self._partial += chunk.data
+            if len(self._partial) < chunk.frame_bytes:
+                return None
+            frame = bytes(self._partial)
+            self._partial = bytearray()
+        self._digest.update(frame)
+        self._frames += 1
+        self.payload_bytes += len(frame)
+        return chunk.layer, frame
+
+    def trailer(self, trailer: CacheTrailer) -> None:
+        """Hold the trailer against everything that arrived.
+
+        Raises:
+            DataLossError: A layer is missing, or the digest differs.
+        """
+        if self._waiting or self._partial:
+            raise DataLossError(
+                f"the stream ended with {len(self._waiting)} layers and {len(self._partial)} bytes of one outstanding; "
+                "it was cut, retry the call"
+            )
+        arrived = (self._chunks, self._frames, self.payload_bytes)
+        announced = (trailer.chunks, trailer.frames, trailer.payload_bytes)
+        if arrived != announced:
+            raise DataLossError(f"chunks, frames and bytes announced {announced}, arrived {arrived}; retry the call")
+        if self._digest.digest() != trailer.digest:
+            raise DataLossError("the stream's digest differs from its content; it was changed on the way, retry")
+
+    def _bindings(self, header: CacheHeader) -> list[tuple[str, object, object]]:
+        request, card = self._request, self._sharer
+        wanted_layers = request.needed_layers or tuple(range(len(card.layers)))
+        return [
+            ("protocol version", header.protocol_version, PROTOCOL_VERSION),
+            ("frame version", header.frame_version, FRAME_VERSION),
+            ("request id", header.request_id, request.info.request_id),
+            ("sharer", header.sharer, request.expected_sharer),
+            (
+                "receiver tokenizer",
+                header.receiver_tokenizer_fingerprint,
+                request.receiver.tokenizer_fingerprint,
+            ),
+            ("fuser", header.fuser_fingerprint, request.fuser_fingerprint),
+            ("codec", header.codec, request.codec),
+            ("layer count", header.layers, len(card.layers)),
+            ("kv head count", header.kv_heads, card.kv_heads),
+            ("head_dim", header.head_dim, card.head_dim),
+            ("RoPE parameters", header.ropes, card.ropes),
+            ("RoPE of layers", header.layer_ropes, tuple(layer.rope for layer in card.layers)),
+            ("layers", header.expected_layers, wanted_layers),
+            ("first position", header.first_position, len(request.head)),
+            ("first slot position", header.first_slot_position, len(request.head)),
+        ]
+
+    def _check_chunk(self, chunk: CacheChunk) -> None:
+        layer = self._partial_layer if self._partial else (self._waiting[-1] if self._waiting else None)
+        if layer is None:
+            raise DataLossError(f"chunk {chunk.sequence} arrived after the last layer, or before the header; retry")
+        problems = [
+            (chunk.sequence != self._chunks, f"it is numbered {chunk.sequence}, {self._chunks} was expected"),
+            (chunk.layer != layer, f"it belongs to layer {chunk.layer}, layer {layer} was expected"),
+            (chunk.offset != len(self._partial), f"it starts at {chunk.offset}, not at {len(self._partial)}"),
+            (
+                not 0 < len(chunk.data) <= CHUNK_BYTES,
+                f"it has {len(chunk.data)} bytes, allowed are 1 to {CHUNK_BYTES}",
+            ),
+            (
+                chunk.frame_bytes > self._max_frame_bytes,
+                f"its frame of {chunk.frame_bytes} bytes is too large",
+            ),
+            (
+                chunk.offset + len(chunk.data) > chunk.frame_bytes,
+                f"it ends at {chunk.offset + len(chunk.data)}, its frame has {chunk.frame_bytes} bytes",
+            ),
+        ]
+        for wrong, what in problems:
+            if wrong:
+                raise DataLossError(f"chunk {self._chunks} of the stream: {what}; retry the call")
+        if zlib.crc32(chunk.data) != chunk.crc32:
+            raise DataLossError(f"layer {chunk.layer}: a chunk of {len(chunk.data)} bytes has a wrong checksum; retry")
+
+
+def _shown(value: object) -> str:
+    return value.hex()[:12] or "empty" if isinstance(value, bytes) else str(value)[:120]

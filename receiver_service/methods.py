@@ -1,0 +1,82 @@
+"""Picks the way a question is answered, and another one when the sharer fails and the policy allows it."""
+
+from dataclasses import replace
+
+from fuser.registry import fuser_named
+from kvwire.engine.answer import Question, Ready
+from kvwire.engine.engine import Engine
+from kvwire.engine.reading import read_here
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import (
+    DataLossError,
+    InvalidRequestError,
+    KvwireError,
+    LocalError,
+    OverloadedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from kvwire.progress import Stopwatch
+from kvwire.requests import FaultPolicy, Method
+from receiver_service.fuse import fuse
+from receiver_service.prefix import prefix
+from receiver_service.receive import CacheIntake
+from receiver_service.sharers import Sharers
+from receiver_service.text import text
+
+#: What counts as the sharer failing. A request that is wrong, or a pair that does not match, fails under any policy.
+_FAULTS = (UnavailableError, DataLossError, OverloadedError, LocalError)
+
+_FALLBACKS = {FaultPolicy.RECEIVER_ONLY: Method.RECEIVER_ONLY, FaultPolicy.TEXT: Method.TEXT}
+
+
+class Methods:
+    """Prepares a receiver's answers."""
+
+    def __init__(self, engine: Engine, worker: Worker, sharers: Sharers, max_cache_bytes: int) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._sharers = sharers
+        self._max_cache_bytes = max_cache_bytes
+
+    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+        """Get ready by the method asked for, or by the policy's when the sharer fails.
+
+        Raises:
+            KvwireError: The request is wrong, or the sharer failed and the policy is ``fail``.
+        """
+        exchange = question.exchange
+        if exchange.on_fault is FaultPolicy.PARTIAL:
+            raise UnsupportedError("fault policy partial is not offered yet; use fail, receiver_only or text")
+        try:
+            return await self._by(exchange.method, question, task, watch)
+        except _FAULTS as fault:
+            fallback = _FALLBACKS.get(exchange.on_fault)
+            if fallback is None or fallback is exchange.method:
+                raise
+            ready = await self._by(fallback, question, task, watch)
+            return _explained(ready, fallback, fault)
+
+    async def _by(self, method: Method, question: Question, task: Task, watch: Stopwatch) -> Ready:
+        exchange = question.exchange
+        match method:
+            case Method.RECEIVER_ONLY:
+                return await read_here(self._engine, self._worker, question, None, task, watch)
+            case Method.RECEIVER_READS:
+                return await read_here(self._engine, self._worker, question, question.context, task, watch)
+            case Method.TEXT:
+                link = self._sharers.named(exchange.sharer)
+                return await text(self._engine, self._worker, link, question, task, watch)
+            case Method.PREFIX | Method.FUSE:
+                way = prefix if method is Method.PREFIX else fuse
+                fuser = fuser_named(exchange.fuser)
+                link = self._sharers.named(exchange.sharer)
+                intake = CacheIntake(self._engine, self._worker, link, fuser, self._max_cache_bytes)
+                return await way(self._engine, self._worker, intake, fuser, question, task, watch)
+            case Method.SHARER_ONLY:
+                raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
+
+
+def _explained(ready: Ready, path: Method, fault: KvwireError) -> Ready:
+    reason = f"fell back to {path} because the sharer failed: {fault.status}: {fault}"
+    return replace(ready, report=replace(ready.report, path=path, reason=reason))

@@ -1,0 +1,77 @@
+"""Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
+
+import torch
+
+from codec.layer import LayerKV
+from fuser.base import Fuser
+from kvwire.engine.answer import Question, Ready
+from kvwire.engine.engine import Engine
+from kvwire.engine.reading import new_report
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import InvalidRequestError
+from kvwire.progress import Stopwatch
+from kvwire.requests import Messages, Method, TokenCounts
+from kvwire.stream import CacheHeader
+from receiver_service.receive import CacheIntake, Sources, Wanted
+
+
+async def prefix(
+    engine: Engine,
+    worker: Worker,
+    intake: CacheIntake,
+    fuser: Fuser,
+    question: Question,
+    task: Task,
+    watch: Stopwatch,
+) -> Ready:
+    """Read the head here, place the sharer's cache behind it, then read the prompt over both.
+
+    Raises:
+        InvalidRequestError, InputTooLongError: No context; too many tokens.
+        KvwireError: What went wrong at the sharer or on the wire.
+    """
+    context = question.context
+    if context is None:
+        raise InvalidRequestError("method prefix needs a context for the sharer to read; send one or use receiver_only")
+    # Context messages shape how the prompt is rendered; a text context is left to the sharer alone.
+    rendered = context if isinstance(context, Messages) else None
+    with watch.stage("tokenize"):
+        tokens = await worker.run(lambda: engine.prompts.read(rendered, question.prompt), task)
+    cache = engine.new_cache(lambda *_: task.check())
+    head = len(tokens.head)
+
+    async def opened(header: CacheHeader) -> None:
+        total = head + header.slots + len(tokens.prompt)
+        engine.check_length(total + question.reserve_tokens, "head, slots, prompt and answer together")
+        await worker.run(lambda: engine.read(tokens.head, cache, 0), task)
+
+    def ready(target: int, sources: Sources) -> None:
+        kv = fuser.project(target, sources)
+        positions = _positions(kv, head).to(engine.device)
+        cache.place(
+            target,
+            kv.keys.to(engine.device, engine.dtype),
+            kv.values.to(engine.device, engine.dtype),
+            positions,
+        )
+
+    wanted = Wanted(Method.PREFIX, context, tokens.head)
+    with watch.stage("share"):
+        received = await intake.receive(question, wanted, task, watch, opened=opened, ready=ready)
+    position = head + received.header.slots
+
+    def read_prompt() -> Ready:
+        with watch.stage("prompt"):
+            logits = engine.next_logits(tokens.prompt, cache, position)
+            engine.synchronize()
+        counts = TokenCounts(head=head, prompt=len(tokens.prompt))
+        report = received.into(new_report(engine, question, counts), fuser)
+        return Ready(cache, logits, position + len(tokens.prompt), report)
+
+    return await worker.run(read_prompt, task)
+
+
+def _positions(kv: LayerKV, first: int) -> torch.Tensor:
+    """Receiver positions of the kept slots: ``(kept,)``, or ``(kv_heads, kept)`` where heads kept different ones."""
+    slots = torch.arange(kv.tokens) if kv.slots is None else kv.slots.to(torch.int64)
+    return slots + first

@@ -1,0 +1,184 @@
+"""Receives a sharer's cache: asks, verifies, decodes each layer and hands it on as soon as it is whole."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from codec.codec import Codec
+from codec.formula import formula_bytes
+from codec.frame import Limits
+from codec.layer import LayerKV
+from codec.spec import CodecSpec
+from fuser.base import Fuser
+from kvwire.engine.answer import Question
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import DataLossError
+from kvwire.progress import Stopwatch
+from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
+from kvwire.rpc.stream_serde import header_from_bytes
+from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
+from receiver_service.intake import Intake
+from receiver_service.sharers import Meter, SharerLink
+
+Sources = dict[int, LayerKV]
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came, for the report."""
+
+    header: CacheHeader
+    trailer: CacheTrailer
+    sharer: ModelCard
+    bytes: ByteCounts
+
+    def into(self, report: Report, fuser: Fuser) -> Report:
+        """The report with what the sharer did."""
+        return replace(
+            report,
+            codec=self.header.codec,
+            fuser=fuser.name,
+            bytes=self.bytes,
+            tokens=replace(report.tokens, context=self.header.source_tokens, slots=self.header.slots),
+            sharer_model=self.sharer.binding.id,
+            stages=(*report.stages, *self.trailer.stages),
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cache to ask for: by which method, of what, behind which head."""
+
+    method: Method
+    context: Input
+    head: tuple[int, ...]
+
+
+class CacheIntake:
+    """Everything one request needs to receive a cache."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: Worker,
+        link: SharerLink,
+        fuser: Fuser,
+        max_cache_bytes: int,
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._link = link
+        self._fuser = fuser
+        self._max_cache_bytes = max_cache_bytes
+
+    async def receive(
+        self,
+        question: Question,
+        wanted: Wanted,
+        task: Task,
+        watch: Stopwatch,
+        *,
+        opened: Callable[[CacheHeader], Awaitable[None]],
+        ready: Callable[[int, Sources], None],
+    ) -> Received:
+        """Receive a cache.
+
+        ``opened`` is called once the header is verified, ``ready(target, sources)`` on the compute thread for each
+        target layer as soon as the layers it needs have come.
+
+        Raises:
+            KvwireError: Whatever went wrong at the sharer, on the wire, or with the pair.
+        """
+        sharer = (await self._link.describe(task)).card
+        self._fuser.check(sharer, self._engine.card)
+        codec = Codec(CodecSpec.parse(question.exchange.codec))
+        request = self._request(question, wanted, sharer, str(codec.spec))
+        intake = Intake(request, sharer, self._max_cache_bytes)
+        meter = Meter()
+        layers = _Layers(self._fuser, len(self._engine.card.layers), ready)
+        header: CacheHeader | None = None
+        trailer: CacheTrailer | None = None
+        async for part in self._link.share(request, task, meter):
+            if isinstance(part, bytes):
+                header = header_from_bytes(part)
+                intake.accept_header(part, header)
+                await opened(header)
+            elif isinstance(part, CacheTrailer):
+                trailer = part
+                intake.trailer(trailer)
+            elif (whole := intake.chunk(part)) is not None:
+                place = layers.decoding(codec, whole, _frame_limits(sharer, self._engine.max_tokens), watch)
+                await self._worker.run(place, task)
+        if header is None or trailer is None:
+            raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
+        return Received(header, trailer, sharer, _byte_counts(header, trailer, meter, codec))
+
+    def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: str) -> ShareRequest:
+        targets = range(len(self._engine.card.layers))
+        needed = sorted({source for target in targets for source in self._fuser.source_layers(target)})
+        remaining = question.info
+        return ShareRequest(
+            info=remaining,
+            method=wanted.method,
+            context=wanted.context,
+            codec=codec,
+            expected_sharer=sharer.binding,
+            receiver=self._engine.card.binding,
+            fuser_fingerprint=self._fuser.fingerprint,
+            head=wanted.head,
+            needed_layers=() if len(needed) == len(sharer.layers) else tuple(needed),
+            on_fault=question.exchange.on_fault,
+        )
+
+
+class _Layers:
+    """Keeps decoded source layers until every target that needs them has run."""
+
+    def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None]) -> None:
+        self._missing = {target: set(fuser.source_layers(target)) for target in range(targets)}
+        self._fuser = fuser
+        self._ready = ready
+        self._sources: Sources = {}
+
+    def decoding(self, codec: Codec, whole: tuple[int, bytes], limits: Limits, watch: Stopwatch) -> Callable[[], None]:
+        """The work of decoding one frame and running the targets it completes."""
+
+        def decode() -> None:
+            layer, frame = whole
+            with watch.stage("decode_frames"):
+                kv = codec.decode_layer(frame, limits)
+            if kv.layer != layer:
+                raise DataLossError(f"a frame of layer {kv.layer} came as layer {layer}; retry the call")
+            self._sources[layer] = kv
+            with watch.stage("place"):
+                self._run_completed(layer)
+
+        return decode
+
+    def _run_completed(self, layer: int) -> None:
+        for target, missing in list(self._missing.items()):
+            missing.discard(layer)
+            if not missing:
+                self._ready(target, {s: self._sources[s] for s in self._fuser.source_layers(target)})
+                del self._missing[target]
+        needed = {s for target in self._missing for s in self._fuser.source_layers(target)}
+        for done in self._sources.keys() - needed:
+            del self._sources[done]
+
+
+def _frame_limits(sharer: ModelCard, max_tokens: int) -> Limits:
+    return Limits(
+        max_layers=len(sharer.layers), max_kv_heads=sharer.kv_heads, max_head_dim=sharer.head_dim, max_tokens=max_tokens
+    )
+
+
+def _byte_counts(header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec) -> ByteCounts:
+    return ByteCounts(
+        payload_bytes=trailer.payload_bytes,
+        grpc_bytes=meter.grpc_bytes,
+        socket_sent_bytes=meter.socket.sent if meter.socket else 0,
+        socket_received_bytes=meter.socket.received if meter.socket else 0,
+        socket_isolated=meter.isolated,
+        values=header.values,
+        formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
+    )

@@ -1,0 +1,50 @@
+"""Puts a receiver together and serves it."""
+
+import grpc
+
+from codec.registry import QUANTIZERS
+from fuser.registry import FUSERS
+from kvwire import __version__
+from kvwire.config import ReceiverSettings
+from kvwire.engine.answer import Answerer
+from kvwire.requests import Description, Method
+from kvwire.rpc.boot import boot, limits
+from kvwire.rpc.model_servicer import ModelServicer
+from kvwire.rpc.server import Listening, serve
+from kvwire.telemetry import Metrics
+from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
+from receiver_service.inspect import InspectServicer
+from receiver_service.methods import Methods
+from receiver_service.sharers import Sharers
+
+
+async def run(settings: ReceiverSettings) -> None:
+    """Load the model and serve until told to stop."""
+    engine, worker = await boot(settings)
+    metrics = Metrics("receiver")
+    sharers = Sharers(settings.sharers, settings.sharer_security())
+    description = Description(
+        card=engine.card,
+        codecs=tuple(QUANTIZERS),
+        fusers=tuple(FUSERS),
+        methods=tuple(m for m in Method if m is not Method.SHARER_ONLY),
+        limits=limits(settings, engine),
+        sharers=sharers.names,
+        software=__version__,
+    )
+    answerer = Answerer(engine, worker, Methods(engine, worker, sharers, settings.max_cache_bytes), "receiver")
+
+    def register(server: grpc.aio.Server) -> None:
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
+        receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server(
+            InspectServicer(answerer, enabled=settings.inspect), server
+        )
+
+    listening = Listening(
+        settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
+    )
+    try:
+        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService"))
+    finally:
+        await sharers.close()
+        worker.close()

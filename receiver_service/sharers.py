@@ -1,0 +1,174 @@
+"""The receiver's links to sharers it knows by name."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import Message
+
+from kvwire.engine.worker import Task
+from kvwire.errors import KvwireError, NotFoundError
+from kvwire.requests import Description, Input, RelayMode, RequestInfo
+from kvwire.rpc import serde, stream_serde
+from kvwire.rpc.enums import RELAY_MODE_NUMBERS
+from kvwire.rpc.model_serde import description_from_proto
+from kvwire.rpc.socket_bytes import SocketBytes, socket_bytes
+from kvwire.rpc.status import error_from_rpc
+from kvwire.security import ClientSecurity
+from kvwire.stream import CacheChunk, CacheTrailer, ShareRequest
+from kvwire.v1 import (
+    model_service_pb2,
+    model_service_pb2_grpc,
+    sharer_service_pb2,
+    sharer_service_pb2_grpc,
+)
+
+
+@dataclass
+class Meter:
+    """Bytes of one exchange with a sharer, filled in as it goes."""
+
+    grpc_bytes: int = 0
+    socket: SocketBytes | None = None
+    isolated: bool = False
+
+    def count(self, message: Message) -> None:
+        """Add a serialized message."""
+        self.grpc_bytes += message.ByteSize()
+
+
+class SharerLink:
+    """One sharer: its channel, its description, and the counters of its connection."""
+
+    def __init__(self, name: str, address: str, security: ClientSecurity) -> None:
+        self.name = name
+        self._peer = f"sharer {name} at {address}"
+        self._ports = frozenset({int(address.rpartition(":")[2])})
+        self._channel = security.channel(address)
+        self._metadata = security.metadata()
+        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
+        self._description: Description | None = None
+        self._in_flight = 0
+        self._begun = 0
+
+    async def describe(self, task: Task) -> Description:
+        """What the sharer runs; asked once and kept until a call fails.
+
+        Raises:
+            UnavailableError: The sharer cannot be reached.
+        """
+        if self._description is None:
+            try:
+                answer = await self._model.Describe(
+                    model_service_pb2.DescribeRequest(), timeout=task.remaining_s(), metadata=self._metadata
+                )
+            except grpc.aio.AioRpcError as error:
+                raise error_from_rpc(error, self._peer) from error
+            self._description = description_from_proto(answer)
+        return self._description
+
+    async def share(
+        self, request: ShareRequest, task: Task, meter: Meter
+    ) -> AsyncIterator[bytes | CacheChunk | CacheTrailer]:
+        """Ask for a cache; yield the stream's parts, seals checked: header bytes, chunks, trailer.
+
+        Raises:
+            KvwireError: Whatever the sharer answered, or that it went away.
+        """
+        message = stream_serde.share_request_to_proto(request)
+        meter.count(message)
+        before = self._begin()
+        call = self._sharer.Share(message, timeout=task.remaining_s(), metadata=self._metadata)
+        try:
+            async for part in call:
+                meter.count(part)
+                yield stream_serde.part_from_proto(part)
+        except grpc.aio.AioRpcError as error:
+            raise self._forget(error_from_rpc(error, self._peer)) from error
+        finally:
+            call.cancel()
+            self._end(before, meter)
+
+    async def relay(
+        self,
+        info: RequestInfo,
+        context: Input,
+        mode: RelayMode,
+        max_new_tokens: int,
+        task: Task,
+        meter: Meter,
+    ) -> sharer_service_pb2.RelayResponse:
+        """Ask for a text message.
+
+        Raises:
+            KvwireError: Whatever the sharer answered, or that it went away.
+        """
+        message = sharer_service_pb2.RelayRequest(
+            info=serde.info_to_proto(info),
+            context=serde.input_to_proto(context),
+            mode=RELAY_MODE_NUMBERS[mode],
+            max_new_tokens=max_new_tokens,
+        )
+        meter.count(message)
+        before = self._begin()
+        try:
+            answer = await self._sharer.Relay(message, timeout=task.remaining_s(), metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._forget(error_from_rpc(error, self._peer)) from error
+        finally:
+            self._end(before, meter)
+        meter.count(answer)
+        return answer
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close(None)
+
+    def _forget(self, error: KvwireError) -> KvwireError:
+        """Describe the sharer anew next time: it may have been restarted with another model."""
+        self._description = None
+        return error
+
+    def _begin(self) -> tuple[SocketBytes | None, int]:
+        self._in_flight += 1
+        self._begun += 1
+        return (socket_bytes(self._ports) if self._in_flight == 1 else None, self._begun)
+
+    def _end(self, before: tuple[SocketBytes | None, int], meter: Meter) -> None:
+        counters, begun = before
+        if counters is not None and self._in_flight == 1 and self._begun == begun:
+            after = socket_bytes(self._ports)
+            if after is not None:
+                meter.socket, meter.isolated = after - counters, True
+        self._in_flight -= 1
+
+
+class Sharers:
+    """All sharers of a receiver."""
+
+    def __init__(self, addresses: Mapping[str, str], security: ClientSecurity) -> None:
+        self._links = {name: SharerLink(name, address, security) for name, address in addresses.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names a request may use."""
+        return tuple(self._links)
+
+    def named(self, name: str) -> SharerLink:
+        """A link by name; the empty name means the only one.
+
+        Raises:
+            NotFoundError: There is no such sharer, or the name is needed and missing.
+        """
+        if not name and len(self._links) == 1:
+            return next(iter(self._links.values()))
+        if name not in self._links:
+            known = ", ".join(self._links) or "none; start the receiver with --sharers NAME=HOST:PORT"
+            raise NotFoundError(f"no sharer is named {name!r} here; known: {known}")
+        return self._links[name]
+
+    async def close(self) -> None:
+        """Close all channels."""
+        for link in self._links.values():
+            await link.close()

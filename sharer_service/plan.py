@@ -1,0 +1,95 @@
+"""Decides what one Share sends and what its header is bound to."""
+
+import hashlib
+from dataclasses import dataclass
+
+from codec.codec import Codec
+from codec.spec import CodecSpec
+from kvwire.engine.engine import Engine
+from kvwire.errors import BindingError, InvalidRequestError
+from kvwire.requests import PROTOCOL_VERSION, ModelBinding, TokenIds
+from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
+from sharer_service.prefill import Reading
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is read, how it is encoded, and the header that says so."""
+
+    reading: Reading
+    codec: Codec
+    header: CacheHeader
+
+
+def plan_share(engine: Engine, request: ShareRequest) -> Plan:
+    """Check a request against this sharer and lay out its answer.
+
+    Raises:
+        SpecError: The codec spec does not parse or is not offered.
+        BindingError: The receiver expected another sharer, or reads with a tokenizer this sharer does not hold.
+        InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens.
+    """
+    card = engine.card
+    codec = Codec(CodecSpec.parse(request.codec))
+    _check_bindings(card.binding, request)
+    if any(layer >= len(card.layers) for layer in request.needed_layers):
+        raise InvalidRequestError(
+            f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
+        )
+    # The head is the receiver's, so the context adds none of its own.
+    context = engine.prompts.read(request.context, TokenIds((0,))).context
+    if not context:
+        raise InvalidRequestError("the context has no tokens; there is nothing for the sharer to read")
+    engine.check_length(len(request.head) + len(context), "head and context together")
+    layers = tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
+    header = CacheHeader(
+        protocol_version=PROTOCOL_VERSION,
+        frame_version=FRAME_VERSION,
+        request_id=request.info.request_id,
+        sharer=card.binding,
+        receiver_tokenizer_fingerprint=request.receiver.tokenizer_fingerprint,
+        fuser_fingerprint=request.fuser_fingerprint,
+        codec=str(codec.spec),
+        layers=len(card.layers),
+        kv_heads=card.kv_heads,
+        head_dim=card.head_dim,
+        ropes=card.ropes,
+        layer_ropes=tuple(layer.rope for layer in card.layers),
+        source_tokens=len(context),
+        first_position=len(request.head),
+        slots=len(context),
+        first_slot_position=len(request.head),
+        sent_layers=() if len(layers) == len(card.layers) else layers,
+        content_digest=_content_digest(card.binding, request, context, str(codec.spec)),
+    )
+    return Plan(Reading(request.head, context, frozenset(layers)), codec, header)
+
+
+def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
+    if request.expected_sharer != own:
+        raise BindingError(
+            f"the receiver expected sharer {request.expected_sharer.id} "
+            f"({request.expected_sharer.weights_fingerprint.hex()[:12]}), but this is {own.id} "
+            f"({own.weights_fingerprint.hex()[:12]}); restart the receiver or point it to the right sharer"
+        )
+    if request.receiver.tokenizer_fingerprint != own.tokenizer_fingerprint:
+        raise BindingError(
+            f"receiver {request.receiver.id} reads with another tokenizer than {own.id}; "
+            "this sharer cannot place its tokens, use one model on both sides"
+        )
+
+
+def _content_digest(own: ModelBinding, request: ShareRequest, context: tuple[int, ...], spec: str) -> bytes:
+    """SHA-256 over caller, sharer, token prefix and codec: the address of what is sent."""
+    digest = hashlib.sha256()
+    ids = b"".join(token.to_bytes(4, "little") for token in (len(request.head), *request.head, *context))
+    for part in (
+        request.info.caller.encode(),
+        own.weights_fingerprint,
+        own.tokenizer_fingerprint,
+        ids,
+        spec.encode(),
+    ):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,73 @@
+"""The text relay: the sharer writes a message from what it read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kvwire.engine.decode import Step, greedy
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import InvalidRequestError
+from kvwire.progress import Stopwatch
+from kvwire.requests import ChatMessage, Input, Messages, Text, TokenIds
+
+_INSTRUCTION = "Write down every fact of the text above in one or two short sentences."
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """The sharer's message, its length in tokens, and the tokens of the prompt it was written from."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+
+
+def plain_text(context: Input) -> str:
+    """The context as text, to be forwarded or put in a prompt.
+
+    Raises:
+        InvalidRequestError: It is given as token ids.
+    """
+    match context:
+        case Text(text):
+            return text
+        case Messages(messages):
+            return "\n".join(message.content for message in messages)
+        case TokenIds():
+            raise InvalidRequestError("a text relay needs a context in text or messages, not token ids")
+
+
+async def write_message(
+    engine: Engine, worker: Worker, context: Input, max_new_tokens: int, task: Task, watch: Stopwatch
+) -> Relayed:
+    """Read the context with an instruction and write a message greedily, one step at a time on the worker.
+
+    Raises:
+        InvalidRequestError, InputTooLongError: The context is token ids, or too long.
+    """
+    prompt = _prompt(engine, plain_text(context))
+    engine.check_length(len(prompt) + max_new_tokens, "context, instruction and message together")
+
+    def read() -> Iterator[Step]:
+        cache = engine.new_cache(lambda *_: task.check())
+        with watch.stage("prefill"):
+            logits = engine.next_logits(prompt, cache, 0)
+            engine.synchronize()
+        return greedy(engine, cache, logits, len(prompt), max_new_tokens, engine.eos_token_ids)
+
+    steps = await worker.run(read, task)
+    written: list[int] = []
+    with watch.stage("decode"):
+        while (step := await worker.run(lambda: next(steps, None), task)) is not None:
+            written.append(step.token_id)
+    return Relayed(engine.prompts.text(written).strip(), len(written), len(prompt))
+
+
+def _prompt(engine: Engine, text: str) -> tuple[int, ...]:
+    """The context and the instruction as one chat turn, or as plain text for a model without a chat template."""
+    asked = f"{text}\n\n{_INSTRUCTION}"
+    if engine.prompts.has_chat_template:
+        tokens = engine.prompts.read(None, Messages((ChatMessage("user", asked),)))
+    else:
+        tokens = engine.prompts.read(None, Text(f"{asked}\n"))
+    return tokens.head + tokens.prompt

@@ -1,0 +1,65 @@
+"""Puts a sharer together and serves it."""
+
+import grpc
+
+from codec.registry import QUANTIZERS
+from kvwire import __version__
+from kvwire.config import SharerSettings
+from kvwire.engine.answer import Answerer, Question, Ready
+from kvwire.engine.engine import Engine
+from kvwire.engine.reading import read_here
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import InvalidRequestError
+from kvwire.progress import Stopwatch
+from kvwire.requests import Description, Method
+from kvwire.rpc.boot import boot, limits
+from kvwire.rpc.model_servicer import ModelServicer
+from kvwire.rpc.server import Listening, serve
+from kvwire.telemetry import Metrics
+from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
+from sharer_service.servicer import SharerServicer
+
+
+async def run(settings: SharerSettings) -> None:
+    """Load the model and serve until told to stop."""
+    engine, worker = await boot(settings)
+    metrics = Metrics("sharer")
+    description = Description(
+        card=engine.card,
+        codecs=tuple(QUANTIZERS),
+        fusers=(),
+        methods=(Method.SHARER_ONLY,),
+        limits=limits(settings, engine),
+        sharers=(),
+        software=__version__,
+    )
+    answerer = Answerer(engine, worker, _Reading(engine, worker), "sharer")
+
+    def register(server: grpc.aio.Server) -> None:
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
+        sharer_service_pb2_grpc.add_SharerServiceServicer_to_server(
+            SharerServicer(engine, worker, metrics, settings.relay_max_tokens), server
+        )
+
+    listening = Listening(
+        settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
+    )
+    try:
+        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.SharerService"))
+    finally:
+        worker.close()
+
+
+class _Reading:
+    """The sharer answers one method by itself: it reads everything."""
+
+    def __init__(self, engine: Engine, worker: Worker) -> None:
+        self._engine = engine
+        self._worker = worker
+
+    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+        if question.exchange.method is not Method.SHARER_ONLY:
+            raise InvalidRequestError(
+                f"a sharer answers method sharer_only; send method {question.exchange.method} to a receiver"
+            )
+        return await read_here(self._engine, self._worker, question, question.context, task, watch)

@@ -1,0 +1,86 @@
+"""The SharerService: Share and Relay over gRPC."""
+
+from collections.abc import AsyncIterator, Callable
+
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Worker
+from kvwire.errors import InvalidRequestError
+from kvwire.progress import Stopwatch
+from kvwire.requests import RelayMode
+from kvwire.rpc import serde, stream_serde
+from kvwire.rpc.context import Context
+from kvwire.rpc.enums import RELAY_MODES, known
+from kvwire.rpc.model_serde import binding_to_proto
+from kvwire.rpc.model_servicer import task_for
+from kvwire.stream import ChunkWriter
+from kvwire.telemetry import Metrics
+from kvwire.v1 import sharer_service_pb2 as pb
+from kvwire.v1 import sharer_service_pb2_grpc
+from sharer_service.plan import plan_share
+from sharer_service.prefill import Frame, prefill
+from sharer_service.relay import Relayed, plain_text, write_message
+
+# Encoded layers waiting to be sent before the prefill is held up; two keep the wire busy, more only use memory.
+_FRAMES_WAITING = 2
+
+
+class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
+    """Reads for receivers."""
+
+    def __init__(self, engine: Engine, worker: Worker, metrics: Metrics, relay_max_tokens: int) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._metrics = metrics
+        self._relay_max_tokens = relay_max_tokens
+
+    async def Share(  # noqa: N802  # the proto names it
+        self, request: pb.ShareRequest, context: Context
+    ) -> AsyncIterator[pb.ShareResponse]:
+        """Stream header, chunks and trailer."""
+        asked = stream_serde.share_request_from_proto(request)
+        task = task_for(context, asked.info)
+        watch = Stopwatch("sharer")
+        with self._worker.admit(), self._metrics.in_flight.track_inprogress():
+            plan = await self._worker.run(lambda: plan_share(self._engine, asked), task)
+            watch.mark("queue")
+            sealed = stream_serde.header_bytes(plan.header)
+            writer = ChunkWriter(sealed)
+            yield stream_serde.sealed_header(sealed)
+
+            def produce(emit: Callable[[Frame], None]) -> None:
+                prefill(self._engine, plan.codec, plan.reading, task, watch, emit)
+
+            async for frame in self._worker.stream(produce, task, _FRAMES_WAITING):
+                for chunk in writer.write(frame.layer, frame.data):
+                    yield stream_serde.chunk_to_proto(chunk)
+            watch.mark("share")
+            yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
+            self._metrics.count_share(
+                plan.codec.spec.base.name, writer.payload_bytes, plan.header.values, watch.stages()
+            )
+
+    async def Relay(  # noqa: N802
+        self, request: pb.RelayRequest, context: Context
+    ) -> pb.RelayResponse:
+        """Write a message from the context, or forward it."""
+        info = serde.info_from_proto(request.info)
+        source = serde.optional_input(request.context, present=True)
+        if source is None:
+            raise InvalidRequestError("the context is empty; there is nothing to relay")
+        task = task_for(context, info)
+        watch = Stopwatch("sharer")
+        with self._worker.admit(), self._metrics.in_flight.track_inprogress():
+            if known(RELAY_MODES, request.mode, "relay mode") is RelayMode.VERBATIM:
+                text = plain_text(source)
+                relayed = Relayed(text, len(self._engine.prompts.plain(text)), 0)
+            else:
+                limit = request.max_new_tokens or self._relay_max_tokens
+                relayed = await write_message(self._engine, self._worker, source, limit, task, watch)
+        watch.mark("share")
+        return pb.RelayResponse(
+            text=relayed.text,
+            tokens=relayed.tokens,
+            context_tokens=relayed.prompt_tokens,
+            stages=serde.stages_to_proto(watch.stages()),
+            sharer=binding_to_proto(self._engine.card.binding),
+        )
