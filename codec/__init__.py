@@ -1,0 +1,5 @@
+"""KV tensors <-> bytes.
+
+May import: torch, numpy and compression libraries, and ``kvwire.errors``; never models, never gRPC. A new quantizer
+is one file in ``quantize/``, one line in ``registry.py``, one row in the conformance matrix and one golden file.
+"""

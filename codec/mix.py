@@ -1,0 +1,72 @@
+"""Parts of a mixed-precision spec: ``kL0-3@int8`` gives the keys of layers 0 to 3 to another base."""
+
+import re
+from dataclasses import dataclass
+from itertools import combinations
+
+from codec.bases import Base
+from codec.scanner import Piece
+
+_Ends = tuple[int, int]
+_RANGE = re.compile(r"([kv])?(?:L([0-9]{1,5})-([0-9]{1,5}))?(?:H([0-9]{1,5})-([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box of keys or values, layers and heads (None: all of them; ends inclusive), and the base that codes it."""
+
+    kind: str | None
+    layers: _Ends | None
+    heads: _Ends | None
+    base: Base
+
+    def meets(self, other: "Part") -> bool:
+        """Whether some plane falls into both."""
+        kinds = None in (self.kind, other.kind) or self.kind == other.kind
+        return kinds and _meet(self.layers, other.layers) and _meet(self.heads, other.heads)
+
+    def __str__(self) -> str:
+        ends = "".join(f"{mark}{at[0]}-{at[1]}" for mark, at in (("L", self.layers), ("H", self.heads)) if at)
+        return f"{self.kind or ''}{ends}@{self.base}"
+
+
+def parse_mix(piece: Piece) -> tuple[Part, ...]:
+    """Read ``part{/part}``, in one canonical order.
+
+    Raises:
+        SpecError: A malformed range or base, or two parts that overlap.
+    """
+    parts = [(each, _parse_part(each)) for each in piece.split("/")]
+    for (_, one), (where, other) in combinations(parts, 2):
+        if one.meets(other):
+            raise where.refuse(f"overlaps {str(one)!r}; each plane must fall into one part at most")
+    return tuple(sorted((part for _, part in parts), key=_order))
+
+
+def _parse_part(piece: Piece) -> Part:
+    where, base = piece.divide("@")
+    found = _RANGE.fullmatch(where.text)
+    if found is None or not where.text:
+        raise where.refuse("a range [k|v][L<a>-<b>][H<a>-<b>] expected, such as k, vL0-3 or L4-7H0-1")
+    if base is None:
+        raise piece.refuse("<range>@<base> expected")
+    kind, *ends = found.groups()
+    layers, heads = _ends(where, ends[:2]), _ends(where, ends[2:])
+    return Part(kind, layers, heads, Base.parse(base))
+
+
+def _ends(where: Piece, texts: list[str]) -> _Ends | None:
+    if texts[0] is None:
+        return None
+    first, last = int(texts[0]), int(texts[1])
+    if first > last:
+        raise where.refuse(f"{first}-{last} runs backwards")
+    return first, last
+
+
+def _meet(one: _Ends | None, other: _Ends | None) -> bool:
+    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
+
+
+def _order(part: Part) -> tuple[str, _Ends, _Ends]:
+    return part.kind or "", part.layers or (-1, -1), part.heads or (-1, -1)

@@ -1,0 +1,78 @@
+"""What ``int4`` and ``nf4`` share: blocks of channels, a float16 scale each, and a code for one of 16 levels per value.
+
+A block is ``block`` consecutive channels of one token and head; the last of a vector may be short. The scale is
+absmax / (largest level), rounded up to float16, so that nothing is clipped. 4 + 16 / block bits per value if ``block``
+divides head_dim.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from codec.planes import Plane, Planes, PlaneShape
+from codec.quantize.base import Context, Quantizer
+from codec.quantize.nibbles import look_up, pack, packed_bytes
+from codec.quantize.scale import SMALLEST, float16_above
+from kvwire.errors import SpecError
+
+
+@dataclass(frozen=True)
+class FourBit(Quantizer):
+    """A subclass gives its 16 ``levels``, ascending, and how to find a number's code."""
+
+    block: int = 64
+
+    levels: ClassVar[Tensor]
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise SpecError(f"block must be at least 1 channel; {self.block} is not")
+
+    @abstractmethod
+    def codes(self, scaled: Tensor) -> Tensor:
+        """uint8 codes of numbers that lie between minus and plus the largest level; may overwrite ``scaled``."""
+
+    def layout(self, ctx: Context) -> tuple[PlaneShape, ...]:
+        """Codes ``q``, two to a byte, (bytes,); scales ``s`` (kv_heads, tokens, blocks)."""
+        values = ctx.kv_heads * ctx.tokens * ctx.head_dim
+        blocks = -(-ctx.head_dim // self.block)
+        return (
+            PlaneShape("q", torch.uint8, (packed_bytes(values),)),
+            PlaneShape("s", torch.float16, (ctx.kv_heads, ctx.tokens, blocks)),
+        )
+
+    def quantize(self, x: Tensor, ctx: Context) -> Planes:
+        """Scale, divide, find codes, pack; values are float32 throughout."""
+        blocks = self._split(x.float())
+        scale = self._scale(blocks)
+        codes = self.codes(blocks / scale.float().clamp(min=SMALLEST))
+        return Plane("q", pack(self._join(codes, ctx.head_dim))), Plane("s", scale.squeeze(-1))
+
+    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:
+        """Look up and multiply."""
+        packed, scale = (plane.data for plane in planes)
+        levels = look_up(packed, self.levels.to(packed.device), ctx.kv_heads * ctx.tokens * ctx.head_dim)
+        blocks = self._split(levels.reshape(ctx.shape))
+        return self._join(blocks.mul_(scale.float()[..., None]), ctx.head_dim)
+
+    def error_bound(self, x: Tensor) -> Tensor:
+        """Half the widest gap between levels, times the block's scale."""
+        blocks = self._split(x.float())
+        bound = self._scale(blocks).float() * (self.levels.diff().max() / 2)
+        return self._join(bound.expand_as(blocks), x.shape[-1])
+
+    def _split(self, x: Tensor) -> Tensor:
+        """``(kv_heads, tokens, blocks, block)``; a short last block is filled up with zeros; no absmax notices."""
+        width = min(self.block, x.shape[-1])
+        short = -x.shape[-1] % width
+        return (pad(x, (0, short)) if short else x).reshape(*x.shape[:-1], -1, width)
+
+    def _join(self, blocks: Tensor, head_dim: int) -> Tensor:
+        return blocks.flatten(-2)[..., :head_dim]
+
+    def _scale(self, blocks: Tensor) -> Tensor:
+        return float16_above(blocks.abs().amax(dim=-1, keepdim=True) / float(self.levels[-1]))

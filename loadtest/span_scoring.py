@@ -1,0 +1,69 @@
+r"""How a reading question becomes a request, and how a written answer is compared with the wordings that count.
+
+The reply is generated greedily and its first line is the answer. Exact match and F1 are those of SQuAD 1.1
+(Rajpurkar et al., arXiv 1606.05250): lower case, no punctuation, no articles, single spaces; F1 over words; the best of
+the accepted wordings counts. The forms::
+
+    context   "Context: {context}\n"
+    prompt    "Question: {question}\nAnswer:"
+"""
+
+import re
+import string
+from collections import Counter
+from dataclasses import dataclass
+
+from loadtest.datasets import SpanItem
+
+SPAN_MAX_NEW_TOKENS = 24  # the longest XQuAD answers have about 30 words, half of them at most 2
+
+_NOT_COUNTED = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class SpanResult:
+    """What became of one question: ``f1`` from 0 to 1; ``error`` says why it failed, and then both scores are 0."""
+
+    id: str
+    exact: bool = False
+    f1: float = 0.0
+    reply: str | None = None
+    error: str | None = None
+
+
+def span_context(item: SpanItem) -> str:
+    """What the sharer is told."""
+    return f"Context: {item.context}\n"
+
+
+def span_prompt(item: SpanItem) -> str:
+    """What the receiver is asked."""
+    return f"Question: {item.question}\nAnswer:"
+
+
+def score_span(item: SpanItem, reply: str) -> SpanResult:
+    """The result of a reply: its first line against the best of the item's answers."""
+    answer = reply.strip().partition("\n")[0]
+    return SpanResult(
+        id=item.id,
+        exact=any(_words(answer) == _words(accepted) for accepted in item.answers),
+        f1=max(_f1(_words(answer), _words(accepted)) for accepted in item.answers),
+        reply=reply,
+    )
+
+
+def failed_span(item: SpanItem, error: Exception) -> SpanResult:
+    """The result of a question that could not be asked: wrong, and listed with its error."""
+    return SpanResult(id=item.id, error=f"{type(error).__name__}: {error}")
+
+
+def _words(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_NOT_COUNTED)).split()
+
+
+def _f1(answer: list[str], accepted: list[str]) -> float:
+    if not answer or not accepted:
+        return float(answer == accepted)
+    common = (Counter(answer) & Counter(accepted)).total()
+    return 2 * common / (len(answer) + len(accepted))

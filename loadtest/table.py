@@ -1,0 +1,45 @@
+"""Shows summaries of runs side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+_COLUMNS = (
+    "run", "accuracy", "95 % interval", "margin", "bytes/request", "bits/value", "TTFT p50", "p95", "end-to-end p50"
+)  # fmt: skip
+
+
+def table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
+    """One row per run; milliseconds for times, nats per token for the margin."""
+    made = Table(title=title, caption=_CAPTION)
+    for index, column in enumerate(_COLUMNS):
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for name, run in runs:
+        low, high = run["accuracy_ci95"]
+        made.add_row(
+            name,
+            f"{100 * run['accuracy']:.1f} %",
+            f"{100 * low:.0f} to {100 * high:.0f} %",
+            _or_dash(run["margin_mean"], "{:+.2f}"),
+            f"{run['wire_bytes_per_request']:,.0f}",
+            _or_dash(run["bits_per_value"], "{:.2f}"),
+            _milliseconds(run["ttft_ms"], "p50"),
+            _milliseconds(run["ttft_ms"], "p95"),
+            _milliseconds(run["e2e_ms"], "p50"),
+        )
+    return made
+
+
+_CAPTION = (
+    "margin: log-likelihood per token of the right choice minus the best wrong one; "
+    "bytes: the kernel's count on the sharer's connection, both directions"
+)
+
+
+def _milliseconds(percentiles: dict[str, float] | None, which: str) -> str:
+    return "-" if percentiles is None else f"{percentiles[which]:.0f} ms"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

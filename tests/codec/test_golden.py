@@ -1,0 +1,45 @@
+"""The bytes of version 1, held against files made by an independent calculation (tests/golden/codec/README.md)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from codec import frame, registry
+from codec.codec import Codec, decode_layer
+from codec.frame import Limits
+from codec.layer import LayerKV
+from codec.spec import CodecSpec, RopePhase
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
+FRAMES = sorted(GOLDEN.glob("*.frame"))
+
+
+@pytest.fixture(params=FRAMES, ids=lambda path: path.stem)
+def golden(request):
+    return request.param
+
+
+def spec_of(path):
+    return CodecSpec.parse(frame.read(path.read_bytes(), Limits()).spec)
+
+
+def test_every_offered_base_has_a_golden_frame():
+    """A codec whose bytes are not pinned is not offered."""
+    assert {spec_of(path).base.name for path in FRAMES} == set(registry.QUANTIZERS)
+
+
+def test_encoding_the_source_gives_the_golden_bytes(golden):
+    """Byte for byte."""
+    keys, values = torch.from_numpy(np.load(GOLDEN / "source.npy"))
+    kv = LayerKV(5, keys, values, RopePhase.POST, keys.shape[1])
+    assert Codec(spec_of(golden)).encode_layer(kv) == golden.read_bytes()
+
+
+def test_decoding_the_golden_bytes_gives_the_independent_numbers(golden):
+    """Bit for bit."""
+    back = decode_layer(golden.read_bytes(), Limits())
+    keys, values = torch.from_numpy(np.load(golden.with_suffix(".npy")))
+    assert torch.equal(back.keys, keys)
+    assert torch.equal(back.values, values)

@@ -1,0 +1,147 @@
+"""The codec grammar: what parses, how it prints, how it refuses."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codec import registry
+from codec.codec import Codec
+from codec.spec import CodecSpec, Keep, RopePhase
+from kvwire.errors import SpecError
+
+RESERVED = [name for name in ("kivi", "hadamard", "rd") if name in registry.RESERVED]
+
+_numbers = st.floats(min_value=0, max_value=9e8).map(lambda number: repr(number).removesuffix(".0"))
+_reserved = st.builds(
+    lambda name, params: name + (":" if params else "") + ",".join(f"{k}={v}" for k, v in params.items()),
+    st.sampled_from(RESERVED),
+    st.dictionaries(st.sampled_from(["bits", "group", "quality"]), _numbers),
+)
+_bases = st.one_of(st.sampled_from(["fp32", "fp16", "bf16", "int8", "int8:per=token", "int8:per=head"]), _reserved)
+_keeps = st.builds(
+    lambda ratio, rest: ",".join([f"keep={ratio!r}", *rest]),
+    st.floats(min_value=1e-9, max_value=1),
+    st.sets(st.sampled_from(["by=value_norm", "scope=head", "scope=layer", "sinks=4"]), max_size=3).filter(
+        lambda rest: not {"scope=head", "scope=layer"} <= rest
+    ),
+)
+_ends = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda ends: f"{min(ends)}-{max(ends)}")
+_parts = st.builds(lambda layers, base: f"kL{layers}@{base}", _ends, _bases)
+_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "keep": _keeps,
+        "rope": st.sampled_from(["rope=pre", "rope=post"]),
+        "entropy": st.sampled_from(["entropy=none", "entropy=zstd", "entropy=ans"]),
+        "mix": _parts.map(lambda part: f"mix={part}/v@fp32"),
+    },
+).flatmap(lambda options: st.permutations(list(options.values())))
+_specs = st.builds(lambda base, options: "+".join([base, *options]), _bases, _options)
+
+
+@given(_specs)
+def test_a_spec_prints_to_text_that_parses_to_the_same_spec(text):
+    """Parsing and printing round-trip, and printing is a fixed point."""
+    spec = CodecSpec.parse(text)
+    assert CodecSpec.parse(str(spec)) == spec
+    assert str(CodecSpec.parse(str(spec))) == str(spec)
+
+
+@given(_specs)
+def test_a_printed_spec_needs_no_shell_quoting(text):
+    """Only letters, digits and marks that no shell touches."""
+    assert set(str(CodecSpec.parse(text))) <= set("abcdefghijklmnopqrstuvwxyzLH0123456789:=,+._-@/")
+
+
+@given(st.text(alphabet="kvLH0123456789.:=,+@/-int8fprodeby", max_size=40))
+def test_any_text_is_a_spec_or_a_spec_error(text):
+    """The parser raises nothing else."""
+    with suppress(SpecError):
+        CodecSpec.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("int8:per=token", "int8"),
+        ("fp16+keep=1,by=random", "fp16"),
+        ("fp16+entropy=none+rope=post", "fp16"),
+        ("int8+rope=pre+keep=0.50,sinks=4,by=recency", "int8+keep=0.5,sinks=4+rope=pre"),
+        ("int8+mix=v@fp16/kL0-03@int8:per=head", "int8+mix=kL0-3@int8:per=head/v@fp16"),
+        ("int8+mix=k@int8/v@fp16", "int8+mix=v@fp16"),
+        ("rd:quality=0.02,bits=2", "rd:bits=2,quality=0.02"),
+    ],
+)
+def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
+    """Defaults go, order is fixed."""
+    assert str(CodecSpec.parse(given)) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "at 0.*unknown base; known: fp32"),
+        ("int9", "at 0, 'int9': unknown base; known: fp32, fp16"),
+        ("INT8", "unknown base"),
+        ("int8:per=row", "per must be one of token, head; 'row'"),
+        ("int8:blocks=4", "no parameter 'blocks'; it takes per"),
+        ("int8:per=head,per=head", "at 14, 'per=head': 'per' is given twice"),
+        ("int8:per", "at 5, 'per': key=value expected"),
+        ("int8+prune=0.5", "at 5, 'prune=0.5': unknown option; known: keep=, rope=, entropy=, mix="),
+        ("int8+", "unknown option"),
+        ("int8+rope", "rope=... expected"),
+        ("int8+rope=mid", "at 10, 'mid': must be one of pre, post"),
+        ("int8+rope=pre+rope=pre", "'rope' is given twice"),
+        ("int8+entropy=gzip", "one of none, zstd, ans"),
+        ("int8+keep=0", "above 0 and up to 1; 0.0 is not"),
+        ("int8+keep=0.0", "above 0"),
+        ("int8+keep=1.01", "up to 1; 1.01"),
+        ("int8+keep=nan", "'nan' is not"),
+        ("int8+keep=-0.5", "'-0.5' is not"),
+        ("int8+keep=half", "'half' is not"),
+        ("int8+keep=0.5,ratio=0.5", "the ratio stands first"),
+        ("int8+keep=0.5,scope=token", "one of layer, head"),
+        ("int8+keep=0.5,sinks=-1", "whole number; '-1'"),
+        ("int8+mix=kL3-1@fp16", "3-1 runs backwards"),
+        ("int8+mix=L0-1@fp16/kL1-2@fp32", "overlaps 'L0-1@fp16'"),
+        ("int8+mix=@fp16", "a range"),
+        ("int8+mix=k", "<range>@<base> expected"),
+        ("int8 ", "unknown base"),
+        ("fp16+keep=0.5," + "sinks=0" * 99, "at most 512 characters"),
+    ],
+)
+def test_a_malformed_spec_is_refused_saying_where_and_what_is_allowed(text, says):
+    """The message quotes the offending text and lists what may stand there."""
+    with pytest.raises(SpecError, match=says):
+        CodecSpec.parse(text)
+
+
+@pytest.mark.parametrize("base", RESERVED)
+def test_a_known_base_without_a_quantizer_parses_but_is_not_offered(base):
+    """Grammar and availability are two things."""
+    spec = CodecSpec.parse(base)
+    with pytest.raises(SpecError, match=f"{base}.*not offered by this build; offered: fp32, fp16, bf16, int8"):
+        Codec(spec)
+
+
+@pytest.mark.parametrize("option", ["entropy=zstd", "mix=k@fp16"])
+def test_an_option_nobody_has_built_is_not_offered(option):
+    """It parses, and making a codec of it says what is missing."""
+    with pytest.raises(SpecError, match=f"does not offer {option.split('=')[0]}="):
+        Codec(CodecSpec.parse(f"int8+{option}"))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "tokens", "kept"), [(0.5, 12, 6), (0.1, 12, 1), (0.01, 3, 1), (0.7, 10, 7), (0.25, 6, 2)]
+)
+def test_keep_rounds_the_ratio_half_up_and_never_to_nothing(ratio, tokens, kept):
+    """0.25 of 6 tokens is 2."""
+    assert Keep(ratio).count(tokens) == kept
+
+
+def test_a_spec_made_in_code_equals_the_one_parsed():
+    """The dataclass is the value; text is only its form."""
+    parsed = CodecSpec.parse("int8+keep=0.5,scope=head+rope=pre")
+    assert parsed == CodecSpec(parsed.base, Keep(0.5, scope="head"), RopePhase.PRE)

@@ -1,0 +1,120 @@
+"""Models that tests share: one real model from the store, and tiny random ones of three families.
+
+The tiny models are made in a second, the same ones in every run: 4 layers, 4 query and 2 key-value heads of 16
+values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat template.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from kvwire.models.manifest import StoredModel
+from kvwire.models.store import ModelStore
+
+# As in the services: torch computes on one thread, and tests that share a machine do not fight over its cores.
+torch.set_num_threads(1)
+
+_VOCABULARY = 512
+_SPECIAL = ["<bos>", "<eos>", "<turn>", "<end>"]
+_ROLES = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<eos>"}
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<turn>{{ message['role'] }}\n{{ message['content'] }}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
+)
+_SHAPE: dict[str, Any] = {
+    "vocab_size": _VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.125,  # 1/sqrt(hidden): logits spread out, so that greedy choices are no coin flips
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> StoredModel:
+    """SmolLM2-135M of the default store, pulled on first use; tests that ask for it are marked `model`."""
+    return ModelStore().pull("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Llama; its tokenizer adds no BOS."""
+    return _save(LlamaForCausalLM, LlamaConfig(**_SHAPE), tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Qwen2, whose queries, keys and values have a bias; its tokenizer adds no BOS."""
+    return _save(Qwen2ForCausalLM, Qwen2Config(**_SHAPE), tmp_path_factory.mktemp("qwen2"))
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Gemma 3 with a sliding window of 8 tokens in three of four layers; its tokenizer adds BOS."""
+    sliding, full = "sliding_attention", "full_attention"
+    config = Gemma3TextConfig(
+        **_SHAPE,
+        query_pre_attn_scalar=16,
+        sliding_window=8,
+        layer_types=[sliding, sliding, full, sliding],
+        rope_parameters={
+            sliding: {"rope_type": "default", "rope_theta": 10_000.0},
+            full: {"rope_type": "default", "rope_theta": 1_000_000.0},
+        },
+    )
+    return _save(Gemma3ForCausalLM, config, tmp_path_factory.mktemp("gemma"), adds_bos=True)
+
+
+def _save(family: Any, config: Any, folder: Path, *, adds_bos: bool = False) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = family(config)
+        for name, parameter in model.named_parameters():
+            if name.endswith("_proj.bias"):  # transformers starts them at zero, which would hide a forgotten bias
+                torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder)
+    _tokenizer(adds_bos=adds_bos).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(*, adds_bos: bool) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    licence = Path(__file__).parents[1] / "LICENSE"  # eleven kilobytes of English that every checkout has
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY,
+        special_tokens=_SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([licence.read_text(encoding="utf-8")], trainer)
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", 0)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_input_names=["input_ids", "attention_mask"],
+        chat_template=_CHAT_TEMPLATE,
+        **_ROLES,
+    )

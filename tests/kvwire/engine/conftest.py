@@ -1,0 +1,28 @@
+"""Engines over the tiny models."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kvwire.engine.attention import IMPLEMENTATION
+from kvwire.engine.engine import Engine
+from kvwire.models.load import load
+from kvwire.models.store import ModelStore
+
+
+def engine_of(folder: Path, home: Path) -> Engine:
+    stored = ModelStore(home).pull(f"path:{folder}")
+    return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
+
+
+@pytest.fixture(scope="session", params=["tiny_llama", "tiny_gemma", "tiny_qwen2"])
+def family(request: pytest.FixtureRequest) -> Path:
+    """Folder of each tiny model in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def engine(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """An engine over each tiny model in turn."""
+    return engine_of(family, tmp_path_factory.mktemp("store"))

@@ -1,0 +1,58 @@
+"""Head, context and prompt as tokens."""
+
+import pytest
+
+from kvwire.errors import InvalidRequestError
+from kvwire.requests import ChatMessage, Messages, Text, TokenIds
+
+CHAT = Messages((ChatMessage("system", "Be brief."), ChatMessage("user", "Where is it?")))
+
+
+def test_text_keeps_the_border_between_context_and_prompt(engine):
+    """Both are tokenized apart, so neither changes the other's tokens."""
+    tokens = engine.prompts.read(Text("a fact"), Text("ual question"))
+    assert tokens.context == engine.prompts.plain("a fact")
+    assert tokens.prompt == engine.prompts.plain("ual question")
+
+
+def test_the_head_of_text_is_the_tokenizers_bos(engine, family):
+    """Gemma's tokenizer adds BOS, the others add nothing."""
+    assert engine.prompts.read(None, Text("hello")).head == ((0,) if "gemma" in str(family) else ())
+
+
+def test_a_chat_prompt_opens_with_the_template_up_to_the_first_user_message(engine):
+    """The context stands where the first user message begins."""
+    tokens = engine.prompts.read(Text("A fact. "), CHAT)
+    head, prompt = engine.prompts.plain("<turn>system\nBe brief.<end>\n<turn>user\n"), "Where is it?<end>\n<turn>assistant\n"
+    assert tokens.head == head
+    assert tokens.prompt == engine.prompts.plain(prompt)
+
+
+def test_context_messages_come_before_the_prompt_messages(engine):
+    """Both render to what the whole conversation renders to."""
+    context = Messages((ChatMessage("user", "It is here."), ChatMessage("assistant", "Noted.")))
+    tokens = engine.prompts.read(context, CHAT)
+    assert tokens.head == ()
+    assert tokens.context == engine.prompts.plain("<turn>user\nIt is here.<end>\n<turn>assistant\nNoted.<end>\n")
+    assert tokens.prompt == engine.prompts.plain(
+        "<turn>system\nBe brief.<end>\n<turn>user\nWhere is it?<end>\n<turn>assistant\n"
+    )
+
+
+def test_token_ids_are_taken_as_they_are(engine):
+    """No head, no BOS."""
+    tokens = engine.prompts.read(TokenIds((7, 8)), TokenIds((9,)))
+    assert (tokens.head, tokens.context, tokens.prompt) == ((), (7, 8), (9,))
+
+
+@pytest.mark.parametrize("prompt", [Text(""), TokenIds(()), Messages(()), TokenIds((512,))])
+def test_a_prompt_that_cannot_be_read_is_refused(engine, prompt):
+    """Empty in any form, or with a token the vocabulary lacks."""
+    with pytest.raises(InvalidRequestError):
+        engine.prompts.read(None, prompt)
+
+
+def test_a_chat_prompt_without_a_user_message_is_refused(engine):
+    """There is no place for the context to stand."""
+    with pytest.raises(InvalidRequestError, match="no user message"):
+        engine.prompts.read(None, Messages((ChatMessage("system", "Be brief."),)))

@@ -1,0 +1,98 @@
+"""The compute thread: turns, limits, cancellation, back-pressure."""
+
+import asyncio
+import threading
+
+import pytest
+
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import CancelledError, DeadlineError, OverloadedError
+
+
+@pytest.fixture
+def worker():
+    made = Worker(max_in_flight=2)
+    yield made
+    made.close()
+
+
+async def test_all_work_runs_on_one_thread_that_is_not_the_loops(worker):
+    """torch's pool belongs to the thread that uses it."""
+    names = {await worker.run(lambda: threading.current_thread().name) for _ in range(5)}
+    assert len(names) == 1
+    assert threading.current_thread().name not in names
+
+
+async def test_one_request_too_many_is_refused(worker):
+    """The limit answers at once instead of queueing."""
+    with worker.admit(), worker.admit(), pytest.raises(OverloadedError, match="the limit is 2"):
+        worker.admit()
+    worker.admit()
+
+
+async def test_a_cancelled_task_does_not_run(worker):
+    """Work that still waits is skipped."""
+    task = Task()
+    task.cancel()
+    with pytest.raises(CancelledError):
+        await worker.run(lambda: pytest.fail("ran"), task)
+
+
+async def test_a_task_past_its_deadline_does_not_run(worker):
+    """The clock is the task's own."""
+    with pytest.raises(DeadlineError):
+        await worker.run(lambda: pytest.fail("ran"), Task(deadline_s=10.0, clock=lambda: 11.0))
+
+
+async def test_a_stream_yields_what_is_emitted_in_order(worker):
+    """More items than places wait their turn."""
+
+    def produce(emit):
+        for number in range(20):
+            emit(number)
+
+    assert [n async for n in worker.stream(produce, Task(), depth=2)] == list(range(20))
+
+
+async def test_a_slow_reader_holds_the_producer_up(worker):
+    """No more than the given number of items wait unread."""
+    emitted = []
+
+    def produce(emit):
+        for number in range(10):
+            emit(number)
+            emitted.append(number)
+
+    stream = worker.stream(produce, Task(), depth=3)
+    await anext(stream)
+    while len(emitted) < 4:
+        await asyncio.sleep(0)
+    assert len(emitted) <= 5
+    await stream.aclose()
+
+
+async def test_a_reader_that_leaves_stops_the_producer(worker):
+    """Closing the stream cancels the task, and the thread is free again."""
+
+    def produce(emit):
+        while True:
+            emit(0)
+
+    stream = worker.stream(produce, Task(), depth=1)
+    await anext(stream)
+    await stream.aclose()
+    assert await worker.run(lambda: "free") == "free"
+
+
+async def test_a_stream_passes_the_producers_error_on(worker):
+    """After what was emitted before it."""
+
+    def produce(emit):
+        emit(1)
+        raise ValueError("broken")
+
+    got = []
+    with pytest.raises(ValueError, match="broken"):
+        async for item in worker.stream(produce, Task(), depth=1):
+            got.append(item)
+    assert got == [1]

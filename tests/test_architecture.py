@@ -1,0 +1,85 @@
+"""Layers point one way: what each package may import of the project."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Package -> project modules it may import, by prefix. A package may always import itself.
+MAY_IMPORT = {
+    "codec": {"kvwire.errors"},
+    "fuser": {"codec", "kvwire.errors", "kvwire.requests"},
+    "kvwire": set[str](),
+    "kvwire/cli": {"loadtest", "sharer_service", "receiver_service"},
+    "sharer_service": {"kvwire", "codec", "fuser"},
+    "receiver_service": {"kvwire", "codec", "fuser"},
+    "loadtest": {"kvwire.client", "kvwire.requests", "kvwire.errors"},
+}
+
+#: Package -> third-party libraries that have no business there.
+NEVER = {
+    "codec": {"grpc", "google", "transformers"},
+    "fuser": {"grpc", "google"},
+    "kvwire/engine": {"grpc", "google"},
+    "kvwire/models": {"grpc", "google"},
+    "loadtest": {"grpc", "google", "torch", "transformers"},
+}
+
+PROJECT = {package.split("/")[0] for package in MAY_IMPORT}
+
+
+def files(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    if package == "kvwire":
+        return [f for f in found if not f.is_relative_to(ROOT / "kvwire" / "cli") and "v1" not in f.parts]
+    return found
+
+
+def imports(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_lies_below_it(package):
+    """Every import of a project module is one the layer may use."""
+    allowed = MAY_IMPORT[package] | {package.split("/")[0]}
+    found = {
+        (file.relative_to(ROOT), name)
+        for file in files(package)
+        for name in imports(file)
+        if name.split(".")[0] in PROJECT and not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("package", NEVER)
+def test_a_package_stays_away_from_libraries_of_other_layers(package):
+    """codec knows no models and no gRPC, fusers no gRPC, the load tester neither."""
+    found = {
+        (file.relative_to(ROOT), name)
+        for file in files(package)
+        for name in imports(file)
+        if name.split(".")[0] in NEVER[package]
+    }
+    assert not found
+
+
+def test_generated_code_is_imported_only_at_the_door():
+    """Protobuf stops at serde modules, servicers, links and the client."""
+    doors = ("kvwire/rpc/", "kvwire/client.py", "servicer.py", "server.py", "inspect.py", "sharers.py")
+    found = [
+        str(file.relative_to(ROOT))
+        for package in MAY_IMPORT
+        for file in files(package)
+        if any(name.startswith("kvwire.v1") for name in imports(file))
+    ]
+    assert found
+    assert [f for f in found if not any(door in f for door in doors)] == []
