@@ -1,10 +1,10 @@
 """Rotary position embedding of keys, undone and done again; rotate-half layout (Llama, Qwen, Gemma and kin).
 
-A pair is channels i and i + pairs; channels beyond 2 x pairs are not rotated (partial rotary embedding; a layer without
-RoPE has no pairs). Angles are float32 products of position and inverse frequency, as models compute them, so undoing
-turns back by the very angle. Their cosine is taken in float64 and rounded, so it is the same on every CPU and within one
-rounding of any model's. Undoing is exact to float32 rounding for keys in float32; keys that a model rounded to 16 bits
-after rotating keep that error.
+A pair is channels i and i + pairs; channels beyond 2 x pairs are not rotated (partial rotary embedding; a layer
+without RoPE has no pairs). Angles are float32 products of position and inverse frequency, as models compute them, so
+undoing turns back by the very angle. Their cosine is taken in float64 and rounded, so it is the same on every CPU and
+within one rounding of any model's. Undoing is exact to float32 rounding for keys in float32; keys that a model
+rounded to 16 bits after rotating keep that error.
 
 Source: "RoFormer", arXiv 2104.09864, equation 34; attention scaling as in YaRN, arXiv 2309.00071, section 3.4.
 """

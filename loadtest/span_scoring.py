@@ -5,7 +5,10 @@ The reply is generated greedily and its first line is the answer. Exact match an
 the accepted wordings counts. The forms::
 
     context   "Context: {context}\n"
-    prompt    "Question: {question}\nAnswer:"
+    prompt    two fixed examples of question and short answer, then "Question: {question}\nAnswer:"
+
+The examples are always the same and tell nothing about the context. Without them a small model answers in sentences:
+of 40 questions SmolLM2-135M matches none exactly, with them 10 (F1 0.34), and 1 without the context (F1 0.08).
 """
 
 import re
@@ -15,8 +18,12 @@ from dataclasses import dataclass
 
 from loadtest.datasets import SpanItem
 
-SPAN_MAX_NEW_TOKENS = 24  # the longest XQuAD answers have about 30 words, half of them at most 2
+SPAN_MAX_NEW_TOKENS = 24  # half of XQuAD's answers have at most 2 words, 20 of 1,190 more than 12
 
+_EXAMPLES = (
+    "Question: Which planet is the largest?\nAnswer: Jupiter\n"
+    "Question: When did the Second World War end?\nAnswer: 1945\n"
+)
 _NOT_COUNTED = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -39,7 +46,7 @@ def span_context(item: SpanItem) -> str:
 
 def span_prompt(item: SpanItem) -> str:
     """What the receiver is asked."""
-    return f"Question: {item.question}\nAnswer:"
+    return f"{_EXAMPLES}Question: {item.question}\nAnswer:"
 
 
 def score_span(item: SpanItem, reply: str) -> SpanResult:

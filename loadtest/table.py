@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
@@ -10,8 +11,18 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
-    """One row per run; milliseconds for times, nats per token for the margin."""
+# Columns the table needs; a terminal or a log file that claims fewer wraps lines instead of losing numbers.
+_WIDTH = 118
+
+
+def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Print one row per run; milliseconds for times, nats per token for the margin."""
+    console = Console()
+    console.width = max(console.width, _WIDTH)
+    console.print(_table(title, runs))
+
+
+def _table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
     made = Table(title=title, caption=_CAPTION)
     for index, column in enumerate(_COLUMNS):
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)

@@ -62,7 +62,7 @@ def test_a_package_imports_only_what_lies_below_it(package):
 
 @pytest.mark.parametrize("package", NEVER)
 def test_a_package_stays_away_from_libraries_of_other_layers(package):
-    """codec knows no models and no gRPC, fusers no gRPC, the load tester neither."""
+    """Codec knows no models and no gRPC, fusers no gRPC, the load tester neither."""
     found = {
         (file.relative_to(ROOT), name)
         for file in files(package)

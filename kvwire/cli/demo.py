@@ -28,15 +28,13 @@ def demo(
     json_file: JsonOption = None,
 ) -> None:
     """Start a sharer and a receiver, drive 60 questions through every method, and print one table."""
-    from rich.console import Console
-
     from kvwire.models.reference import ModelReference
     from kvwire.models.store import ModelStore
     from kvwire.processes import Pair, running_pair
     from kvwire.security import ClientSecurity
     from loadtest.datasets import load
     from loadtest.driver import Plan
-    from loadtest.table import table
+    from loadtest.table import show
 
     models = Pair.parse(pair)
     for reference in dict.fromkeys((models.sharer, models.receiver)):
@@ -54,7 +52,7 @@ def demo(
                 {"dataset": "pocket", "pair": pair},
             )
             results.append((run_name(exchange), asyncio.run(run)))
-    Console().print(table(f"pocket: {len(items)} questions whose facts only the sharer knows, {pair}", results))
+    show(f"pocket: {len(items)} questions whose facts only the sharer knows, {pair}", results)
     if json_file is not None:
         json_file.write_text(json.dumps(dict(results), indent=1) + "\n")
     if any(result["failed"] for _, result in results):

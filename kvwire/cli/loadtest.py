@@ -52,12 +52,10 @@ def loadtest(
     json_file: JsonOption = None,
 ) -> None:
     """Drive an evaluation set through a pair and report accuracy, bytes and latency."""
-    from rich.console import Console
-
     from kvwire.security import ClientSecurity
     from loadtest.datasets import load
     from loadtest.driver import Plan
-    from loadtest.table import table
+    from loadtest.table import show
 
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
@@ -68,7 +66,7 @@ def loadtest(
     with services(pair, receiver, sharer) as addresses:
         security = ClientSecurity(ca=ca, token_file=token_file)
         result = asyncio.run(measure(items, plan, addresses, security, configuration))
-    Console().print(table(dataset, [(run_name(exchange), result)]))
+    show(dataset, [(run_name(exchange), result)])
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if result["failed"]:

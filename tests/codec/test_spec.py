@@ -19,7 +19,9 @@ _reserved = st.builds(
     st.sampled_from(RESERVED),
     st.dictionaries(st.sampled_from(["bits", "group", "quality"]), _numbers),
 )
-_bases = st.one_of(st.sampled_from(["fp32", "fp16", "bf16", "int8", "int8:per=token", "int8:per=head"]), _reserved)
+_bases = st.one_of(
+    st.sampled_from(["fp32", "bf16", "fp8", "int8:per=token", "int8:per=head", "int4", "nf4:block=32"]), _reserved
+)
 _keeps = st.builds(
     lambda ratio, rest: ",".join([f"keep={ratio!r}", *rest]),
     st.floats(min_value=1e-9, max_value=1),
@@ -88,6 +90,8 @@ def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
         ("int8:per=row", "per must be one of token, head; 'row'"),
         ("int8:blocks=4", "no parameter 'blocks'; it takes per"),
         ("int8:per=head,per=head", "at 14, 'per=head': 'per' is given twice"),
+        ("nf4:block=0", "block must be at least 1 channel; 0"),
+        ("nf4:block=1.5", "whole number; '1.5'"),
         ("int8:per", "at 5, 'per': key=value expected"),
         ("int8+prune=0.5", "at 5, 'prune=0.5': unknown option; known: keep=, rope=, entropy=, mix="),
         ("int8+", "unknown option"),
@@ -122,7 +126,7 @@ def test_a_malformed_spec_is_refused_saying_where_and_what_is_allowed(text, says
 def test_a_known_base_without_a_quantizer_parses_but_is_not_offered(base):
     """Grammar and availability are two things."""
     spec = CodecSpec.parse(base)
-    with pytest.raises(SpecError, match=f"{base}.*not offered by this build; offered: fp32, fp16, bf16, int8"):
+    with pytest.raises(SpecError, match=f"{base}.*not offered by this build; offered: fp32, fp16, bf16, fp8, int8"):
         Codec(spec)
 
 
@@ -139,6 +143,12 @@ def test_an_option_nobody_has_built_is_not_offered(option):
 def test_keep_rounds_the_ratio_half_up_and_never_to_nothing(ratio, tokens, kept):
     """0.25 of 6 tokens is 2."""
     assert Keep(ratio).count(tokens) == kept
+
+
+def test_a_selector_nobody_has_built_is_not_offered():
+    """Any name parses; a codec of it lists the selectors there are."""
+    with pytest.raises(SpecError, match="'oracle' is not offered by this build; offered: recency, front, random"):
+        Codec(CodecSpec.parse("int8+keep=0.5,by=oracle"))
 
 
 def test_a_spec_made_in_code_equals_the_one_parsed():

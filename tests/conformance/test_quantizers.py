@@ -19,8 +19,14 @@ SIZES = {
     "fp32": lambda h, t, d: 4 * h * t * d,
     "fp16": lambda h, t, d: 2 * h * t * d,
     "bf16": lambda h, t, d: 2 * h * t * d,
+    "fp8": lambda h, t, d: h * t * d + 2 * h,
+    "fp8:per=token": lambda h, t, d: h * t * d + 2 * h * t,
     "int8": lambda h, t, d: h * t * d + 2 * h * t,
     "int8:per=head": lambda h, t, d: h * t * d + 2 * h,
+    "int4": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 64),
+    "int4:block=32": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 32),
+    "nf4": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 64),
+    "nf4:block=128": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 128),
 }
 SHAPES = [(1, 1, 1), (1, 1, 64), (3, 12, 64), (2, 7, 33), (4, 5, 80), (1, 200, 256)]
 

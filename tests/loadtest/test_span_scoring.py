@@ -11,9 +11,11 @@ from loadtest.span_scoring import failed_span, score_span, span_context, span_pr
 ITEM = SpanItem("q1", "Who won?", ("the Denver Broncos", "Denver"), "The Denver Broncos won.")
 
 
-def test_the_forms_are_context_and_question():
+def test_the_question_comes_after_two_examples_of_short_answers():
     assert span_context(ITEM) == "Context: The Denver Broncos won.\n"
-    assert span_prompt(ITEM) == "Question: Who won?\nAnswer:"
+    prompt = span_prompt(ITEM)
+    assert prompt.endswith("\nAnswer: 1945\nQuestion: Who won?\nAnswer:")
+    assert prompt.count("Question:") == 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Makes the golden frames from docs/wire-format.md alone: numpy and the standard library, nothing of kvwire.
 
-Run once per format version or new codec: ``python tests/golden/codec/make.py NAME...``. A file that exists is never
-overwritten, because frames of a released version must stay readable for ever.
+Run once per format version or new codec: ``python tests/golden/codec/make.py NAME...`` (all without NAME). A file that
+exists is never overwritten, because frames of a released version must stay readable for ever.
 """
 
 import struct
@@ -12,17 +12,21 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-LAYER, HEADS, TOKENS, DIM = 5, 2, 5, 72
+LAYER = 5
 DTYPE_CODES = {"uint8": 0, "int8": 1, "float16": 2, "bfloat16": 3, "float32": 4, "float8_e4m3fn": 5}
 
+#: For rope=pre: where the tokens stood, and the angles of 36 pairs of channels.
+POSITIONS = np.array([7, 8, 9, 10, 600])
+INV_FREQ = np.array([10000.0 ** (-pair / 36) for pair in range(36)], dtype=np.float32)
 
-def source():
-    """Keys and values, (2, HEADS, TOKENS, DIM) float32: congruential noise, an outlier, a token of zeros."""
+
+def source(heads, tokens, dim):
+    """Keys and values, (2, heads, tokens, dim) float32: congruential noise, an outlier, a token of zeros."""
     state, numbers = 12345, []
-    for _ in range(2 * HEADS * TOKENS * DIM):
+    for _ in range(2 * heads * tokens * dim):
         state = (1103515245 * state + 12345) % 2**31
         numbers.append((state >> 8) / 2**22 - 1)
-    x = np.array(numbers, dtype=np.float32).reshape(2, HEADS, TOKENS, DIM)
+    x = np.array(numbers, dtype=np.float32).reshape(2, heads, tokens, dim)
     x[0, 0, 0, 3] = -300.0
     x[1, 1, 2] = 0.0
     return x
@@ -40,9 +44,10 @@ def text(value):
     return varint(len(value)) + value.encode("ascii")
 
 
-def frame(spec, keys, values, *, flags=1, selection=b""):
+def frame(spec, tokens, keys, values, *, flags=1, selection=b""):
     """Planes are (name, element type, array of the stored integers or floats)."""
-    header = text(spec) + varint(LAYER) + varint(HEADS) + varint(DIM) + varint(TOKENS) + bytes([flags]) + selection
+    heads, dim = HEADS_AND_DIM[tokens]
+    header = text(spec) + varint(LAYER) + varint(heads) + varint(dim) + varint(tokens) + bytes([flags]) + selection
     header += varint(len(keys) + len(values))
     payload = b""
     for tag, planes in ((0, keys), (4, values)):
@@ -85,28 +90,143 @@ def int8_per_head(x):
     return int8(x, axes=(1, 2))
 
 
-#: File name -> spec, encoder.
-CODECS = {
-    "fp32": ("fp32", fp32),
-    "fp16": ("fp16", fp16),
-    "bf16": ("bf16", bf16),
-    "int8": ("int8", int8),
-    "int8-per-head": ("int8:per=head", int8_per_head),
+def e4m3(code):
+    """The number an E4M3 byte stands for: sign, 4 bits of exponent (bias 7), 3 of fraction."""
+    sign, exponent, fraction = -1.0 if code & 128 else 1.0, code >> 3 & 15, code & 7
+    return sign * (fraction * 2.0**-9 if exponent == 0 else (8 + fraction) * 2.0 ** (exponent - 10))
+
+
+def fp8(x, axes=(1, 2)):
+    scale = float16_not_below(np.abs(x).max(axis=axes, keepdims=True) / np.float32(448))
+    wide = scale.astype(np.float32)
+    y = np.divide(x, wide, out=np.zeros_like(x), where=wide > 0)
+    numbers = np.array([e4m3(code) for code in range(127)])
+    codes = np.empty(x.shape, dtype=np.uint8)
+    for at in np.ndindex(x.shape):
+        gaps = np.abs(numbers - abs(float(y[at])))
+        nearest = np.flatnonzero(gaps == gaps.min())
+        even = [code for code in nearest if code % 2 == 0] or nearest
+        codes[at] = int(even[0]) | (128 if np.signbit(y[at]) else 0)
+    decoded = np.array([e4m3(code) for code in range(256)], dtype=np.float32)[codes] * wide
+    return [("q", "float8_e4m3fn", codes), ("s", "float16", scale)], decoded
+
+
+def fp8_per_token(x):
+    return fp8(x, axes=(2,))
+
+
+def four_bit(x, levels, choose, block):
+    dim = x.shape[2]
+    blocks = range(0, dim, block)
+    scale = np.stack([np.abs(x[..., at : at + block]).max(axis=2) for at in blocks], axis=2) / np.float32(levels[-1])
+    scale = float16_not_below(scale)
+    wide = np.repeat(scale.astype(np.float32), block, axis=2)[..., :dim]
+    y = np.divide(x, wide, out=np.zeros_like(x), where=wide > 0)
+    codes = np.array([choose(float(number)) for number in y.ravel()])
+    halves = [*codes, 0][: len(codes) + len(codes) % 2]
+    packed = np.array([low + 16 * high for low, high in zip(halves[::2], halves[1::2], strict=True)], dtype=np.uint8)
+    decoded = np.array(levels, dtype=np.float32)[codes].reshape(x.shape) * wide
+    return [("q", "uint8", packed), ("s", "float16", scale)], decoded
+
+
+def int4(x, block=64):
+    return four_bit(x, range(-8, 8), lambda y: 8 + round(y), block)
+
+
+def int4_block_32(x):
+    return int4(x, block=32)
+
+
+NF4 = [
+    *(-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635),
+    *(-0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725),
+    *(0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1),
+]
+
+
+def nf4(x):
+    def choose(y):
+        grid = round(2048 * y) / 2048
+        return min(range(16), key=lambda code: abs(NF4[code] - grid))
+
+    return four_bit(x, NF4, choose, 64)
+
+
+def whole(spec, encode):
+    """A golden file of all tokens."""
+
+    def make(x):
+        (keys, decoded_keys), (values, decoded_values) = encode(x[0]), encode(x[1])
+        return frame(spec, x.shape[2], keys, values), {"keys": decoded_keys, "values": decoded_values}
+
+    return make
+
+
+def before_rope(x):
+    """Keys turned back by float32 angles, float64 cosines rounded to float32, float32 products."""
+    angle = (POSITIONS.astype(np.float32)[:, None] * INV_FREQ).astype(np.float64)
+    cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    first, second = x[0][..., :36], x[0][..., 36:]
+    keys = np.concatenate([first * cos + second * sin, second * cos - first * sin], axis=2)
+    planes = [fp32(half)[0] for half in (keys, x[1])]
+    return frame("fp32+rope=pre", x.shape[2], *planes, flags=0), {"keys": keys, "values": x[1]}
+
+
+def recent_with_sinks(x):
+    """Half of 40 tokens: 2 sinks and the last 18, told as runs (gap 0, run 2, gap 20, run 18)."""
+    slots = np.array([0, 1, *range(22, 40)])
+    (keys, decoded_keys), (values, decoded_values) = (int8(half[:, slots]) for half in x)
+    selection = varint(20) + bytes([0, 2, 20, 18])
+    data = frame("int8+keep=0.5,sinks=2", 40, keys, values, flags=1 | 2 | 8, selection=selection)
+    return data, {"keys": decoded_keys, "values": decoded_values, "slots": slots}
+
+
+def long_values_of_each_head(x):
+    """A quarter of 40 tokens, each head's own, told as a bitmap of 5 bytes per head."""
+    norm = np.abs(x[1].astype(np.float64)).sum(axis=2)
+    slots = np.sort(np.argsort(-norm, axis=1, kind="stable")[:, :10], axis=1)
+    selection = varint(10)
+    for row in slots:
+        selection += sum(1 << int(slot) for slot in row).to_bytes(5, "little")
+    keys, values = (np.take_along_axis(half, slots[:, :, None], axis=1) for half in x)
+    data = frame(
+        "fp32+keep=0.25,by=value_norm,scope=head", 40, fp32(keys)[0], fp32(values)[0], flags=1 | 4, selection=selection
+    )
+    return data, {"keys": keys, "values": values, "slots": slots}
+
+
+#: Tokens of a source -> its heads and head_dim.
+HEADS_AND_DIM = {5: (2, 72), 40: (2, 4)}
+
+#: File name -> tokens of the source, maker.
+FRAMES = {
+    "fp32": (5, whole("fp32", fp32)),
+    "fp16": (5, whole("fp16", fp16)),
+    "bf16": (5, whole("bf16", bf16)),
+    "fp8": (5, whole("fp8", fp8)),
+    "fp8-per-token": (5, whole("fp8:per=token", fp8_per_token)),
+    "int8": (5, whole("int8", int8)),
+    "int8-per-head": (5, whole("int8:per=head", int8_per_head)),
+    "int4": (5, whole("int4", int4)),
+    "int4-block-32": (5, whole("int4:block=32", int4_block_32)),
+    "nf4": (5, whole("nf4", nf4)),
+    "before-rope": (5, before_rope),
+    "recent-with-sinks": (40, recent_with_sinks),
+    "long-values-of-each-head": (40, long_values_of_each_head),
 }
 
 
 def main(names):
-    x = source()
     for name in names:
-        spec, encode = CODECS[name]
-        (keys, decoded_keys), (values, decoded_values) = encode(x[0]), encode(x[1])
+        tokens, make = FRAMES[name]
+        heads, dim = HEADS_AND_DIM[tokens]
+        x = source(heads, tokens, dim)
+        data, decoded = make(x)
         with (HERE / f"{name}.frame").open("xb") as out:
-            out.write(frame(spec, keys, values))
-        with (HERE / f"{name}.npy").open("xb") as out:
-            np.save(out, np.stack([decoded_keys, decoded_values]).astype(np.float32))
+            out.write(data)
+        with (HERE / f"{name}.npz").open("xb") as out:
+            np.savez(out, source=x, positions=POSITIONS, inv_freq=INV_FREQ, **decoded)
 
 
 if __name__ == "__main__":
-    if not (HERE / "source.npy").exists():
-        np.save(HERE / "source.npy", source())
-    main(sys.argv[1:])
+    main(sys.argv[1:] or FRAMES)

@@ -23,7 +23,10 @@ def test_the_head_of_text_is_the_tokenizers_bos(engine, family):
 def test_a_chat_prompt_opens_with_the_template_up_to_the_first_user_message(engine):
     """The context stands where the first user message begins."""
     tokens = engine.prompts.read(Text("A fact. "), CHAT)
-    head, prompt = engine.prompts.plain("<turn>system\nBe brief.<end>\n<turn>user\n"), "Where is it?<end>\n<turn>assistant\n"
+    head, prompt = (
+        engine.prompts.plain("<turn>system\nBe brief.<end>\n<turn>user\n"),
+        "Where is it?<end>\n<turn>assistant\n",
+    )
     assert tokens.head == head
     assert tokens.prompt == engine.prompts.plain(prompt)
 

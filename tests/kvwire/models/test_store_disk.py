@@ -23,7 +23,7 @@ def small_disk(tmp_path) -> Iterator[Callable[[int], Path]]:
     def mount(kilobytes: int) -> Path:
         options = f"{'remount,' if disk.is_mount() else ''}size={kilobytes}k"
         command = [str(_MOUNT), "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode:
             pytest.skip(f"no memory disk here: {made.stderr.strip()}")
         return disk
@@ -32,7 +32,7 @@ def small_disk(tmp_path) -> Iterator[Callable[[int], Path]]:
         pytest.skip("no mount command here")
     yield mount
     if disk.is_mount():
-        subprocess.run([_UNMOUNT, "--lazy", str(disk)], check=True)  # noqa: S603
+        subprocess.run([_UNMOUNT, "--lazy", str(disk)], check=True)
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(tmp_path, shelf, progress):

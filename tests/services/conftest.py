@@ -1,0 +1,117 @@
+"""Real sharer and receiver processes over tiny models, and a relay that can hurt what passes between them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kvwire.client import Client
+from kvwire.processes import Pair, RunningService, running_pair, running_service
+
+ONE_THREAD = ["--threads", "1", "--log-level", "warning"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Addresses of a running pair, and the folder of its model."""
+
+    sharer: RunningService
+    receiver: RunningService
+    model: Path
+
+    def receiver_client(self) -> Client:
+        return Client(self.receiver.address)
+
+    def sharer_client(self) -> Client:
+        return Client(self.sharer.address)
+
+
+@contextmanager
+def tiny_services(folder: Path, logs: Path, *arguments: str) -> Iterator[Services]:
+    pair = Pair(f"path:{folder}", f"path:{folder}")
+    with running_pair(pair, [*ONE_THREAD, *arguments], log_dir=logs) as (sharer, receiver):
+        yield Services(sharer, receiver, folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Services of these tests remember fingerprints in a store of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KVWIRE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """A tiny Llama on both sides."""
+    with tiny_services(tiny_llama, tmp_path_factory.mktemp("logs"), "--max-tokens", "1024") as services:
+        yield services
+
+
+@pytest.fixture(scope="session", params=["tiny_llama", "tiny_gemma", "tiny_qwen2"])
+def any_pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """A pair of each family in turn."""
+    if request.param == "tiny_llama":
+        yield request.getfixturevalue("pair")
+        return
+    folder = request.getfixturevalue(request.param)
+    with tiny_services(folder, tmp_path_factory.mktemp("logs")) as services:
+        yield services
+
+
+Hurt = Callable[[int, bytes], bytes | None]
+
+
+@asynccontextmanager
+async def relay(target: str, hurt: Hurt) -> AsyncIterator[str]:
+    """Forward a port to ``target``; ``hurt(offset, data)`` may change what the target sends, or cut it (None)."""
+    host, _, port = target.rpartition(":")
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Hurt) -> None:
+        offset = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                changed = change(offset, data)
+                if changed is None:
+                    break
+                offset += len(data)
+                writer.write(changed)
+                await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(
+            pump(reader, far_writer, lambda _, data: data), pump(far_reader, writer, hurt), return_exceptions=True
+        )
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def receiver_behind(services: Services, logs: Path, hurt: Hurt) -> AsyncIterator[Client]:
+    """A client of a fresh receiver whose sharer is reached through a hurtful relay."""
+    async with relay(services.sharer.address, hurt) as address:
+        arguments = ["--model", f"path:{services.model}", "--sharers", f"sharer={address}", "--listen", "127.0.0.1:0"]
+        arguments += ["--metrics-listen", "127.0.0.1:0", *ONE_THREAD]
+        started = running_service("receiver_service", arguments, logs / "receiver.log")
+        receiver = await asyncio.to_thread(started.__enter__)
+        try:
+            async with Client(receiver.address) as client:
+                yield client
+        finally:
+            await asyncio.to_thread(started.__exit__, None, None, None)
+
+
+@pytest.fixture
+def hurtful(pair: Services, tmp_path: Path) -> Callable[[Hurt], contextlib.AbstractAsyncContextManager[Client]]:
+    """Make a receiver behind a relay that hurts."""
+    return lambda hurt: receiver_behind(pair, tmp_path, hurt)

@@ -1,0 +1,103 @@
+"""Starting, stopping and watching a service."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from kvwire.errors import StartError
+from kvwire.processes import running_service
+from kvwire.requests import Exchange, GenerateRequest, Method, Text
+
+FREE = ["--threads", "1", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+
+
+def metrics(address):
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def value(text, start):
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(start))
+
+
+async def test_metrics_count_a_request_on_both_sides(pair):
+    """Bytes, tokens, latencies, results and conventional gRPC names."""
+    counted = (
+        ("receiver", 'kvwire_answers_total{method="prefix",path="prefix"}', 1),
+        ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="payload"', None),
+        ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="socket"', None),
+        ("receiver", 'kvwire_first_token_seconds_count{method="prefix"}', 1),
+        ("receiver", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"', 1),
+        ("sharer", 'kvwire_shared_bytes_total{codec="int8"}', None),
+        ("sharer", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Share"', 1),
+    )
+    before = {side: metrics(getattr(pair, side).metrics) for side in ("sharer", "receiver")}
+    async with pair.receiver_client() as receiver:
+        request = GenerateRequest(Text("hi"), Text("a fact "), Exchange(codec="int8"), 2, ignore_eos=True)
+        moved = (await receiver.generate_all(request)).report.bytes
+    after = {side: metrics(getattr(pair, side).metrics) for side in ("sharer", "receiver")}
+    for side, name, expected in counted:
+        grown = value(after[side], name) - value(before[side], name)
+        moved_bytes = moved.socket_bytes if "socket" in name else moved.payload_bytes
+        assert grown == (moved_bytes if expected is None else expected), name
+
+
+async def test_a_failed_request_is_counted_with_its_status(pair):
+    """Errors are labelled by gRPC code."""
+    name = 'grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"'
+    before = value(metrics(pair.receiver.metrics), name)
+    async with pair.receiver_client() as receiver:
+        with pytest.raises(Exception, match="empty"):
+            await receiver.generate_all(GenerateRequest(Text(""), None, Exchange(Method.RECEIVER_ONLY)))
+    assert value(metrics(pair.receiver.metrics), name) == before + 1
+
+
+@pytest.mark.parametrize("option", ["--listen", "--metrics-listen"])
+def test_a_port_in_use_ends_the_start_with_a_clear_error(pair, tiny_llama, tmp_path, option):
+    """A second service on the same port is a mistake; the first goes on."""
+    taken = pair.sharer.address if option == "--listen" else pair.sharer.metrics
+    arguments = ["--model", f"path:{tiny_llama}", *FREE, option, taken]
+    starting = running_service("sharer_service", arguments, tmp_path / "log")
+    with pytest.raises(StartError, match=r"(?s)status 1.*choose another"), starting:
+        pytest.fail("started")
+    assert pair.sharer.process.poll() is None
+
+
+def test_an_unknown_model_ends_the_start_with_a_clear_error(tmp_path):
+    """The message lists what there is."""
+    starting = running_service("sharer_service", ["--model", "gpt-17", *FREE], tmp_path / "log")
+    with pytest.raises(StartError, match="smollm2-135m"), starting:
+        pytest.fail("started")
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_service_with_status_0(tiny_llama, tmp_path, name):
+    """Also Ctrl-C is an ordinary way to end."""
+    with running_service("sharer_service", ["--model", f"path:{tiny_llama}", *FREE], tmp_path / "log") as service:
+        service.process.send_signal(name)
+        assert service.process.wait(timeout=20) == 0
+
+
+def test_a_setting_that_is_wrong_is_named():
+    """Status 2, like any command given a wrong option."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "sharer_service", "--max-tokens", "none"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert "max" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_ready_line_is_json_with_the_ports_taken(tiny_llama):
+    """Launchers learn free ports from it."""
+    arguments = [sys.executable, "-m", "sharer_service", "--model", f"path:{tiny_llama}", *FREE]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        ready = json.loads(process.stdout.readline())
+        process.terminate()
+        assert process.wait(20) == 0
+    assert ready["event"] == "ready"
+    assert not ready["address"].endswith(":0")
