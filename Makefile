@@ -1,0 +1,43 @@
+# kvwire: `make demo` and `make test` set up what they need and can be run again at any time.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.PHONY: setup demo test test-all lint proto bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/kvwire demo
+
+test: $(STAMP)
+	$(BIN)/kvwire models pull smollm2-135m >/dev/null
+	$(BIN)/pytest -m 'not slow'
+
+test-all: $(STAMP)
+	$(BIN)/kvwire models pull smollm2-135m gemma3-270m qwen2.5-coder-0.5b >/dev/null
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint proto
+
+# The stubs are checked in; CI regenerates them and fails on a difference.
+proto: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:. \
+	  proto/kvwire/v1/*.proto
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=. \
+	  --mypy_grpc_out=quiet:. proto/kvwire/v1/*_service.proto
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -106,13 +106,19 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Log-likelihoods of ``continuations`` after ``prompt``, given what ``context`` says."""
+    """Log-likelihoods of ``continuations`` after ``prompt``, given what ``context`` says.
+
+    ``keep_distributions`` holds this scoring's distributions for a while; ``compare_with`` names such a scoring by its
+    request id, to be compared with token by token.
+    """
 
     prompt: Input
     continuations: tuple[Input, ...]
     context: Input | None = None
     exchange: Exchange = field(default_factory=Exchange)
     info: RequestInfo = field(default_factory=RequestInfo)
+    keep_distributions: bool = False
+    compare_with: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,12 +132,17 @@ class Token:
 
 @dataclass(frozen=True)
 class ContinuationScore:
-    """Per-token log-likelihoods (natural log) of one continuation; ``characters`` is its length as text."""
+    """Per-token log-likelihoods (natural log) of one continuation; ``characters`` is its length as text.
+
+    ``kl_nats`` and ``same_top1`` compare each next-token distribution with a kept one, if that was asked for.
+    """
 
     index: int
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     characters: int
+    kl_nats: tuple[float, ...] = ()
+    same_top1: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

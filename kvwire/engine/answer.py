@@ -1,13 +1,14 @@
 """Answers one request: whatever prepared the cache, generation and scoring go on from it in the same way."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
 
 from kvwire.engine.cache import PositionedCache
-from kvwire.engine.decode import Step, continuation_logprobs, greedy
+from kvwire.engine.compare import KeptDistributions, divergences
+from kvwire.engine.decode import Step, chosen, continuation_distributions, greedy
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task, Worker
 from kvwire.progress import Stopwatch
@@ -65,6 +66,7 @@ class Answerer:
         self.worker = worker
         self._prepare = prepare
         self._side = side
+        self._kept = KeptDistributions()
 
     async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
         """Yield tokens, then the report."""
@@ -108,18 +110,32 @@ class Answerer:
         watch.mark("first_token")
         yield Token(first.token_id, first.text, first.logprob)
 
-        def scored() -> list[tuple[float, ...]]:
+        def scored() -> list[ContinuationScore]:
             with watch.stage("score"):
-                return continuation_logprobs(self.engine, ready.cache, ready.logits, ready.position, continuations)
+                return self._score(request, ready, continuations)
 
-        logprobs = await self.worker.run(scored, task)
-        for index, (piece, tokens, values) in enumerate(
-            zip(request.continuations, continuations, logprobs, strict=True)
-        ):
-            characters = len(piece.text) if isinstance(piece, Text) else 0
-            yield ContinuationScore(index, tokens, values, characters)
+        for score in await self.worker.run(scored, task):
+            yield score
         watch.mark("total")
         yield _finished(ready.report, watch, sum(map(len, continuations)))
+
+    def _score(
+        self, request: ScoreRequest, ready: Ready, continuations: Sequence[tuple[int, ...]]
+    ) -> list[ContinuationScore]:
+        caller, kept = request.info.caller, self._kept
+        reference = kept.get(caller, request.compare_with, continuations) if request.compare_with else None
+        found = continuation_distributions(self.engine, ready.cache, ready.logits, ready.position, continuations)
+        if request.keep_distributions:
+            kept.put(caller, request.info.request_id, continuations, found)
+        scores = []
+        for index, (tokens, distributions) in enumerate(zip(continuations, found, strict=True)):
+            piece = request.continuations[index]
+            kl_nats, same_top1 = divergences(reference[index], distributions) if reference else ((), ())
+            characters = len(piece.text) if isinstance(piece, Text) else 0
+            scores.append(
+                ContinuationScore(index, tokens, chosen(distributions, tokens), characters, kl_nats, same_top1)
+            )
+        return scores
 
 
 def _timed_next(steps: Iterator[Step], watch: Stopwatch) -> Step | None:

@@ -1,4 +1,4 @@
-"""Greedy decoding with explicit positions, and log-likelihoods of given continuations."""
+"""Greedy decoding with explicit positions, and distributions over given continuations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,26 +52,25 @@ def greedy(
         logits = engine.next_logits([token], cache, position + len(taken) - 1)
 
 
-def continuation_logprobs(
+def continuation_distributions(
     engine: Engine,
     cache: PositionedCache,
     logits: Tensor,
     position: int,
     continuations: Sequence[tuple[int, ...]],
-) -> list[tuple[float, ...]]:
-    """Log-probability of every token of every continuation, given the cache.
+) -> list[Tensor]:
+    """Log-probabilities over the vocabulary before every token of every continuation, given the cache.
 
     ``logits``: ``(vocabulary,)`` float32 after the last prompt token, which predict each continuation's first token.
-    All continuations are read in one forward pass, side by side.
+    Returns one ``(tokens, vocabulary)`` float32 tensor per continuation. All are read in one pass, side by side.
     """
-    first = torch.log_softmax(logits, dim=-1)
     heads = [continuation[:-1] for continuation in continuations]
     rows = engine.branch_logits(heads, cache, position) if any(heads) else logits.new_empty(0, logits.shape[-1])
-    scores = []
-    start = 0
-    for continuation, head in zip(continuations, heads, strict=True):
-        later = torch.log_softmax(rows[start : start + len(head)], dim=-1)
-        chosen = later.gather(-1, torch.tensor(continuation[1:], device=later.device, dtype=torch.int64)[:, None])
-        scores.append((float(first[continuation[0]]), *chosen[:, 0].tolist()))
-        start += len(head)
-    return scores
+    pieces = rows.split([len(head) for head in heads])
+    return [torch.log_softmax(torch.cat([logits[None], piece]), dim=-1) for piece in pieces]
+
+
+def chosen(distributions: Tensor, tokens: tuple[int, ...]) -> tuple[float, ...]:
+    """Log-probability of each token under the distribution before it, ``(tokens, vocabulary)``."""
+    index = torch.tensor(tokens, device=distributions.device)[:, None]
+    return tuple(distributions.gather(-1, index)[:, 0].tolist())

@@ -174,6 +174,8 @@ def score_from_proto(message: model_service_pb2.ScoreRequest) -> ScoreRequest:
         context=optional_input(message.context, present=message.HasField("context")),
         exchange=exchange_from_proto(message.exchange),
         info=info_from_proto(message.info),
+        keep_distributions=message.keep_distributions,
+        compare_with=message.compare_with,
     )
 
 
@@ -185,6 +187,8 @@ def score_to_proto(request: ScoreRequest) -> model_service_pb2.ScoreRequest:
         prompt=input_to_proto(request.prompt),
         exchange=exchange_to_proto(request.exchange),
         continuations=[input_to_proto(c) for c in request.continuations],
+        keep_distributions=request.keep_distributions,
+        compare_with=request.compare_with,
     )
 
 
@@ -200,7 +204,14 @@ def token_to_proto(token: Token) -> model_service_pb2.Token:
 
 def continuation_score_from_proto(message: model_service_pb2.ContinuationScore) -> ContinuationScore:
     """The score of one continuation."""
-    return ContinuationScore(message.index, tuple(message.token_ids), tuple(message.token_logprobs), message.characters)
+    return ContinuationScore(
+        index=message.index,
+        token_ids=tuple(message.token_ids),
+        token_logprobs=tuple(message.token_logprobs),
+        characters=message.characters,
+        kl_nats=tuple(message.kl_nats),
+        same_top1=tuple(message.same_top1),
+    )
 
 
 def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.ContinuationScore:
@@ -210,6 +221,8 @@ def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.C
         token_ids=score.token_ids,
         token_logprobs=score.token_logprobs,
         characters=score.characters,
+        kl_nats=score.kl_nats,
+        same_top1=score.same_top1,
     )
 
 

@@ -267,6 +267,12 @@ class ScoreRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     EXCHANGE_FIELD_NUMBER: _builtins.int
     CONTINUATIONS_FIELD_NUMBER: _builtins.int
+    KEEP_DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    COMPARE_WITH_FIELD_NUMBER: _builtins.int
+    keep_distributions: _builtins.bool
+    """Keep this scoring's distributions for a while, so that a later one of the same caller can be compared with it."""
+    compare_with: _builtins.str
+    """Request id of a kept scoring of the same caller and continuations; NOT_FOUND if it is no longer held."""
     @_builtins.property
     def info(self) -> Global___RequestInfo:
         """Identity, caller, deadline."""
@@ -295,10 +301,12 @@ class ScoreRequest(_message.Message):
         prompt: _input_pb2.Input | None = ...,
         exchange: _exchange_pb2.Exchange | None = ...,
         continuations: _abc.Iterable[_input_pb2.Input] | None = ...,
+        keep_distributions: _builtins.bool = ...,
+        compare_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exchange", b"exchange", "info", b"info", "prompt", b"prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "continuations", b"continuations", "exchange", b"exchange", "info", b"info", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare_with", b"compare_with", "context", b"context", "continuations", b"continuations", "exchange", b"exchange", "info", b"info", "keep_distributions", b"keep_distributions", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,6 +322,8 @@ class ContinuationScore(_message.Message):
     TOKEN_IDS_FIELD_NUMBER: _builtins.int
     TOKEN_LOGPROBS_FIELD_NUMBER: _builtins.int
     CHARACTERS_FIELD_NUMBER: _builtins.int
+    KL_NATS_FIELD_NUMBER: _builtins.int
+    SAME_TOP1_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index into ScoreRequest.continuations."""
     characters: _builtins.int
@@ -326,6 +336,14 @@ class ContinuationScore(_message.Message):
     def token_logprobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Natural log of each token's probability given everything before it."""
 
+    @_builtins.property
+    def kl_nats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Per token, the divergence KL(kept || this) of the next-token distributions, in nats; empty unless compared."""
+
+    @_builtins.property
+    def same_top1(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Per token, whether both distributions have the same most likely token; empty unless compared."""
+
     def __init__(
         self,
         *,
@@ -333,10 +351,12 @@ class ContinuationScore(_message.Message):
         token_ids: _abc.Iterable[_builtins.int] | None = ...,
         token_logprobs: _abc.Iterable[_builtins.float] | None = ...,
         characters: _builtins.int = ...,
+        kl_nats: _abc.Iterable[_builtins.float] | None = ...,
+        same_top1: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["characters", b"characters", "index", b"index", "token_ids", b"token_ids", "token_logprobs", b"token_logprobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["characters", b"characters", "index", b"index", "kl_nats", b"kl_nats", "same_top1", b"same_top1", "token_ids", b"token_ids", "token_logprobs", b"token_logprobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

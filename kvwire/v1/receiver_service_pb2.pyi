@@ -27,7 +27,7 @@ class InspectRequest(_message.Message):
     GENERATE_FIELD_NUMBER: _builtins.int
     WITH_CACHE_FIELD_NUMBER: _builtins.int
     with_cache: _builtins.bool
-    """Also send the cache as it stood before the last prompt token was read."""
+    """Also send the cache as it stood when the first token was taken."""
     @_builtins.property
     def generate(self) -> _model_service_pb2.GenerateRequest:
         """The generation to run."""

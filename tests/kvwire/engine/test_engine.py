@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from kvwire.engine.decode import continuation_logprobs, greedy
+from kvwire.engine.decode import chosen, continuation_distributions, greedy
 from kvwire.errors import CancelledError, InputTooLongError, InvalidRequestError
 
 TOKENS = tuple(torch.randint(4, 512, (40,), generator=torch.Generator().manual_seed(1)).tolist())
@@ -55,11 +55,11 @@ def test_side_by_side_continuations_score_as_if_alone(engine, reference):
     continuations = [(5, 6, 7), (8,), (9, 10, 11, 12, 13, 14, 15, 16, 17, 18)]
     cache = engine.new_cache()
     logits = engine.next_logits(TOKENS, cache, 0)
-    scores = continuation_logprobs(engine, cache, logits, len(TOKENS), continuations)
-    for continuation, score in zip(continuations, scores, strict=True):
+    found = continuation_distributions(engine, cache, logits, len(TOKENS), continuations)
+    for continuation, distributions in zip(continuations, found, strict=True):
         rows = torch.log_softmax(reference(TOKENS + continuation), -1)[len(TOKENS) - 1 : -1]
         expected = [float(row[token]) for row, token in zip(rows, continuation, strict=True)]
-        assert score == pytest.approx(expected, abs=2e-4)
+        assert chosen(distributions, continuation) == pytest.approx(expected, abs=2e-4)
 
 
 @pytest.mark.parametrize("per_head", [False, True])
