@@ -46,6 +46,9 @@ class SharerSettings(ServiceSettings):
 
     listen: str = Field("127.0.0.1:50051", description="host:port; port 0 takes a free one")
     metrics_listen: str = Field("127.0.0.1:9101", description="host:port of the metrics")
+    reuse_bytes: int = Field(
+        0, ge=0, description="memory for caches of contexts read before, in bytes; 0 reads every context anew"
+    )
     relay_max_tokens: int = Field(48, ge=1, description="longest text message written unless a request says")
 
 

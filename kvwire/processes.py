@@ -93,18 +93,21 @@ def running_service(module: str, arguments: Sequence[str], log: Path | None = No
 
 @contextmanager
 def running_pair(
-    pair: Pair, arguments: Sequence[str] = (), log_dir: Path | None = None
+    pair: Pair,
+    arguments: Sequence[str] = (),
+    log_dir: Path | None = None,
+    sharer_arguments: Sequence[str] = (),
 ) -> Iterator[tuple[RunningService, RunningService]]:
     """A sharer and a receiver on free loopback ports; the receiver knows the sharer as ``sharer``.
 
-    ``arguments`` go to both services.
+    ``arguments`` go to both services, ``sharer_arguments`` to the sharer alone.
 
     Raises:
         StartError: One of them did not start.
     """
     free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
     logs = [log_dir / f"{name}.log" if log_dir else None for name in ("sharer", "receiver")]
-    with running_service("sharer_service", ["--model", pair.sharer, *free], logs[0]) as sharer:
+    with running_service("sharer_service", ["--model", pair.sharer, *free, *sharer_arguments], logs[0]) as sharer:
         known = ["--sharers", f"sharer={sharer.address}"]
         with running_service("receiver_service", ["--model", pair.receiver, *known, *free], logs[1]) as receiver:
             yield sharer, receiver

@@ -25,6 +25,16 @@ class Stopwatch:
         finally:
             self.add(name, self._clock() - begun)
 
+    @contextmanager
+    def rest(self, name: str, *inner: str) -> Iterator[None]:
+        """Add the time spent inside, less what the inner stages took meanwhile, to the named stage."""
+        begun, before = self._clock(), sum(self._stages.get(stage, 0.0) for stage in inner)
+        try:
+            yield
+        finally:
+            spent = sum(self._stages.get(stage, 0.0) for stage in inner) - before
+            self.add(name, self._clock() - begun - spent)
+
     def add(self, name: str, seconds: float) -> None:
         """Add seconds to the named stage."""
         self._stages[name] = self._stages.get(name, 0.0) + seconds

@@ -7,12 +7,20 @@ from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
-    "run", "accuracy", "95 % interval", "margin", "bytes/request", "bits/value", "TTFT p50", "p95", "end-to-end p50"
-)  # fmt: skip
+    "run",
+    "accuracy",
+    "95 %\ninterval",
+    "margin",
+    "bytes per\nrequest",
+    "bits per\nvalue",
+    "TTFT\np50",
+    "TTFT\np95",
+    "end to end\np50",
+)
 
 
 # Columns the table needs; a terminal or a log file that claims fewer wraps lines instead of losing numbers.
-_WIDTH = 118
+_WIDTH = 112
 
 
 def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:

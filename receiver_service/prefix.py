@@ -1,9 +1,7 @@
 """Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
 
-import torch
-
-from codec.layer import LayerKV
 from fuser.base import Fuser
+from fuser.layers import kept_positions
 from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
 from kvwire.engine.reading import new_report
@@ -47,7 +45,7 @@ async def prefix(
 
     def ready(target: int, sources: Sources) -> None:
         kv = fuser.project(target, sources)
-        positions = _positions(kv, head).to(engine.device)
+        positions = kept_positions(kv, head).to(engine.device)
         cache.place(
             target,
             kv.keys.to(engine.device, engine.dtype),
@@ -69,9 +67,3 @@ async def prefix(
         return Ready(cache, logits, position + len(tokens.prompt), report)
 
     return await worker.run(read_prompt, task)
-
-
-def _positions(kv: LayerKV, first: int) -> torch.Tensor:
-    """Receiver positions of the kept slots: ``(kept,)``, or ``(kv_heads, kept)`` where heads kept different ones."""
-    slots = torch.arange(kv.tokens) if kv.slots is None else kv.slots.to(torch.int64)
-    return slots + first

@@ -7,8 +7,10 @@ from codec.codec import Codec
 from codec.formula import formula_bytes
 from codec.frame import Limits
 from codec.layer import LayerKV
+from codec.rope import RopeTable
 from codec.spec import CodecSpec
 from fuser.base import Fuser
+from fuser.layers import in_phase, rope_table
 from kvwire.engine.answer import Question
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task, Worker
@@ -91,11 +93,12 @@ class CacheIntake:
         """
         sharer = (await self._link.describe(task)).card
         self._fuser.check(sharer, self._engine.card)
-        codec = Codec(CodecSpec.parse(question.exchange.codec))
+        ropes = rope_table(sharer)
+        codec = Codec(CodecSpec.parse(question.exchange.codec), ropes)
         request = self._request(question, wanted, sharer, str(codec.spec))
         intake = Intake(request, sharer, self._max_cache_bytes)
         meter = Meter()
-        layers = _Layers(self._fuser, len(self._engine.card.layers), ready)
+        layers = _Layers(self._fuser, len(self._engine.card.layers), ready, _Rotation(ropes, len(wanted.head)))
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
         async for part in self._link.share(request, task, meter):
@@ -116,9 +119,8 @@ class CacheIntake:
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: str) -> ShareRequest:
         targets = range(len(self._engine.card.layers))
         needed = sorted({source for target in targets for source in self._fuser.source_layers(target)})
-        remaining = question.info
         return ShareRequest(
-            info=remaining,
+            info=question.info,
             method=wanted.method,
             context=wanted.context,
             codec=codec,
@@ -131,10 +133,21 @@ class CacheIntake:
         )
 
 
+@dataclass(frozen=True)
+class _Rotation:
+    """RoPE of the sharer's layers, and the position of the first token it sends."""
+
+    ropes: RopeTable
+    first: int
+
+
 class _Layers:
     """Keeps decoded source layers until every target that needs them has run."""
 
-    def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None]) -> None:
+    def __init__(
+        self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], rotation: "_Rotation"
+    ) -> None:
+        self._rotation = rotation
         self._missing = {target: set(fuser.source_layers(target)) for target in range(targets)}
         self._fuser = fuser
         self._ready = ready
@@ -149,7 +162,7 @@ class _Layers:
                 kv = codec.decode_layer(frame, limits)
             if kv.layer != layer:
                 raise DataLossError(f"a frame of layer {kv.layer} came as layer {layer}; retry the call")
-            self._sources[layer] = kv
+            self._sources[layer] = in_phase(kv, self._fuser.rope, self._rotation.first, self._rotation.ropes)
             with watch.stage("place"):
                 self._run_completed(layer)
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from codec.codec import Codec
 from codec.spec import CodecSpec
+from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import PROTOCOL_VERSION, ModelBinding, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
+from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
 
 
@@ -30,7 +32,7 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
         InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens.
     """
     card = engine.card
-    codec = Codec(CodecSpec.parse(request.codec))
+    codec = Codec(CodecSpec.parse(request.codec), rope_table(card))
     _check_bindings(card.binding, request)
     if any(layer >= len(card.layers) for layer in request.needed_layers):
         raise InvalidRequestError(
@@ -62,7 +64,8 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
         sent_layers=() if len(layers) == len(card.layers) else layers,
         content_digest=_content_digest(card.binding, request, context, str(codec.spec)),
     )
-    return Plan(Reading(request.head, context, frozenset(layers)), codec, header)
+    key = ContextKey(request.info.caller, request.head, context)
+    return Plan(Reading(key, frozenset(layers)), codec, header)
 
 
 def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from codec.codec import Codec
@@ -11,7 +12,8 @@ from codec.spec import RopePhase
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
-from sharer_service.host_copy import host_copy
+from sharer_service.host_copy import Layer, host_copy
+from sharer_service.kept import ContextKey, KeptCaches
 
 
 @dataclass(frozen=True)
@@ -24,42 +26,60 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read and what of it to send: ``head`` is read first but stays here, ``layers`` are those wanted."""
+    """What to read and which layers of it to send. The key's head is read first but stays here."""
 
-    head: tuple[int, ...]
-    context: tuple[int, ...]
+    key: ContextKey
     layers: frozenset[int]
 
 
-def prefill(
-    engine: Engine,
-    codec: Codec,
-    reading: Reading,
-    task: Task,
-    watch: Stopwatch,
-    emit: Callable[[Frame], None],
-) -> None:
-    """Read head and context; emit a frame per wanted layer, in layer order, while later layers compute.
+class Prefiller:
+    """Computes or finds the layers of a context, and encodes them one by one. Runs on the compute thread."""
 
-    Runs on the compute thread. Raises what ``task.check`` raises, within one layer.
-    """
-    copier = host_copy(engine.device)
+    def __init__(self, engine: Engine, kept: KeptCaches) -> None:
+        self._engine = engine
+        self._kept = kept
 
-    def encode(layer: int, keys: Tensor, values: Tensor) -> None:
-        with watch.stage("encode"):
-            kv = LayerKV(layer, keys, values, RopePhase.POST, tokens=keys.shape[1])
-            frame = Frame(layer, codec.encode_layer(kv))
-        with watch.stage("backpressure"):
-            emit(frame)
+    def run(self, codec: Codec, reading: Reading, task: Task, watch: Stopwatch, emit: Callable[[Frame], None]) -> None:
+        """Emit a frame per wanted layer, in layer order, while later layers compute.
 
-    def computed(layer: int, keys: Tensor, values: Tensor) -> None:
-        task.check()
-        if layer in reading.layers:
-            start = len(reading.head)
-            for ready in copier.push((layer, keys[:, start:], values[:, start:])):
-                encode(*ready)
+        Raises what ``task.check`` raises, within one layer.
+        """
+        positions = torch.arange(len(reading.key.context)) + len(reading.key.head)
 
-    with watch.stage("prefill_and_encode"):
-        engine.read(reading.head + reading.context, engine.new_cache(computed), 0)
-        for ready in copier.flush():
-            encode(*ready)
+        def encode(layer: Layer) -> None:
+            index, keys, values = layer
+            if index not in reading.layers:
+                return
+            with watch.stage("encode"):
+                kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1])
+                frame = Frame(index, codec.encode_layer(kv, positions))
+            with watch.stage("backpressure"):
+                emit(frame)
+
+        with watch.rest("prefill", "encode", "backpressure"):
+            held = self._kept.get(reading.key)
+            if held is None:
+                self._kept.put(reading.key, self._compute(reading.key, task, encode))
+                return
+            for layer in held:
+                task.check()
+                encode(layer)
+
+    def _compute(self, key: ContextKey, task: Task, done: Callable[[Layer], None]) -> list[Layer]:
+        """Prefill; call ``done`` with each layer of the context as it reaches the host, and return them all."""
+        copier = host_copy(self._engine.device)
+        start = len(key.head)
+        layers: list[Layer] = []
+
+        def reached(ready: list[Layer]) -> None:
+            for layer in ready:
+                layers.append(layer)
+                done(layer)
+
+        def computed(index: int, keys: Tensor, values: Tensor) -> None:
+            task.check()
+            reached(copier.push((index, keys[:, start:], values[:, start:])))
+
+        self._engine.read(key.head + key.context, self._engine.new_cache(computed), 0)
+        reached(copier.flush())
+        return layers

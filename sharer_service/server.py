@@ -17,6 +17,7 @@ from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
+from sharer_service.kept import KeptCaches
 from sharer_service.servicer import SharerServicer
 
 
@@ -38,7 +39,7 @@ async def run(settings: SharerSettings) -> None:
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
         sharer_service_pb2_grpc.add_SharerServiceServicer_to_server(
-            SharerServicer(engine, worker, metrics, settings.relay_max_tokens), server
+            SharerServicer(engine, worker, metrics, KeptCaches(settings.reuse_bytes), settings.relay_max_tokens), server
         )
 
     listening = Listening(

@@ -16,8 +16,9 @@ from kvwire.stream import ChunkWriter
 from kvwire.telemetry import Metrics
 from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
+from sharer_service.kept import KeptCaches
 from sharer_service.plan import plan_share
-from sharer_service.prefill import Frame, prefill
+from sharer_service.prefill import Frame, Prefiller
 from sharer_service.relay import Relayed, plain_text, write_message
 
 # Encoded layers waiting to be sent before the prefill is held up; two keep the wire busy, more only use memory.
@@ -27,8 +28,11 @@ _FRAMES_WAITING = 2
 class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
     """Reads for receivers."""
 
-    def __init__(self, engine: Engine, worker: Worker, metrics: Metrics, relay_max_tokens: int) -> None:
+    def __init__(
+        self, engine: Engine, worker: Worker, metrics: Metrics, kept: KeptCaches, relay_max_tokens: int
+    ) -> None:
         self._engine = engine
+        self._prefiller = Prefiller(engine, kept)
         self._worker = worker
         self._metrics = metrics
         self._relay_max_tokens = relay_max_tokens
@@ -48,7 +52,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             yield stream_serde.sealed_header(sealed)
 
             def produce(emit: Callable[[Frame], None]) -> None:
-                prefill(self._engine, plan.codec, plan.reading, task, watch, emit)
+                self._prefiller.run(plan.codec, plan.reading, task, watch, emit)
 
             async for frame in self._worker.stream(produce, task, _FRAMES_WAITING):
                 for chunk in writer.write(frame.layer, frame.data):

@@ -21,10 +21,13 @@ from transformers import (
 )
 
 from kvwire.models.manifest import StoredModel
-from kvwire.models.store import ModelStore
+from kvwire.models.store import ModelStore, default_home
 
 # As in the services: torch computes on one thread, and tests that share a machine do not fight over its cores.
 torch.set_num_threads(1)
+
+# Taken before any test points the environment elsewhere.
+_STORE = default_home()
 
 _VOCABULARY = 512
 _SPECIAL = ["<bos>", "<eos>", "<turn>", "<end>"]
@@ -52,7 +55,7 @@ _SHAPE: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def smollm2() -> StoredModel:
     """SmolLM2-135M of the default store, pulled on first use; tests that ask for it are marked `model`."""
-    return ModelStore().pull("smollm2-135m")
+    return ModelStore(_STORE).pull("smollm2-135m")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
 """Every method end to end: two processes, gRPC between them, answers against one another and against the model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kvwire.errors import NotFoundError
 from kvwire.requests import (
     ChatMessage,
     Exchange,
@@ -11,6 +14,7 @@ from kvwire.requests import (
     Messages,
     Method,
     RelayMode,
+    RequestInfo,
     ScoreRequest,
     Text,
     TokenIds,
@@ -160,3 +164,62 @@ async def test_describe_tells_the_card_methods_and_sharers(pair):
     assert here.sharers == ("sharer",)
     assert set(here.methods) | set(there.methods) == set(Method)
     assert {"fp32", "fp16", "bf16", "int8"} <= set(here.codecs)
+
+
+async def test_keys_before_rope_are_rotated_back_by_the_receiver(any_pair):
+    """Uncompressed, the round trip through the un-rotated keys changes no token."""
+    async with any_pair.receiver_client() as receiver:
+        read = await receiver.generate_all(request(Method.RECEIVER_READS))
+        shared = await receiver.generate_all(request(Method.PREFIX, codec="fp32+rope=pre"))
+    assert ids(shared) == ids(read)
+    assert shared.report.codec == "fp32+rope=pre"
+
+
+@pytest.mark.parametrize("scope", ["layer", "head"])
+async def test_a_pruned_prefix_sends_fewer_bytes_and_still_answers(any_pair, scope):
+    """Half the tokens are about half the bytes; the slots keep their places."""
+    context = TokenIds(tuple(range(4, 204)))
+    async with any_pair.receiver_client() as receiver:
+        whole = (await receiver.generate_all(request(Method.PREFIX, context))).report
+        half = (
+            await receiver.generate_all(
+                request(Method.PREFIX, context, codec=f"fp32+keep=0.5,by=key_norm,scope={scope}")
+            )
+        ).report
+    assert half.tokens.slots == whole.tokens.slots == 200
+    assert half.bytes.values == whole.bytes.values
+    assert half.bytes.payload_bytes == pytest.approx(whole.bytes.payload_bytes / 2, rel=0.05)
+
+
+async def test_keeping_every_token_of_a_pruned_spec_changes_nothing(any_pair):
+    """keep=1 is the whole cache."""
+    async with any_pair.receiver_client() as receiver:
+        read = await receiver.generate_all(request(Method.RECEIVER_READS))
+        kept = await receiver.generate_all(request(Method.PREFIX, codec="fp32+keep=1,by=value_norm,scope=head"))
+    assert ids(kept) == ids(read)
+
+
+@pytest.mark.parametrize("scope", ["layer", "head"])
+async def test_a_token_pruned_from_a_fused_cache_keeps_the_receivers_own(any_pair, scope):
+    """With one model on both sides the receiver's own is the same, so nothing changes."""
+    async with any_pair.receiver_client() as receiver:
+        read = await receiver.generate_all(request(Method.RECEIVER_READS))
+        fused = await receiver.generate_all(request(Method.FUSE, codec=f"fp32+keep=0.3,by=random,scope={scope}"))
+    assert ids(fused) == ids(read)
+
+
+async def test_a_scoring_compares_with_a_kept_one(pair):
+    """The same request diverges by nothing, a coarser codec by something."""
+    made = ScoreRequest(PROMPT, (Text(" a license"),), CONTEXT, Exchange(Method.PREFIX, codec="fp32"))
+    reference = replace(made, info=RequestInfo("reference", "mia"), keep_distributions=True)
+    same = replace(made, info=RequestInfo("same", "mia"), compare_with="reference")
+    coarse = replace(same, exchange=Exchange(Method.PREFIX, codec="int4"))
+    async with pair.receiver_client() as receiver:
+        await receiver.score(reference)
+        equal = (await receiver.score(same)).scores[0]
+        changed = (await receiver.score(coarse)).scores[0]
+        with pytest.raises(NotFoundError, match="keep_distributions first"):
+            await receiver.score(replace(same, info=RequestInfo("other", "tom")))
+    assert max(equal.kl_nats) < 1e-6
+    assert all(equal.same_top1)
+    assert max(changed.kl_nats) > 1e-4

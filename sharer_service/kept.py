@@ -1,0 +1,46 @@
+"""Caches of contexts read before, so that another codec of the same context costs no second prefill."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sharer_service.host_copy import Layer
+
+
+@dataclass(frozen=True)
+class ContextKey:
+    """Which cache: of whose tokens. Callers never share, or one could time what another has asked."""
+
+    caller: str
+    head: tuple[int, ...]
+    context: tuple[int, ...]
+
+
+class KeptCaches:
+    """The latest caches within a memory budget; a budget of 0 keeps nothing."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[ContextKey, tuple[Layer, ...]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: ContextKey) -> tuple[Layer, ...] | None:
+        """All layers of a kept cache, which becomes the latest; None if it is not held."""
+        layers = self._kept.get(key)
+        if layers is not None:
+            self._kept.move_to_end(key)
+        return layers
+
+    def put(self, key: ContextKey, layers: Sequence[Layer]) -> None:
+        """Keep a cache if it fits at all; the oldest ones make room."""
+        size = _size_bytes(layers)
+        if size > self._max_bytes or key in self._kept:
+            return
+        self._kept[key] = tuple(layers)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._bytes -= _size_bytes(self._kept.popitem(last=False)[1])
+
+
+def _size_bytes(layers: Sequence[Layer]) -> int:
+    return sum(keys.nbytes + values.nbytes for _, keys, values in layers)

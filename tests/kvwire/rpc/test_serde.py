@@ -1,0 +1,112 @@
+"""Requests and reports survive the trip through protobuf."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvwire.errors import BY_STATUS, InvalidRequestError, KvwireError
+from kvwire.requests import (
+    ByteCounts,
+    ChatMessage,
+    ContinuationScore,
+    Exchange,
+    FaultPolicy,
+    GenerateRequest,
+    Messages,
+    Method,
+    RelayMode,
+    Report,
+    RequestInfo,
+    ScoreRequest,
+    StageTiming,
+    Text,
+    TokenCounts,
+    TokenIds,
+)
+from kvwire.rpc import serde
+from kvwire.v1 import input_pb2
+
+words = st.text(min_size=1, max_size=20)
+counts = st.integers(0, 2**31)
+seconds = st.floats(0, 1e6)
+inputs = st.one_of(
+    st.builds(Text, words),
+    st.builds(TokenIds, st.lists(counts, min_size=1, max_size=5).map(tuple)),
+    st.builds(Messages, st.lists(st.builds(ChatMessage, words, words), min_size=1, max_size=3).map(tuple)),
+)
+exchanges = st.builds(
+    Exchange,
+    st.sampled_from(Method),
+    words,
+    words,
+    words,
+    st.sampled_from(FaultPolicy),
+    st.sampled_from(RelayMode),
+    counts,
+)
+infos = st.builds(RequestInfo, words, words, counts)
+contexts = st.none() | inputs
+reports = st.builds(
+    Report,
+    words,
+    st.sampled_from(Method),
+    st.sampled_from(Method),
+    words,
+    words,
+    words,
+    st.builds(TokenCounts, *[counts] * 6),
+    st.none() | st.builds(ByteCounts, counts, counts, counts, counts, st.booleans(), counts, seconds),
+    st.lists(st.builds(StageTiming, words, st.sampled_from(["sharer", "receiver"]), seconds), max_size=3).map(tuple),
+    words,
+    words,
+)
+
+
+@given(st.builds(GenerateRequest, inputs, contexts, exchanges, st.integers(1, 2**31), st.booleans(), infos))
+def test_a_generation_request_comes_back_as_it_was(request):
+    """Every field."""
+    assert serde.generate_from_proto(serde.generate_to_proto(request)) == request
+
+
+continuations = st.lists(inputs, min_size=1, max_size=3).map(tuple)
+
+
+@given(st.builds(ScoreRequest, inputs, continuations, contexts, exchanges, infos, st.booleans(), words))
+def test_a_scoring_request_comes_back_as_it_was(request):
+    """Every field."""
+    assert serde.score_from_proto(serde.score_to_proto(request)) == request
+
+
+@given(reports)
+def test_a_report_comes_back_as_it_was(report):
+    """Every counter and stage."""
+    assert serde.report_from_proto(serde.report_to_proto(report)) == report
+
+
+def test_a_score_comes_back_as_it_was():
+    """Comparison included."""
+    score = ContinuationScore(2, (5, 6), (-0.5, -1.5), 7, (0.1, 0.2), (True, False))
+    assert serde.continuation_score_from_proto(serde.continuation_score_to_proto(score)) == score
+
+
+def test_an_input_without_a_form_is_refused():
+    """The message says what to set."""
+    with pytest.raises(InvalidRequestError, match="set text, messages or token_ids"):
+        serde.input_from_proto(input_pb2.Input(), "prompt")
+
+
+@pytest.mark.parametrize("field", ["request_id", "caller"])
+def test_an_overlong_name_is_refused(field):
+    """It would end up in every log line."""
+    request = GenerateRequest(Text("x"), info=RequestInfo(**{field: "x" * 65}))
+    with pytest.raises(InvalidRequestError, match="65 characters"):
+        serde.generate_from_proto(serde.generate_to_proto(request))
+
+
+def test_every_error_maps_to_a_grpc_status_and_back():
+    """A client rebuilds the kind of error a service raised."""
+    grpc = pytest.importorskip("grpc")
+    for status, error in BY_STATUS.items():
+        assert grpc.StatusCode[status]
+        assert issubclass(error, KvwireError)
+        assert error.status == status

@@ -1,0 +1,176 @@
+"""A cache stream is verified part by part; anything changed, missing or foreign is refused."""
+
+import dataclasses
+import zlib
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedError
+from kvwire.requests import LayerCard, Method, ModelBinding, ModelCard, RequestInfo, Rope, TokenIds
+from kvwire.rpc import stream_serde
+from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, ShareRequest
+from kvwire.v1 import sharer_service_pb2
+from receiver_service.intake import Intake
+
+BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
+ROPE = Rope("default", (1.0, 0.5), 1.0)
+CARD = ModelCard(BINDING, "llama", "", "float32", "cpu", 1, 4, 512, 2048, (ROPE,), (LayerCard(0, 0),) * 3)
+REQUEST = ShareRequest(
+    RequestInfo("r1"), Method.PREFIX, TokenIds((1, 2)), "fp32", expected_sharer=BINDING, receiver=BINDING, head=(9,)
+)
+HEADER = CacheHeader(
+    protocol_version=1,
+    frame_version=1,
+    request_id="r1",
+    sharer=BINDING,
+    receiver_tokenizer_fingerprint=b"t" * 32,
+    fuser_fingerprint=b"",
+    codec="fp32",
+    layers=3,
+    kv_heads=1,
+    head_dim=4,
+    ropes=(ROPE,),
+    layer_ropes=(0, 0, 0),
+    source_tokens=2,
+    first_position=1,
+    slots=2,
+    first_slot_position=1,
+)
+FRAMES = (b"first layer", b"second layer's frame", b"third")
+
+
+def stream(header=HEADER, frames=FRAMES):
+    """A whole stream as serialized messages."""
+    sealed = stream_serde.header_bytes(header)
+    writer = ChunkWriter(sealed)
+    parts = [stream_serde.sealed_header(sealed)]
+    for layer, frame in enumerate(frames):
+        parts += [stream_serde.chunk_to_proto(chunk) for chunk in writer.write(layer, frame)]
+    parts.append(stream_serde.sealed_trailer(writer.trailer(header.values, ())))
+    return [part.SerializeToString() for part in parts]
+
+
+def receive(messages, max_cache_bytes=1 << 20):
+    """What a receiver makes of serialized messages: the frames by layer, or an error."""
+    intake = Intake(REQUEST, CARD, max_cache_bytes)
+    frames, ended = {}, False
+    for message in messages:
+        part = stream_serde.part_from_proto(sharer_service_pb2.ShareResponse.FromString(message))
+        if isinstance(part, bytes):
+            intake.accept_header(part, stream_serde.header_from_bytes(part))
+        elif hasattr(part, "digest"):
+            intake.trailer(part)
+            ended = True
+        elif (whole := intake.chunk(part)) is not None:
+            frames[whole[0]] = whole[1]
+    if not ended:
+        raise DataLossError("no trailer")
+    return frames
+
+
+def test_an_unchanged_stream_gives_its_frames():
+    """Layer by layer, byte by byte."""
+    assert receive(stream()) == dict(enumerate(FRAMES))
+
+
+def test_a_frame_larger_than_a_chunk_is_put_together():
+    """Two and a half chunks."""
+    large = bytes(range(256)) * (5 * CHUNK_BYTES // 512)
+    header = dataclasses.replace(HEADER, source_tokens=400_000, slots=400_000)
+    messages = stream(header, (large, b"b", b"c"))
+    assert len(messages) == 2 + 3 + 2
+    assert receive(messages, max_cache_bytes=1 << 30)[0] == large
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_a_missing_part_is_reported(lost):
+    """Header, any chunk, or the trailer."""
+    messages = stream()
+    del messages[lost]
+    with pytest.raises(DataLossError):
+        receive(messages)
+
+
+@pytest.mark.parametrize("twice", range(4))
+def test_a_doubled_part_is_reported(twice):
+    """Also a second header."""
+    messages = stream()
+    messages.insert(twice, messages[twice])
+    with pytest.raises(DataLossError):
+        receive(messages)
+
+
+def test_chunks_out_of_order_are_reported():
+    """Sequence numbers tell."""
+    messages = stream()
+    messages[1], messages[2] = messages[2], messages[1]
+    with pytest.raises(DataLossError, match="was expected"):
+        receive(messages)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_any_flipped_bit_is_refused_or_harmless(data):
+    """Wherever it hits: an error of ours, a message protobuf refuses, or the same frames."""
+    messages = stream()
+    index = data.draw(st.integers(0, len(messages) - 1))
+    changed = bytearray(messages[index])
+    bit = data.draw(st.integers(0, 8 * len(changed) - 1))
+    changed[bit // 8] ^= 1 << bit % 8
+    messages[index] = bytes(changed)
+    try:
+        frames = receive(messages)
+    except (KvwireError, DecodeError):  # protobuf refuses some before we see them
+        return
+    assert frames == dict(enumerate(FRAMES))
+
+
+FOREIGN = {
+    "protocol_version": 2,
+    "frame_version": 2,
+    "request_id": "r2",
+    "sharer": dataclasses.replace(BINDING, weights_fingerprint=b"x" * 32),
+    "receiver_tokenizer_fingerprint": b"x" * 32,
+    "fuser_fingerprint": b"x" * 32,
+    "codec": "int8",
+    "layers": 4,
+    "kv_heads": 2,
+    "head_dim": 8,
+    "ropes": (Rope("default", (1.0, 0.25), 1.0),),
+    "layer_ropes": (0, 0),
+    "sent_layers": (0, 2),
+    "first_position": 0,
+    "first_slot_position": 0,
+    "slots": 3,
+    "slot_source_deltas": (1, 0),
+    "position_deltas": (2,),
+}
+
+
+@pytest.mark.parametrize("field", FOREIGN)
+def test_a_header_bound_to_something_else_is_refused(field):
+    """Every binding is held against what was asked for."""
+    with pytest.raises(BindingError):
+        receive(stream(dataclasses.replace(HEADER, **{field: FOREIGN[field]})))
+
+
+def test_a_cache_beyond_the_limit_is_refused_before_it_comes():
+    """From the header alone."""
+    header = dataclasses.replace(HEADER, source_tokens=100_000, slots=100_000)
+    with pytest.raises(OverloadedError, match="accepts 1048576"):
+        receive(stream(header)[:1])
+
+
+def test_a_frame_beyond_what_its_header_allows_is_refused():
+    """At its first chunk, before it is put together."""
+    with pytest.raises(DataLossError, match="too large"):
+        receive(stream(frames=(b"x" * 100_000, b"b", b"c")))
+
+
+def test_a_seal_is_a_crc_of_what_it_seals():
+    """IEEE CRC-32, as the document says."""
+    part = stream_serde.sealed_header(b"header")
+    assert part.header.crc32 == zlib.crc32(b"header")
