@@ -76,7 +76,8 @@ def running_service(module: str, arguments: Sequence[str], log: Path | None = No
     """
     sink: IO[str] | None = log.open("a") if log else None
     process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", module, "--stop-with-stdin", *arguments],
+        stdin=subprocess.PIPE,  # never written to; it ends when this process does, however that happens
         stdout=subprocess.PIPE,
         stderr=sink,
         text=True,
@@ -134,8 +135,9 @@ def _stop(process: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def wait_until_one_ends(services: Sequence[RunningService]) -> None:

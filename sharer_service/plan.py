@@ -8,7 +8,7 @@ from codec.spec import CodecSpec
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, ModelBinding, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, ModelBinding
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
@@ -38,8 +38,7 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
         raise InvalidRequestError(
             f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
         )
-    # The head is the receiver's, so the context adds none of its own.
-    context = engine.prompts.read(request.context, TokenIds((0,))).context
+    context = engine.prompts.context(request.context)
     if not context:
         raise InvalidRequestError("the context has no tokens; there is nothing for the sharer to read")
     engine.check_length(len(request.head) + len(context), "head and context together")

@@ -10,7 +10,8 @@ from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch
 from kvwire.requests import ChatMessage, Input, Messages, Text, TokenIds
 
-_INSTRUCTION = "Write down every fact of the text above in one or two short sentences."
+# Of four wordings tried on SmolLM2-135M, the one whose messages kept most of the facts.
+_INSTRUCTION = "Summarize in one or two sentences, keeping all names, numbers and details:"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ async def write_message(
     Raises:
         InvalidRequestError, InputTooLongError: The context is token ids, or too long.
     """
-    prompt = _prompt(engine, plain_text(context))
+    prompt = await worker.run(lambda: _prompt(engine, plain_text(context)), task)
     engine.check_length(len(prompt) + max_new_tokens, "context, instruction and message together")
 
     def read() -> Iterator[Step]:
@@ -65,7 +66,7 @@ async def write_message(
 
 def _prompt(engine: Engine, text: str) -> tuple[int, ...]:
     """The context and the instruction as one chat turn, or as plain text for a model without a chat template."""
-    asked = f"{text}\n\n{_INSTRUCTION}"
+    asked = f"{_INSTRUCTION}\n\n{text}"
     if engine.prompts.has_chat_template:
         tokens = engine.prompts.read(None, Messages((ChatMessage("user", asked),)))
     else:

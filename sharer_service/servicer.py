@@ -76,7 +76,8 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         with self._worker.admit(), self._metrics.in_flight.track_inprogress():
             if known(RELAY_MODES, request.mode, "relay mode") is RelayMode.VERBATIM:
                 text = plain_text(source)
-                relayed = Relayed(text, len(self._engine.prompts.plain(text)), 0)
+                tokens = await self._worker.run(lambda: self._engine.prompts.plain(text), task)
+                relayed = Relayed(text, len(tokens), 0)
             else:
                 limit = request.max_new_tokens or self._relay_max_tokens
                 relayed = await write_message(self._engine, self._worker, source, limit, task, watch)

@@ -10,11 +10,10 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-chmod 0755 "$work" # apt drops its privileges for the download
 cd "$work"
-apt-get --quiet --quiet download prometheus || {
-  apt-get --quiet --quiet update
-  apt-get --quiet --quiet download prometheus
+apt-get -qq -o APT::Sandbox::User=root download prometheus || {
+  apt-get -qq update
+  apt-get -qq -o APT::Sandbox::User=root download prometheus
 }
 dpkg-deb --extract prometheus_*.deb .
 install -D --mode=0755 --target-directory="$into" usr/bin/prometheus usr/bin/promtool

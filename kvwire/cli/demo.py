@@ -11,14 +11,16 @@ import typer
 
 from kvwire.cli.loadtest import measure, run_name
 from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption
-from kvwire.requests import Exchange, Method
+from kvwire.requests import Exchange, Method, RelayMode
+
+CODECS = ("fp16", "int8", "nf4", "int4", "int4+keep=0.5,by=key_norm")
 
 RUNS = (
     Exchange(method=Method.RECEIVER_ONLY),
     Exchange(method=Method.RECEIVER_READS),
-    Exchange(method=Method.TEXT),
-    Exchange(method=Method.PREFIX, codec="fp16"),
-    Exchange(method=Method.PREFIX, codec="int8"),
+    Exchange(method=Method.TEXT, relay=RelayMode.WRITTEN),
+    Exchange(method=Method.TEXT, relay=RelayMode.VERBATIM),
+    *(Exchange(method=Method.PREFIX, codec=codec) for codec in CODECS),
 )
 
 
@@ -27,7 +29,7 @@ def demo(
     limit: Annotated[int | None, typer.Option(min=1, help="first so many items")] = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Start a sharer and a receiver, drive 60 questions through every method, and print one table."""
+    """Start a sharer and a receiver, drive 60 questions through methods and codecs, print one table."""
     from kvwire.models.reference import ModelReference
     from kvwire.models.store import ModelStore
     from kvwire.processes import Pair, running_pair

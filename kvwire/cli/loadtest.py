@@ -102,8 +102,14 @@ async def measure(
 
 
 def run_name(exchange: Exchange) -> str:
-    """How a run is called in tables: its method, and the codec where one is used."""
-    return f"{exchange.method} {exchange.codec}" if exchange.method in (Method.PREFIX, Method.FUSE) else exchange.method
+    """How a run is called in tables: its method, and what else tells it from others."""
+    match exchange.method:
+        case Method.PREFIX | Method.FUSE:
+            return f"{exchange.method} {exchange.codec}"
+        case Method.TEXT:
+            return f"text {exchange.relay}"
+        case _:
+            return exchange.method
 
 
 def _data_dir(given: Path | None) -> Path | None:

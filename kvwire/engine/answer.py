@@ -98,10 +98,11 @@ class Answerer:
     async def score(self, request: ScoreRequest, task: Task) -> AsyncIterator[Token | ContinuationScore | Report]:
         """Yield the first greedy token, a score per continuation, then the report."""
         watch = Stopwatch(self._side)
-        continuations = [self.engine.prompts.continuation(c) for c in request.continuations]
-        question = Question(
-            request.info, request.context, request.prompt, request.exchange, max(map(len, continuations))
+        continuations = await self.worker.run(
+            lambda: [self.engine.prompts.continuation(c) for c in request.continuations], task
         )
+        total = sum(map(len, continuations))
+        question = Question(request.info, request.context, request.prompt, request.exchange, reserve_tokens=total)
         ready = await self._prepare(question, task, watch)
         stop = frozenset[int]()
         first = await self.worker.run(
@@ -117,7 +118,7 @@ class Answerer:
         for score in await self.worker.run(scored, task):
             yield score
         watch.mark("total")
-        yield _finished(ready.report, watch, sum(map(len, continuations)))
+        yield _finished(ready.report, watch, total)
 
     def _score(
         self, request: ScoreRequest, ready: Ready, continuations: Sequence[tuple[int, ...]]

@@ -63,6 +63,14 @@ class PromptReader:
             raise InvalidRequestError("the prompt is empty; send at least one token")
         return tokens
 
+    def context(self, piece: Input) -> tuple[int, ...]:
+        """Tokens of a context by itself, as :meth:`read` puts them between a head and a prompt.
+
+        Raises:
+            InvalidRequestError: A token id outside the vocabulary, or messages for a model without a chat template.
+        """
+        return self._piece(piece)
+
     def continuation(self, piece: Input) -> tuple[int, ...]:
         """Tokenize one continuation to be scored.
 

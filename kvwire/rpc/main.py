@@ -1,7 +1,10 @@
 """The entry point both services share: settings in, one event loop, a readable error out."""
 
 import asyncio
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -24,6 +27,8 @@ def main(settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], 
         sys.stderr.write(f"error: {_problems(error)}\n")
         return 2
     setup_logging(settings.log_level)
+    if settings.stop_with_stdin:
+        threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
@@ -33,6 +38,13 @@ def main(settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], 
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _stop_at_end_of_stdin() -> None:
+    """However a launcher ends, kill -9 included, the pipe it held ends too."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _problems(error: ValidationError | SettingsError) -> str:

@@ -1,0 +1,5 @@
+"""Recipes of what to measure, the runner that measures it over the real wire, and the statistics and report of it.
+
+May import: ``kvwire.client``, ``kvwire.requests``, ``kvwire.errors``, ``loadtest``, numpy, yaml, pydantic; never
+services, codecs or models. A new shape of question is one file in ``questions/``, a new metric one line in ``metrics``.
+"""

@@ -1,0 +1,67 @@
+"""`kvwire up` and Ctrl-C."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KVWIRE = str(Path(sys.executable).with_name("kvwire"))
+
+
+def children(process_id):
+    """Processes started by a process, by /proc."""
+    listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def ends(process_id):
+    """Whether a process that is not ours to wait for ends within 20 seconds."""
+    try:
+        descriptor = os.pidfd_open(process_id)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 20)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tiny_llama, tmp_path):
+    """Both services answer while it runs; Ctrl-C ends it with 130 and stops them."""
+    pair = f"path:{tiny_llama}:path:{tiny_llama}"
+    ports = [
+        f"--{name}=127.0.0.1:0" for name in ("sharer-listen", "receiver-listen", "sharer-metrics", "receiver-metrics")
+    ]
+    command = [KVWIRE, "up", "--pair", pair, *ports, "--json", str(tmp_path / "up.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as up:
+        line = ""
+        while not line.startswith("ask with:"):
+            line = up.stdout.readline()
+            assert line, "ended before it was ready"
+        started = children(up.pid)
+        receiver = json.loads((tmp_path / "up.json").read_text())["receiver_service"]["address"]
+        asked = [KVWIRE, "ask", "--context", "a fact ", "--prompt", "hello", "--receiver", receiver]
+        assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=40) == 130
+    assert len(started) == 2
+    assert all(ends(process_id) for process_id in started)
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGKILL])
+def test_a_launcher_that_ends_while_services_start_leaves_nothing_behind(tiny_llama, name):
+    """At the first sign of life of the sharer, by Ctrl-C or by force."""
+    command = [KVWIRE, "up", "--pair", f"path:{tiny_llama}:path:{tiny_llama}", "--sharer-listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as up:
+        while not children(up.pid):
+            assert up.poll() is None
+        started = children(up.pid)
+        up.send_signal(name)
+        assert up.wait(timeout=40) in (130, -signal.SIGKILL)
+    assert all(ends(process_id) for process_id in started)
