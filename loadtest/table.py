@@ -20,7 +20,7 @@ _COLUMNS = (
 
 
 # Columns the table needs; a terminal or a log file that claims fewer wraps lines instead of losing numbers.
-_WIDTH = 112
+_WIDTH = 132
 
 
 def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:

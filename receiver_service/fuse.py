@@ -1,32 +1,22 @@
 """Method ``fuse``: both models read the same tokens and their caches are fused; the cache keeps its length."""
 
-from fuser.base import Fuser
 from kvwire.engine.answer import Question, Ready
-from kvwire.engine.engine import Engine
 from kvwire.engine.reading import new_report
-from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
-from kvwire.progress import Stopwatch
 from kvwire.requests import Method, TokenCounts, TokenIds
 from kvwire.stream import CacheHeader
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
-async def fuse(
-    engine: Engine,
-    worker: Worker,
-    intake: CacheIntake,
-    fuser: Fuser,
-    question: Question,
-    task: Task,
-    watch: Stopwatch,
-) -> Ready:
+async def fuse(intake: CacheIntake, question: Question) -> Ready:
     """Read all tokens but the last here, fuse the sharer's cache of the same tokens in, then read the last one.
 
     Raises:
         InvalidRequestError, InputTooLongError: Fewer than two tokens; too many.
         KvwireError: What went wrong at the sharer or on the wire.
     """
+    engine, worker, fuser = intake.engine, intake.worker, intake.fuser
+    task, watch = question.task, question.watch
     with watch.stage("tokenize"):
         tokens = await worker.run(lambda: engine.prompts.read(question.context, question.prompt), task)
     everything = tokens.head + tokens.context + tokens.prompt
@@ -46,7 +36,7 @@ async def fuse(
 
     with watch.stage("share"):
         wanted = Wanted(Method.FUSE, TokenIds(body), ())
-        received = await intake.receive(question, wanted, task, watch, opened=opened, ready=ready)
+        received = await intake.receive(question, wanted, opened=opened, ready=ready)
 
     def read_last() -> Ready:
         with watch.stage("prompt"):

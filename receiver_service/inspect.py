@@ -9,7 +9,6 @@ from kvwire.engine.answer import Answerer
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.decode import Step
 from kvwire.errors import UnsupportedError
-from kvwire.progress import Stopwatch
 from kvwire.rpc import serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.model_servicer import task_for
@@ -31,14 +30,13 @@ class InspectServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
         if not self._enabled:
             raise UnsupportedError("inspection is off; start the receiver with --inspect, in tests only")
         asked = serde.generate_from_proto(request.generate)
-        task = task_for(context, asked.info)
-        watch = Stopwatch("receiver")
+        question = self._answerer.question(asked, asked.max_new_tokens, task_for(context, asked.info))
         with self._answerer.worker.admit():
-            ready = await self._answerer.prepare(asked, task, watch)
+            ready = await self._answerer.prepare(question)
             if request.with_cache:
                 for layer in range(len(ready.cache.keys)):
                     yield pb.InspectResponse(cache=_layer(ready.cache, layer))
-            async for event in self._answerer.steps_from(ready, asked, task, watch):
+            async for event in self._answerer.steps(ready, asked, question):
                 if isinstance(event, Step):
                     step = pb.StepLogits(token_id=event.token_id, logits=_float32(event.logits))
                     yield pb.InspectResponse(step=step)

@@ -6,7 +6,7 @@ from fuser.registry import fuser_named
 from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
 from kvwire.engine.reading import read_here
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Worker
 from kvwire.errors import (
     DataLossError,
     InvalidRequestError,
@@ -16,7 +16,6 @@ from kvwire.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from kvwire.progress import Stopwatch
 from kvwire.requests import FaultPolicy, Method
 from receiver_service.fuse import fuse
 from receiver_service.prefix import prefix
@@ -39,7 +38,7 @@ class Methods:
         self._sharers = sharers
         self._max_cache_bytes = max_cache_bytes
 
-    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+    async def __call__(self, question: Question) -> Ready:
         """Get ready by the method asked for, or by the policy's when the sharer fails.
 
         Raises:
@@ -49,30 +48,29 @@ class Methods:
         if exchange.on_fault is FaultPolicy.PARTIAL:
             raise UnsupportedError("fault policy partial is not offered yet; use fail, receiver_only or text")
         try:
-            return await self._by(exchange.method, question, task, watch)
+            return await self._by(exchange.method, question)
         except _FAULTS as fault:
             fallback = _FALLBACKS.get(exchange.on_fault)
             if fallback is None or fallback is exchange.method:
                 raise
-            ready = await self._by(fallback, question, task, watch)
+            ready = await self._by(fallback, question)
             return _explained(ready, fallback, fault)
 
-    async def _by(self, method: Method, question: Question, task: Task, watch: Stopwatch) -> Ready:
+    async def _by(self, method: Method, question: Question) -> Ready:
         exchange = question.exchange
         match method:
             case Method.RECEIVER_ONLY:
-                return await read_here(self._engine, self._worker, question, None, task, watch)
+                return await read_here(self._engine, self._worker, question, None)
             case Method.RECEIVER_READS:
-                return await read_here(self._engine, self._worker, question, question.context, task, watch)
+                return await read_here(self._engine, self._worker, question, question.context)
             case Method.TEXT:
                 link = self._sharers.named(exchange.sharer)
-                return await text(self._engine, self._worker, link, question, task, watch)
+                return await text(self._engine, self._worker, link, question)
             case Method.PREFIX | Method.FUSE:
                 way = prefix if method is Method.PREFIX else fuse
                 fuser = fuser_named(exchange.fuser)
                 link = self._sharers.named(exchange.sharer)
-                intake = CacheIntake(self._engine, self._worker, link, fuser, self._max_cache_bytes)
-                return await way(self._engine, self._worker, intake, fuser, question, task, watch)
+                return await way(CacheIntake(self._engine, self._worker, link, fuser, self._max_cache_bytes), question)
             case Method.SHARER_ONLY:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
 

@@ -1,33 +1,23 @@
 """Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
 
-from fuser.base import Fuser
 from fuser.layers import kept_positions
 from kvwire.engine.answer import Question, Ready
-from kvwire.engine.engine import Engine
 from kvwire.engine.reading import new_report
-from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
-from kvwire.progress import Stopwatch
 from kvwire.requests import Messages, Method, TokenCounts
 from kvwire.stream import CacheHeader
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
-async def prefix(
-    engine: Engine,
-    worker: Worker,
-    intake: CacheIntake,
-    fuser: Fuser,
-    question: Question,
-    task: Task,
-    watch: Stopwatch,
-) -> Ready:
+async def prefix(intake: CacheIntake, question: Question) -> Ready:
     """Read the head here, place the sharer's cache behind it, then read the prompt over both.
 
     Raises:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
         KvwireError: What went wrong at the sharer or on the wire.
     """
+    engine, worker, fuser = intake.engine, intake.worker, intake.fuser
+    task, watch = question.task, question.watch
     context = question.context
     if context is None:
         raise InvalidRequestError("method prefix needs a context for the sharer to read; send one or use receiver_only")
@@ -55,7 +45,7 @@ async def prefix(
 
     wanted = Wanted(Method.PREFIX, context, tokens.head)
     with watch.stage("share"):
-        received = await intake.receive(question, wanted, task, watch, opened=opened, ready=ready)
+        received = await intake.receive(question, wanted, opened=opened, ready=ready)
     position = head + received.header.slots
 
     def read_prompt() -> Ready:

@@ -13,7 +13,7 @@ from fuser.base import Fuser
 from fuser.layers import in_phase, rope_table
 from kvwire.engine.answer import Question
 from kvwire.engine.engine import Engine
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Worker
 from kvwire.errors import DataLossError
 from kvwire.progress import Stopwatch
 from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
@@ -67,18 +67,16 @@ class CacheIntake:
         fuser: Fuser,
         max_cache_bytes: int,
     ) -> None:
-        self._engine = engine
-        self._worker = worker
+        self.engine = engine
+        self.worker = worker
         self._link = link
-        self._fuser = fuser
+        self.fuser = fuser
         self._max_cache_bytes = max_cache_bytes
 
     async def receive(
         self,
         question: Question,
         wanted: Wanted,
-        task: Task,
-        watch: Stopwatch,
         *,
         opened: Callable[[CacheHeader], Awaitable[None]],
         ready: Callable[[int, Sources], None],
@@ -91,14 +89,15 @@ class CacheIntake:
         Raises:
             KvwireError: Whatever went wrong at the sharer, on the wire, or with the pair.
         """
+        task = question.task
         sharer = (await self._link.describe(task)).card
-        self._fuser.check(sharer, self._engine.card)
+        self.fuser.check(sharer, self.engine.card)
         ropes = rope_table(sharer)
         codec = Codec(CodecSpec.parse(question.exchange.codec), ropes)
         request = self._request(question, wanted, sharer, str(codec.spec))
         intake = Intake(request, sharer, self._max_cache_bytes)
         meter = Meter()
-        layers = _Layers(self._fuser, len(self._engine.card.layers), ready, _Rotation(ropes, len(wanted.head)))
+        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(wanted.head)))
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
         async for part in self._link.share(request, task, meter):
@@ -110,23 +109,23 @@ class CacheIntake:
                 trailer = part
                 intake.trailer(trailer)
             elif (whole := intake.chunk(part)) is not None:
-                place = layers.decoding(codec, whole, _frame_limits(sharer, self._engine.max_tokens), watch)
-                await self._worker.run(place, task)
+                place = layers.decoding(codec, whole, _frame_limits(sharer, self.engine.max_tokens), question.watch)
+                await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
         return Received(header, trailer, sharer, _byte_counts(header, trailer, meter, codec))
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: str) -> ShareRequest:
-        targets = range(len(self._engine.card.layers))
-        needed = sorted({source for target in targets for source in self._fuser.source_layers(target)})
+        targets = range(len(self.engine.card.layers))
+        needed = sorted({source for target in targets for source in self.fuser.source_layers(target)})
         return ShareRequest(
             info=question.info,
             method=wanted.method,
             context=wanted.context,
             codec=codec,
             expected_sharer=sharer.binding,
-            receiver=self._engine.card.binding,
-            fuser_fingerprint=self._fuser.fingerprint,
+            receiver=self.engine.card.binding,
+            fuser_fingerprint=self.fuser.fingerprint,
             head=wanted.head,
             needed_layers=() if len(needed) == len(sharer.layers) else tuple(needed),
             on_fault=question.exchange.on_fault,

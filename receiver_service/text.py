@@ -5,17 +5,14 @@ from dataclasses import replace
 from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
 from kvwire.engine.reading import read_here
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
-from kvwire.progress import Stopwatch
 from kvwire.requests import ByteCounts, RelayMode, Text
 from kvwire.rpc.serde import stages_from_proto
 from receiver_service.sharers import Meter, SharerLink
 
 
-async def text(
-    engine: Engine, worker: Worker, link: SharerLink, question: Question, task: Task, watch: Stopwatch
-) -> Ready:
+async def text(engine: Engine, worker: Worker, link: SharerLink, question: Question) -> Ready:
     """Ask the sharer for a message and read it in the context's place.
 
     A written message ends in a newline, so that it stands apart from the prompt; a forwarded context is read as it is.
@@ -28,12 +25,12 @@ async def text(
         raise InvalidRequestError("method text needs a context for the sharer to read; send one or use receiver_only")
     meter = Meter()
     exchange = question.exchange
-    with watch.stage("share"):
+    with question.watch.stage("share"):
         answer = await link.relay(
-            question.info, question.context, exchange.relay, exchange.relay_max_tokens, task, meter
+            question.info, question.context, exchange.relay, exchange.relay_max_tokens, question.task, meter
         )
     message = answer.text if exchange.relay is RelayMode.VERBATIM else f"{answer.text}\n"
-    ready = await read_here(engine, worker, question, Text(message), task, watch)
+    ready = await read_here(engine, worker, question, Text(message))
     moved = ByteCounts(
         payload_bytes=len(answer.text.encode()),
         grpc_bytes=meter.grpc_bytes,

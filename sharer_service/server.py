@@ -8,9 +8,8 @@ from kvwire.config import SharerSettings
 from kvwire.engine.answer import Answerer, Question, Ready
 from kvwire.engine.engine import Engine
 from kvwire.engine.reading import read_here
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
-from kvwire.progress import Stopwatch
 from kvwire.requests import Description, Method
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
@@ -58,9 +57,9 @@ class _Reading:
         self._engine = engine
         self._worker = worker
 
-    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+    async def __call__(self, question: Question) -> Ready:
         if question.exchange.method is not Method.SHARER_ONLY:
             raise InvalidRequestError(
                 f"a sharer answers method sharer_only; send method {question.exchange.method} to a receiver"
             )
-        return await read_here(self._engine, self._worker, question, question.context, task, watch)
+        return await read_here(self._engine, self._worker, question, question.context)

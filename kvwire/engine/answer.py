@@ -41,19 +41,21 @@ class Ready:
 
 @dataclass(frozen=True)
 class Question:
-    """What a preparation needs of a request."""
+    """A request on its way: what is asked, room to leave for the answer, when to stop, and where the time goes."""
 
     info: RequestInfo
     context: Input | None
     prompt: Input
     exchange: Exchange
     reserve_tokens: int
+    task: Task
+    watch: Stopwatch
 
 
 class Preparation(Protocol):
     """Reads a question by its method; the sharer and the receiver each have their own."""
 
-    async def __call__(self, question: Question, task: Task, watch: Stopwatch) -> Ready:
+    async def __call__(self, question: Question) -> Ready:
         """Read the question and return a cache to answer from."""
         ...
 
@@ -64,26 +66,24 @@ class Answerer:
     def __init__(self, engine: Engine, worker: Worker, prepare: Preparation, side: str) -> None:
         self.engine = engine
         self.worker = worker
-        self._prepare = prepare
+        self.prepare = prepare
         self._side = side
         self._kept = KeptDistributions()
 
     async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
         """Yield tokens, then the report."""
-        watch = Stopwatch(self._side)
-        ready = await self.prepare(request, task, watch)
-        async for event in self.steps_from(ready, request, task, watch):
+        question = self.question(request, request.max_new_tokens, task)
+        async for event in self.steps(await self.prepare(question), request, question):
             yield Token(event.token_id, event.text, event.logprob) if isinstance(event, Step) else event
 
-    async def prepare(self, request: GenerateRequest, task: Task, watch: Stopwatch) -> Ready:
-        """Read the request by its method."""
-        question = Question(request.info, request.context, request.prompt, request.exchange, request.max_new_tokens)
-        return await self._prepare(question, task, watch)
+    def question(self, request: GenerateRequest | ScoreRequest, reserve_tokens: int, task: Task) -> Question:
+        """A request set on its way; its stopwatch starts now."""
+        watch = Stopwatch(self._side)
+        return Question(request.info, request.context, request.prompt, request.exchange, reserve_tokens, task, watch)
 
-    async def steps_from(
-        self, ready: Ready, request: GenerateRequest, task: Task, watch: Stopwatch
-    ) -> AsyncIterator[Step | Report]:
+    async def steps(self, ready: Ready, request: GenerateRequest, question: Question) -> AsyncIterator[Step | Report]:
         """Yield decoding steps with their logits, then the report."""
+        task, watch = question.task, question.watch
         stop = frozenset[int]() if request.ignore_eos else self.engine.eos_token_ids
         steps = greedy(self.engine, ready.cache, ready.logits, ready.position, request.max_new_tokens, stop)
         count = 0
@@ -97,13 +97,13 @@ class Answerer:
 
     async def score(self, request: ScoreRequest, task: Task) -> AsyncIterator[Token | ContinuationScore | Report]:
         """Yield the first greedy token, a score per continuation, then the report."""
-        watch = Stopwatch(self._side)
         continuations = await self.worker.run(
             lambda: [self.engine.prompts.continuation(c) for c in request.continuations], task
         )
         total = sum(map(len, continuations))
-        question = Question(request.info, request.context, request.prompt, request.exchange, reserve_tokens=total)
-        ready = await self._prepare(question, task, watch)
+        question = self.question(request, total, task)
+        ready = await self.prepare(question)
+        watch = question.watch
         stop = frozenset[int]()
         first = await self.worker.run(
             lambda: next(greedy(self.engine, ready.cache, ready.logits, ready.position, 1, stop)), task

@@ -2,8 +2,7 @@
 
 from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
-from kvwire.engine.worker import Task, Worker
-from kvwire.progress import Stopwatch
+from kvwire.engine.worker import Worker
 from kvwire.requests import Input, Report, TokenCounts
 
 
@@ -25,14 +24,13 @@ async def read_here(
     worker: Worker,
     question: Question,
     context: Input | None,
-    task: Task,
-    watch: Stopwatch,
 ) -> Ready:
     """Read ``context`` and the question's prompt with this engine.
 
     Raises:
         InvalidRequestError, InputTooLongError: The input is empty or too long.
     """
+    task, watch = question.task, question.watch
 
     def read() -> Ready:
         with watch.stage("tokenize"):

@@ -128,21 +128,26 @@ async def drive(sharer: RunningService, receiver: RunningService) -> int:
 
 
 @pytest.fixture(scope="session")
-def prometheus(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A Prometheus that has watched a load test; rates need samples before and after, so it is driven twice."""
-    needed("prometheus")
-    folder = tmp_path_factory.mktemp("watched")
-    pair = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
+def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, RunningService]]:
+    """A sharer and a receiver, which also knows a sharer that is gone, by an environment variable as in compose."""
+    folder = tmp_path_factory.mktemp("pair")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(folder / "home"))
         patch.setenv("KVWIRE_SHARERS", '{"gone": "127.0.0.1:9"}')  # the discard port: nobody listens
-        with (
-            running_pair(pair, ["--threads", "1", "--log-level", "warning"], log_dir=folder) as (sharer, receiver),
-            running_prometheus(folder, sharer, receiver) as running,
-        ):
-            answers = 0
-            for _ in range(2):
-                answers += asyncio.run(drive(sharer, receiver))
-                seen = [float(answers)]
-                eventually(lambda seen=seen: running.values("sum(kvwire_answers_total)") == seen, f"{seen} answers")
+        models = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
+        with running_pair(models, ["--threads", "1", "--log-level", "warning"], log_dir=folder) as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+def prometheus(
+    pair: tuple[RunningService, RunningService], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A Prometheus that has watched a load test; rates need samples before and after, so it is driven twice."""
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), *pair) as running:
+        answers = 0
+        for _ in range(2):
+            answers += asyncio.run(drive(*pair))
+            seen = [float(answers)]
+            eventually(lambda seen=seen: running.values("sum(kvwire_answers_total)") == seen, f"{seen} answers")
+        yield running

@@ -16,9 +16,10 @@ ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
 @pytest.mark.parametrize("check", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"])
 def test_promtool_agrees(check):
     """Syntax, and the rules' own tests."""
-    if shutil.which("promtool") is None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
         pytest.skip("promtool is not here; run deploy/prometheus/install-prometheus.sh")
-    done = subprocess.run(["promtool", *check.split()], cwd=FOLDER, capture_output=True, text=True, check=False)
+    done = subprocess.run([promtool, *check.split()], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,0 +1,127 @@
+"""A recipe is refused before anything runs, by file, line and key, with what is allowed."""
+
+from typing import get_args
+
+import pytest
+
+from codec.registry import SELECTORS
+from experiments.arms import arms_of
+from experiments.questions.load import load_questions, other_context
+from experiments.recipe import SHIPPED, Selector, load_recipe
+from kvwire.errors import InvalidRequestError, NotFoundError
+
+GOOD = """\
+title: t
+datasets:
+  - name: pocket
+    limit: 3
+codecs: [int8]
+keep: [1, 0.5]
+selectors: [recency]
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, selectors, keep"]),
+        ("limit:", "limt:", ["line 4 (datasets.0.limt)", "unknown key", "limit"]),
+        ("pocket", "poket", ["line 3 (datasets.0)", "pocket", "wikitext2", "file:PATH"]),
+        ("limit: 3", "limit: 0", ["line 4 (datasets.0.limit)", "greater than or equal to 1"]),
+        ("0.5]", "0]", ["line 6 (keep.1)", "greater than 0, not 0"]),
+        ("0.5]", "1.01]", ["line 6 (keep.1)", "less than or equal to 1, not 1.01"]),
+        ("0.5]", ".nan]", ["line 6 (keep.1)", "finite number, not nan"]),
+        ("0.5]", "half]", ["line 6 (keep.1)", "valid number, not 'half'"]),
+        ("0.5]", "0.5, 0.5]", ["line 6 (keep)", "0.5 is listed twice"]),
+        ("recency", "recent", ["line 7 (selectors.0)", "'recency', 'front', 'random'", "not 'recent'"]),
+        ("selectors: [recency]\n", "", ["line 6 (keep)", "needs `selectors`"]),
+        ("keep: [1, 0.5]", "keep: [1]", ["line 6 (keep)", "nothing to do"]),
+        ("int8", "int8+keep=0.5", ["line 5 (codecs)", "under `keep`"]),
+        ("int8", "'int 8'", ["line 5 (codecs)", "no codec spec", "int8:per=head"]),
+        ("title: t", "title: t\ntitle: u", ["line 2", "'title' stands on line 1 already"]),
+        ("title: t", "method: text", ["line 1 (title)", "missing"]),
+        ("title: t", "title: [", ["line ", "not YAML"]),
+        ("title: t", "title: t\nbaselines: [reads]", ["line 2 (baselines.0)", "'receiver_reads'"]),
+        ("    limit: 3", "    context_characters: 3", ["line 4 (datasets.0.context_characters)", "open_book"]),
+    ],
+)
+def test_a_mistake_is_named_by_line_and_key_with_what_is_allowed(tmp_path, old, new, words):
+    """Each kind of mistake, in an otherwise good recipe."""
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(InvalidRequestError) as refused:
+        load_recipe(path)
+    assert all(word in str(refused.value) for word in [path, *words]), refused.value
+
+
+@pytest.mark.parametrize("text", ["", "just text", "- 1", "a: &a [*a]", "\x00"])
+def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
+    """Empty files, lists and loops too."""
+    with pytest.raises(InvalidRequestError, match=r"recipe\.yaml"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_an_unknown_recipe_names_those_we_ship():
+    """A name is looked up among the shipped ones."""
+    with pytest.raises(NotFoundError, match="first-curve, smoke"):
+        load_recipe("frist-curve")
+
+
+@pytest.mark.parametrize("name", [file.stem for file in SHIPPED.glob("*.yaml")])
+def test_every_shipped_recipe_is_valid(name):
+    """By name, from anywhere."""
+    assert load_recipe(name).recipe.title
+
+
+def test_the_first_curve_has_every_codec_ratio_and_selector():
+    """Six codecs, whole and at three ratios by five selectors, beside the reference and four baselines."""
+    arms = arms_of(load_recipe("first-curve").recipe, "none")
+    assert len(arms) == 1 + 4 + 6 * (1 + 3 * 5) == len({arm.name for arm in arms})
+    assert arms[0].reference
+
+
+def test_the_selectors_a_recipe_may_name_are_those_of_the_codec():
+    """Experiments may not import the codec; this keeps the two lists the same."""
+    assert set(get_args(Selector)) == set(SELECTORS)
+
+
+def test_a_missing_dataset_file_is_refused_at_its_line(tmp_path):
+    """With the folder that was searched and what it should hold."""
+    named = load_recipe(write(tmp_path, GOOD.replace("pocket", "wikitext2")))
+    with pytest.raises(InvalidRequestError, match=r"line 3 \(datasets\.0\.name\): .* has no wikitext2/"):
+        load_questions(named, tmp_path, None)
+
+
+def test_a_dataset_without_a_context_is_refused_for_prefix(tmp_path):
+    """There would be nothing to send."""
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "a", "question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}\n'
+    )
+    named = load_recipe(write(tmp_path, GOOD.replace("pocket", f"file:{tmp_path}/rows.jsonl")))
+    with pytest.raises(InvalidRequestError, match="nothing that only the sharer reads; set open_book"):
+        load_questions(named, None, None)
+
+
+def test_a_control_with_a_single_item_is_refused(tmp_path):
+    """Another item's context needs another item."""
+    named = load_recipe(write(tmp_path, GOOD.replace("limit: 3", "wrong_context: all")))
+    with pytest.raises(InvalidRequestError, match=r"line 4 .*the control needs another"):
+        load_questions(named, None, 1)
+
+
+def test_the_control_takes_the_context_of_the_next_item(tmp_path):
+    """And the last item that of the first."""
+    (questions,) = load_questions(load_recipe(write(tmp_path, GOOD)), None, None)
+    contexts = [question.context for question in questions]
+    assert [other_context(questions, index) for index in range(3)] == [contexts[1], contexts[2], contexts[0]]
+
+
+def test_the_limit_of_the_command_lowers_that_of_the_recipe(tmp_path):
+    """It never raises it."""
+    named = load_recipe(write(tmp_path, GOOD))
+    assert [len(load_questions(named, None, limit)[0]) for limit in (2, 50, None)] == [2, 3, 3]
