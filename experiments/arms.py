@@ -1,7 +1,7 @@
 """The arms of a recipe: every way one item is answered, in the order it is."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from experiments.recipe import Recipe, WrongContext
@@ -59,8 +59,7 @@ _BASELINES = {
 
 def arms_of(recipe: Recipe, wrong_context: WrongContext) -> tuple[Arm, ...]:
     """The reference, baselines and codecs, and last the controls: those read another context, once for all."""
-    right = (*_prefixed(recipe), *_controls(recipe, wrong_context))
-    return tuple({arm.name: arm for arm in reversed(right)}.values())[::-1]
+    return (*_on_their_own_context(recipe), *_controls(recipe, wrong_context))
 
 
 def cache_arms(recipe: Recipe) -> Iterator[Arm]:
@@ -77,20 +76,15 @@ def cache_arms(recipe: Recipe) -> Iterator[Arm]:
 
 def _cached(recipe: Recipe, codec: str, keep: float = 1.0, selector: str = "", scope: str = "") -> Arm:
     arm = Arm("", Method(recipe.method), codec=codec, keep=keep, selector=selector, scope=scope)
-    return _named(arm, f"{recipe.method} {arm.spec.replace(',scope=layer', '')}")
-
-
-def _named(arm: Arm, name: str, *, wrong_context: bool = False, reference: bool = False) -> Arm:
-    return Arm(**{**asdict(arm), "name": name, "wrong_context": wrong_context, "reference": reference})
+    return replace(arm, name=f"{recipe.method} {arm.spec.replace(',scope=layer', '')}")
 
 
 def reference_arm(recipe: Recipe) -> Arm:
     """The uncompressed cache."""
-    arm = _cached(recipe, REFERENCE_CODEC)
-    return _named(arm, arm.name, reference=True)
+    return replace(_cached(recipe, REFERENCE_CODEC), reference=True)
 
 
-def _prefixed(recipe: Recipe) -> Iterator[Arm]:
+def _on_their_own_context(recipe: Recipe) -> Iterator[Arm]:
     reference = reference_arm(recipe)
     yield reference
     yield from (_BASELINES[name] for name in recipe.baselines)
@@ -98,10 +92,15 @@ def _prefixed(recipe: Recipe) -> Iterator[Arm]:
 
 
 def _controls(recipe: Recipe, which: WrongContext) -> Iterator[Arm]:
+    """The receiver reading another context, and the caches of it; the first says how much any text helps."""
     if which == "none":
         return
-    own = _BASELINES["receiver_reads"]
-    caches = (reference_arm(recipe), *(arm for arm in cache_arms(recipe) if which == "all" or arm.keep == 1))
-    for arm in (own, *caches):
-        plain = _named(arm, arm.name)
-        yield _named(plain, f"wrong context, {arm.name}", wrong_context=True)
+    caches = (arm for arm in _on_their_own_context(recipe) if arm.codec)
+    for arm in (_BASELINES["receiver_reads"], *caches):
+        if which == "all" or arm.keep == 1:
+            yield replace(arm, name=wrong_name(arm.name), wrong_context=True, reference=False)
+
+
+def wrong_name(name: str) -> str:
+    """The control of an arm."""
+    return f"wrong context, {name}"

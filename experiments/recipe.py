@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from experiments.yaml_source import Source, read_yaml
@@ -84,7 +83,7 @@ class SpanSet(_Set):
 
 
 def _shape(entry: Any) -> str | None:
-    name = entry.get("name") if isinstance(entry, dict) else entry.name
+    name = entry.get("name") if isinstance(entry, dict) else getattr(entry, "name", None)
     if not isinstance(name, str):
         return None
     tables = {"choices": LOADERS, "continuations": CONTINUATION_LOADERS, "spans": SPAN_LOADERS}
@@ -115,8 +114,8 @@ class Recipe(_Part):
     method: Literal[Method.PREFIX, Method.FUSE] = Method.PREFIX
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
     codecs: Annotated[tuple[str, ...], Field(min_length=1), Once]
-    keep: Annotated[tuple[Ratio, ...], Field(min_length=1), Once] = (1.0,)
     selectors: Annotated[tuple[Selector, ...], Once] = ()
+    keep: Annotated[tuple[Ratio, ...], Field(min_length=1, validate_default=True), Once] = (1.0,)
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), Once] = ("layer",)
     baselines: Annotated[tuple[Baseline, ...], Once] = get_args(Baseline)
     relay_max_tokens: Count = 48
@@ -138,19 +137,15 @@ class Recipe(_Part):
         _each_once(tuple(dataset.name for dataset in datasets))
         return datasets
 
-    @field_validator("selectors")
+    @field_validator("keep")
     @classmethod
-    def _selectors_have_work(cls, selectors: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        pruned = any(ratio < 1 for ratio in info.data.get("keep", ()))
-        if selectors and not pruned and "keep" in info.data:
-            raise ValueError("nothing is left out, so nothing is selected; add a ratio below 1 to `keep`")
-        return selectors
-
-    @model_validator(mode="after")
-    def _pruning_has_selectors(self) -> Self:
-        if not self.selectors and any(ratio < 1 for ratio in self.keep):
-            raise ValueError(f"`keep` has ratios below 1; add `selectors`, of {', '.join(get_args(Selector))}")
-        return self
+    def _pruning_and_selectors_go_together(cls, keep: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        selectors, pruned = info.data.get("selectors"), any(ratio < 1 for ratio in keep)
+        if selectors and not pruned:
+            raise ValueError("all tokens are kept, so `selectors` have nothing to do; add a ratio below 1")
+        if selectors == () and pruned:
+            raise ValueError(f"a ratio below 1 needs `selectors`, of {', '.join(get_args(Selector))}")
+        return keep
 
 
 @dataclass(frozen=True)
@@ -184,7 +179,8 @@ def load_recipe(reference: str) -> NamedRecipe:
     try:
         return NamedRecipe(path.stem, Recipe.model_validate(source.data), source)
     except ValidationError as refused:
-        first = refused.errors()[0]
+        # A mistyped key is also a missing one; the typo is the cause.
+        first = min(refused.errors(), key=lambda error: error["type"] != "extra_forbidden")
         raise source.refuse(_place(first["loc"]), _defect(first)) from refused
 
 

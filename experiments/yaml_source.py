@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> Source:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         _walk(path, node, (), lines)
-        data = loader.construct_document(node) if node is not None else None  # type: ignore[no-untyped-call]  # stubs
+        data = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InvalidRequestError(f"{path}{line}: not YAML ({error.problem})") from error

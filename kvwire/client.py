@@ -16,7 +16,7 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kvwire.errors import LocalError
+from kvwire.errors import LocalError, UnavailableError
 from kvwire.requests import (
     ContinuationScore,
     Description,
@@ -77,16 +77,18 @@ class Client:
         await self._channel.close(None)
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until the service answers and is healthy.
+        """Wait until the service answers, and see that it serves.
 
         Raises:
             KvwireError: It did not become ready in time.
         """
         request = health_pb2.HealthCheckRequest()
         try:
-            await self._health.Check(request, timeout=timeout_s, wait_for_ready=True)
+            answer = await self._health.Check(request, timeout=timeout_s, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, self.address) from error
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise UnavailableError(f"{self.address} answers but does not serve: it is starting or draining; retry")
 
     async def describe(self) -> Description:
         """The service's model card, codecs, methods and limits.

@@ -12,10 +12,11 @@ MAY_IMPORT = {
     "codec": {"kvwire.errors"},
     "fuser": {"codec", "kvwire.errors", "kvwire.requests"},
     "kvwire": set[str](),
-    "kvwire/cli": {"loadtest", "sharer_service", "receiver_service"},
+    "kvwire/cli": {"loadtest", "experiments", "sharer_service", "receiver_service"},
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.requests", "kvwire.errors"},
+    "experiments": {"kvwire.client", "kvwire.requests", "kvwire.errors", "loadtest"},
 }
 
 #: Package -> third-party libraries that have no business there.
@@ -25,6 +26,7 @@ NEVER = {
     "kvwire/engine": {"grpc", "google"},
     "kvwire/models": {"grpc", "google"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
+    "experiments": {"grpc", "google", "torch", "transformers"},
 }
 
 PROJECT = {package.split("/")[0] for package in MAY_IMPORT}

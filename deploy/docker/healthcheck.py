@@ -3,6 +3,8 @@
 KVWIRE_LISTEN says where it listens. With TLS, KVWIRE_HEALTH_CA is the PEM CA, and the certificate names localhost too.
 """
 
+# ruff: noqa: INP001  # a script of the image, not a package
+
 import asyncio
 import os
 import sys

@@ -13,7 +13,7 @@ from kvwire.cli.loadtest import measure, run_name
 from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption
 from kvwire.requests import Exchange, Method, RelayMode
 
-CODECS = ("fp16", "int8", "nf4", "int4", "int4+keep=0.5,by=key_norm")
+CODECS = ("fp16", "int8", "nf4", "int4", "int4+keep=0.5,by=value_norm")
 
 RUNS = (
     Exchange(method=Method.RECEIVER_ONLY),

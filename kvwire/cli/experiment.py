@@ -109,6 +109,7 @@ async def _run_all(plans: "Sequence[Plan]", addresses: Addresses, security: "Cli
     from experiments.runner import Runner
     from kvwire.client import Client
 
+    names = {addresses.receiver: "the receiver", addresses.sharer: "the sharer"}
     async with Client(addresses.receiver, security) as client, Client(addresses.sharer, security) as far:
         described = {"receiver": await client.describe(), "sharer": await far.describe()}
         for plan in plans:
@@ -123,4 +124,4 @@ async def _run_all(plans: "Sequence[Plan]", addresses: Addresses, security: "Cli
                 Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
                 progress(plan.named.name, ledger.done, len(keys)) as told,
             ):
-                await Runner(client, plan).run(ledger, told)
+                await Runner(client, plan, names).run(ledger, told)

@@ -41,6 +41,9 @@ def _convert_model(gguf: Path, into: Path, name: str) -> None:
     model.config._model_name_or_path = name  # noqa: SLF001 - transformers has no public way
     try:
         model.save_pretrained(into)
+        # safetensors writes for the owner alone; a store is shared, also by containers of other users.
+        for weights in into.glob("*.safetensors"):
+            weights.chmod(0o644)
     except SafetensorError as error:
         if os.strerror(errno.ENOSPC) in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -32,7 +32,7 @@ def disk_faults(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
             raise _full(folder, needed_bytes) from error
         if error.errno in _FORBIDDEN:
             raise StoreError(
-                f"cannot write under {folder}: {error}; make it writable or set KVWIRE_HOME to another folder"
+                f"not permitted: {error}; check who may read it, and who may write under {folder} (KVWIRE_HOME)"
             ) from error
         raise
 

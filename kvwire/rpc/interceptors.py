@@ -70,6 +70,7 @@ class _Call:
         """Count a failure and end the call with its status."""
         if isinstance(error, KvwireError):
             self.ended(error.status)
+            _log.info("%s: %s: %s", "/".join(self._labels[1:]), error.status, error)
             await context.abort(grpc.StatusCode[error.status], str(error))
         if isinstance(error, asyncio.CancelledError):
             self.ended("CANCELLED")

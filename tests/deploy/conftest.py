@@ -26,14 +26,6 @@ from loadtest.driver import Driver, Plan
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def needed(program: str) -> str:
-    """Path of a program of Debian's package; without it the test is skipped, and says so."""
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(f"{program} is not here; run deploy/prometheus/install-prometheus.sh")
-    return path
-
-
 def eventually(happened: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
     """Poll until something outside this process has happened."""
     deadline = time.monotonic() + within_s
@@ -72,9 +64,10 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(folder: Path, sharer: RunningService, receiver: RunningService) -> Iterator[Prometheus]:
+def running_prometheus(
+    program: str, folder: Path, sharer: RunningService, receiver: RunningService
+) -> Iterator[Prometheus]:
     """Run the shipped configuration, with these services in place of compose's, scraped every half second."""
-    program = needed("prometheus")
     (folder / "prometheus.yml").write_text(yaml.safe_dump(scraping(sharer, receiver)))
     shutil.copy(DEPLOY / "prometheus/rules.yml", folder)
     address = f"127.0.0.1:{free_port()}"
@@ -140,11 +133,18 @@ def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="session")
+def program() -> str:
+    """Path of Prometheus; asked for first, so that a machine without it skips at once."""
+    path = shutil.which("prometheus")
+    return path or pytest.skip("prometheus is not here; run deploy/prometheus/install-prometheus.sh")
+
+
+@pytest.fixture(scope="session")
 def prometheus(
-    pair: tuple[RunningService, RunningService], tmp_path_factory: pytest.TempPathFactory
+    program: str, pair: tuple[RunningService, RunningService], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     """A Prometheus that has watched a load test; rates need samples before and after, so it is driven twice."""
-    with running_prometheus(tmp_path_factory.mktemp("prometheus"), *pair) as running:
+    with running_prometheus(program, tmp_path_factory.mktemp("prometheus"), *pair) as running:
         answers = 0
         for _ in range(2):
             answers += asyncio.run(drive(*pair))

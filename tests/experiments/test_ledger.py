@@ -6,13 +6,13 @@ import pytest
 
 from experiments.ledger import Ledger
 from experiments.record import failed
-from kvwire.errors import InvalidRequestError, KvwireError, OverloadedError
+from kvwire.errors import InvalidRequestError, OverloadedError
 
 KEYS = [("d", f"item {number}", arm) for number in range(3) for arm in ("a", "b")]
 
 
 def line(key):
-    return failed(key, KvwireError("schön wär's"))
+    return failed(key, "schön wär's")
 
 
 def write(path, count):

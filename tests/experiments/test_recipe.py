@@ -114,11 +114,11 @@ def test_a_control_with_a_single_item_is_refused(tmp_path):
         load_questions(named, None, 1)
 
 
-def test_the_control_takes_the_context_of_the_next_item(tmp_path):
-    """And the last item that of the first."""
+def test_the_control_takes_the_context_of_the_item_before(tmp_path):
+    """And the first item that of the last."""
     (questions,) = load_questions(load_recipe(write(tmp_path, GOOD)), None, None)
     contexts = [question.context for question in questions]
-    assert [other_context(questions, index) for index in range(3)] == [contexts[1], contexts[2], contexts[0]]
+    assert [other_context(questions, index) for index in range(3)] == [contexts[2], contexts[0], contexts[1]]
 
 
 def test_the_limit_of_the_command_lowers_that_of_the_recipe(tmp_path):

@@ -1,0 +1,52 @@
+"""Tries every codec spec of a recipe on the running services, before the first item.
+
+Only the services know which specs they offer, so they are asked, with a request of a few tokens each. It also opens
+the connections, so that no item pays for that.
+"""
+
+from experiments.arms import Arm, cache_arms, reference_arm
+from experiments.recipe import NamedRecipe
+from experiments.runner import CALLER
+from experiments.yaml_source import Place
+from kvwire.client import Client
+from kvwire.errors import InvalidRequestError, UnsupportedError
+from kvwire.requests import RequestInfo, ScoreRequest, Text
+
+_CONTEXT = Text("The quick brown fox jumps over the lazy dog.")  # ten tokens or so: one is kept at a ratio of 0.1
+_PROMPT = Text("The fox")
+_CONTINUATION = Text(" jumps")
+
+
+async def preflight(client: Client, named: NamedRecipe) -> None:
+    """Score a few tokens by every spec.
+
+    Raises:
+        InvalidRequestError: A spec the services refuse, by file and line of the recipe, with their words.
+        KvwireError: The services cannot be reached, or do not offer the recipe's method.
+    """
+    recipe = named.recipe
+    await _try(client, reference_arm(recipe))
+    for index, codec in enumerate(recipe.codecs):
+        await _try_at(client, named, ("codecs", index), Arm("", recipe.method, codec=codec))
+    for arm in cache_arms(recipe):
+        if arm.keep < 1:
+            await _try_at(client, named, ("selectors", recipe.selectors.index(arm.selector)), arm)
+
+
+async def _try_at(client: Client, named: NamedRecipe, place: Place, arm: Arm) -> None:
+    try:
+        await _try(client, arm)
+    except (InvalidRequestError, UnsupportedError) as refused:
+        raise named.source.refuse(place, f"{arm.spec} by method {arm.method}: {refused}") from refused
+
+
+async def _try(client: Client, arm: Arm) -> None:
+    await client.score(
+        ScoreRequest(
+            prompt=_PROMPT,
+            continuations=(_CONTINUATION,),
+            context=_CONTEXT,
+            exchange=arm.exchange(0),
+            info=RequestInfo(caller=CALLER),
+        )
+    )

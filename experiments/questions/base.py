@@ -1,0 +1,92 @@
+"""The seam between the runner, which knows no dataset, and the shapes of datasets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kvwire.client import Client
+from kvwire.errors import DataLossError, LocalError
+from kvwire.requests import ContinuationScore, Exchange, Input, Report, RequestInfo, ScoreRequest, Text
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How one request is made; ``keep`` and ``compare_with`` as in ``ScoreRequest``, ignored by written answers."""
+
+    exchange: Exchange
+    info: RequestInfo
+    context: Input | None
+    keep: bool = False
+    compare_with: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of it: the fields of the record's ``result``, the service's report, seconds by the client's clock."""
+
+    result: dict[str, Any]
+    report: Report
+    first_token_s: float
+    total_s: float
+
+
+class Question(Protocol):
+    """One item, ready to be asked."""
+
+    @property
+    def id(self) -> str:
+        """The item's."""
+        ...
+
+    @property
+    def context(self) -> str | None:
+        """What only the sharer knows, as it is sent; None where the item has none."""
+        ...
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Everything the item holds; its hash goes into the provenance."""
+        ...
+
+    async def ask(self, client: Client, asking: Asking) -> Reply:
+        """Ask once.
+
+        Raises:
+            KvwireError: Whatever the service answered, or an answer that cannot be used.
+        """
+        ...
+
+
+def score_request(prompt: str, continuations: Sequence[str], asking: Asking) -> ScoreRequest:
+    """The request of the two shapes that are scored."""
+    return ScoreRequest(
+        prompt=Text(prompt),
+        continuations=tuple(Text(continuation) for continuation in continuations),
+        context=asking.context,
+        exchange=asking.exchange,
+        info=asking.info,
+        keep_distributions=asking.keep,
+        compare_with=asking.compare_with,
+    )
+
+
+def likelihood(score: ContinuationScore) -> dict[str, Any]:
+    """``nll_nats`` per token, and means over the tokens of ``kl_nats`` and ``same_top1``, None if not compared.
+
+    Raises:
+        DataLossError: A continuation without tokens, or a comparison of another length.
+        LocalError: A number that is not finite.
+    """
+    tokens = len(score.token_logprobs)
+    if tokens == 0 or len(score.kl_nats) not in (0, tokens) or len(score.same_top1) != len(score.kl_nats):
+        raise DataLossError(f"{len(score.kl_nats)} comparisons came for {tokens} tokens; retry the call")
+    total, distance = sum(score.token_logprobs), sum(score.kl_nats)
+    if not abs(total) + abs(distance) < float("inf"):
+        raise LocalError(f"log-likelihood {total}, KL {distance}: the codec or the model gave numbers not finite")
+    compared = bool(score.kl_nats)
+    return {
+        "nll_nats": -total / tokens,
+        "kl_nats": distance / tokens if compared else None,
+        "same_top1": sum(score.same_top1) / tokens if compared else None,
+        "answer_tokens": tokens,
+    }

@@ -1,0 +1,26 @@
+"""How much of what a context tells a reader arrives through an arm. All arrays: NLL in nats per token, ``(items,)``."""
+
+import numpy as np
+
+from experiments.statistics.bootstrap import Array, Bootstrap, Estimate
+
+
+def context_gain_retained(bootstrap: Bootstrap, none: Array, arm: Array, reads: Array) -> Estimate | None:
+    """``(NLL_none - NLL_arm) / (NLL_none - NLL_reads)``: 0 without the context, 1 as if the receiver had read it.
+
+    ``none``: the receiver without the context; ``reads``: it reads the context itself. An item the arm failed on gains
+    nothing. None where reading the context does not help for sure.
+    """
+    return bootstrap.ratio(none - np.where(np.isfinite(arm), arm, none), none - reads)
+
+
+def net_context_gain(
+    bootstrap: Bootstrap, arm: Array, wrong_arm: Array, own: Array, wrong_own: Array
+) -> Estimate | None:
+    """``(NLL_wrong,arm - NLL_arm) / (NLL_wrong,own - NLL_own)``: the gain that is of this context and not of any.
+
+    ``wrong``: with another item's context; ``own``: the receiver reads it itself. An item the arm failed on, with
+    either context, gains nothing.
+    """
+    gained = wrong_arm - arm
+    return bootstrap.ratio(np.where(np.isfinite(gained), gained, 0.0), wrong_own - own)
