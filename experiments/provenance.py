@@ -20,8 +20,8 @@ FORMAT = 1
 _PACKAGES = ("kvwire", "torch", "transformers", "numpy", "grpcio")
 
 
-def provenance(plan: Plan, services: Mapping[str, Description]) -> dict[str, Any]:
-    """All of it; ``services`` are the answers to Describe by side."""
+def provenance(plan: Plan, services: Mapping[str, Description], workers: int) -> dict[str, Any]:
+    """All of it; ``services`` are the answers to Describe by side, ``workers`` how many items ran at once."""
     named = plan.named
     return {
         "format": FORMAT,
@@ -33,6 +33,7 @@ def provenance(plan: Plan, services: Mapping[str, Description]) -> dict[str, Any
         "models": {side: asdict_card(description) for side, description in services.items()},
         "code": {"commit": _commit(), **{package: _version(package) for package in _PACKAGES}},
         "machine": {
+            "workers": workers,
             "cpu": _cpu(),
             "cores": os.cpu_count(),
             "system": platform.platform(),

@@ -1,8 +1,8 @@
 """Asks every question by every arm, one after the other, and writes a line for each."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from experiments.arms import Arm
 from experiments.ledger import Ledger
@@ -23,48 +23,91 @@ _ENDS_THE_RUN = (UnavailableError, NotFoundError, AuthenticationError, BindingEr
 
 @dataclass(frozen=True)
 class _Turn:
-    """One question of a block: where its lines begin, and the context of its control."""
+    """One question of a block, and where its lines begin.
 
+    ``done`` of them are written; ``compares`` is false if its reference is among those and failed. ``other`` is the
+    context of its control.
+    """
+
+    block: Block
     question: Question
-    first_line: int
     other: str | None
+    first_line: int
+    done: int
+    compares: bool
+
+
+_Lane = asyncio.Queue[Record | Exception | None]
 
 
 class Runner:
-    """Runs one plan against one receiver. ``names`` are what errors call the addresses, which change with every run."""
+    """Runs one plan, each item on one of the receivers, as many items at once as there are receivers.
 
-    def __init__(self, client: Client, plan: Plan, names: Mapping[str, str]) -> None:
-        self._client = client
+    ``names`` are what errors call the addresses, which change with every run.
+    """
+
+    def __init__(self, clients: Sequence[Client], plan: Plan, names: Mapping[str, str]) -> None:
+        self._clients = clients
         self._plan = plan
         self._names = names
         self._relay_max_tokens = plan.named.recipe.relay_max_tokens
 
     async def run(self, ledger: Ledger, told: Callable[[Record], None]) -> None:
-        """Write every line the ledger does not have yet; ``told`` hears of each.
+        """Write every line the ledger does not have yet, in order; ``told`` hears of each.
 
         Raises:
             UnavailableError: The services went away or are not as they were; what is written stays.
         """
+        lanes = [(turn, _Lane()) for turn in self._turns(ledger)]
+        waiting = iter(lanes)
+        workers = [asyncio.create_task(self._work(client, waiting)) for client in self._clients]
+        try:
+            for _, lane in lanes:
+                while (record := await lane.get()) is not None:
+                    if isinstance(record, Exception):
+                        raise record
+                    ledger.append(record)
+                    told(record)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def _turns(self, ledger: Ledger) -> Iterator[_Turn]:
+        """The questions with lines still to write."""
         line = 0
         for block in self._plan.blocks:
             for index, question in enumerate(block.questions):
-                turn = _Turn(question, line, other_context(block.questions, index))
+                done = ledger.done - line
+                if done < len(block.arms):
+                    compares = done <= 0 or not ledger.failed(line)
+                    yield _Turn(block, question, other_context(block.questions, index), line, max(0, done), compares)
                 line += len(block.arms)
-                if ledger.done < line:
-                    await self._ask_all(block, turn, ledger, told)
 
-    async def _ask_all(self, block: Block, turn: _Turn, ledger: Ledger, told: Callable[[Record], None]) -> None:
-        done = ledger.done - turn.first_line
-        if done and not ledger.failed(turn.first_line):
+    async def _work(self, client: Client, waiting: Iterator[tuple[_Turn, _Lane]]) -> None:
+        """Answer question after question; whatever goes wrong is told to whoever waits for the lines."""
+        for turn, lane in waiting:
+            try:
+                async for record in self._answers(client, turn):
+                    lane.put_nowait(record)
+            except Exception as error:  # noqa: BLE001  # raised again by run
+                lane.put_nowait(error)
+                return
+            lane.put_nowait(None)
+
+    async def _answers(self, client: Client, turn: _Turn) -> AsyncIterator[Record]:
+        compares = turn.compares
+        if turn.done and compares:
             # The receiver no longer holds the reference of a run that was killed: score it again, write nothing.
-            await self._line(block, turn, block.arms[0], "")
-        for arm in islice(block.arms, done, None):
-            compared = not (arm.reference or arm.wrong_context or ledger.failed(turn.first_line))
-            record = await self._line(block, turn, arm, self._id(turn) if compared else "")
-            ledger.append(record)
-            told(record)
+            await self._line(client, turn, turn.block.arms[0], "")
+        for arm in turn.block.arms[turn.done :]:
+            compared = compares and not (arm.reference or arm.wrong_context)
+            record = await self._line(client, turn, arm, self._id(turn) if compared else "")
+            compares = compares and (record["error"] is None or not arm.reference)
+            yield record
 
-    async def _line(self, block: Block, turn: _Turn, arm: Arm, compare_with: str) -> Record:
+    async def _line(self, client: Client, turn: _Turn, arm: Arm, compare_with: str) -> Record:
+        block = turn.block
         key: Key = (block.dataset, turn.question.id, arm.name)
         request_id = self._id(turn) if arm.reference else f"{self._id(turn)}-{block.arms.index(arm)}"
         context = turn.other if arm.wrong_context else turn.question.context
@@ -76,7 +119,7 @@ class Runner:
             compare_with=compare_with,
         )
         try:
-            reply = await turn.question.ask(self._client, asking)
+            reply = await turn.question.ask(client, asking)
         except _ENDS_THE_RUN as error:
             raise UnavailableError(
                 f"{key[0]}, item {key[1]}, {key[2]}: {type(error).__name__}: {error}; "

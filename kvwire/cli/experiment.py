@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,7 @@ def run(
     recipe: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")],
     out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")],
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many items of each dataset")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
     data: DataOption = None,
     pair: PairOption = DEFAULT_PAIR,
     receiver: ReceiverOption = "",
@@ -63,8 +65,8 @@ def run(
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
-    with _services(pair, receiver, sharer) as addresses:
-        asyncio.run(_run_all(plans, addresses, ClientSecurity(ca=ca, token_file=token_file), out))
+    with _services(pair, workers, receiver, sharer) as pairs:
+        asyncio.run(_run_all(plans, pairs, ClientSecurity(ca=ca, token_file=token_file), out))
     results = [load_results(out / name) for name in names]
     if json_file is not None:
         rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
@@ -86,21 +88,30 @@ def report(
 
 
 @contextmanager
-def _services(pair: str, receiver: str, sharer: str) -> Iterator[Addresses]:
-    """The services at the given addresses, or a pair whose sharer keeps what it has read."""
+def _services(pair: str, workers: int, receiver: str, sharer: str) -> Iterator[list[Addresses]]:
+    """The services at the given addresses, or pairs that share the cores, whose sharers keep what they have read."""
     if bool(receiver) != bool(sharer):
         raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
     if receiver:
-        yield Addresses(sharer, receiver)
+        if workers > 1:
+            raise InvalidRequestError("--workers starts pairs of its own; leave it out, or --receiver and --sharer")
+        yield [Addresses(sharer, receiver)]
         return
     from kvwire.processes import Pair, running_pair
 
+    arguments = ["--log-level", "warning"]
+    if workers > 1:
+        arguments += ["--threads", str(max(1, (os.cpu_count() or 1) // workers))]
     keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
-    with running_pair(Pair.parse(pair), ["--log-level", "warning"], sharer_arguments=keeping) as (far, near):
-        yield Addresses(far.address, near.address)
+    with ExitStack() as stack:
+        pairs = [
+            stack.enter_context(running_pair(Pair.parse(pair), arguments, sharer_arguments=keeping))
+            for _ in range(workers)
+        ]
+        yield [Addresses(far.address, near.address) for far, near in pairs]
 
 
-async def _run_all(plans: "Sequence[Plan]", addresses: Addresses, security: "ClientSecurity", out: Path) -> None:
+async def _run_all(plans: "Sequence[Plan]", pairs: Sequence[Addresses], security: "ClientSecurity", out: Path) -> None:
     """Check all plans against the services, then run them."""
     from experiments.ledger import Ledger
     from experiments.preflight import preflight
@@ -109,19 +120,22 @@ async def _run_all(plans: "Sequence[Plan]", addresses: Addresses, security: "Cli
     from experiments.runner import Runner
     from kvwire.client import Client
 
-    names = {addresses.receiver: "the receiver", addresses.sharer: "the sharer"}
-    async with Client(addresses.receiver, security) as client, Client(addresses.sharer, security) as far:
-        described = {"receiver": await client.describe(), "sharer": await far.describe()}
+    names = {pair.receiver: "the receiver" for pair in pairs} | {pair.sharer: "the sharer" for pair in pairs}
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(pair.receiver, security)) for pair in pairs]
+        sharer = await stack.enter_async_context(Client(pairs[0].sharer, security))
+        described = {"receiver": await clients[0].describe(), "sharer": await sharer.describe()}
         for plan in plans:
-            await preflight(client, plan.named)
+            for client in clients:
+                await preflight(client, plan.named)
         for plan in plans:
             folder = out / plan.named.name
             folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, described))
+            begin(folder / "run.json", provenance(plan, described, len(pairs)))
         for plan in plans:
             keys = list(plan.keys())
             with (
                 Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
                 progress(plan.named.name, ledger.done, len(keys)) as told,
             ):
-                await Runner(client, plan, names).run(ledger, told)
+                await Runner(clients, plan, names).run(ledger, told)

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,14 @@ async def drive(sharer: RunningService, receiver: RunningService) -> int:
 def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, RunningService]]:
     """A sharer and a receiver, which also knows a sharer that is gone, by an environment variable as in compose."""
     folder = tmp_path_factory.mktemp("pair")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KVWIRE_HOME", str(folder / "home"))
-        patch.setenv("KVWIRE_SHARERS", '{"gone": "127.0.0.1:9"}')  # the discard port: nobody listens
-        models = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
-        with running_pair(models, ["--threads", "1", "--log-level", "warning"], log_dir=folder) as running:
-            yield running
+    models = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # ends once they run: other tests start services too
+            patch.setenv("KVWIRE_HOME", str(folder / "home"))
+            patch.setenv("KVWIRE_SHARERS", '{"gone": "127.0.0.1:9"}')  # the discard port: nobody listens
+            running = running_pair(models, ["--threads", "1", "--log-level", "warning"], log_dir=folder)
+            started = stack.enter_context(running)
+        yield started
 
 
 @pytest.fixture(scope="session")

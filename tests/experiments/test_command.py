@@ -82,14 +82,16 @@ def test_a_killed_run_goes_on_to_the_same_files(recipe, addresses, whole, tmp_pa
 
 
 def test_run_and_report_from_nothing(recipe, tiny_llama, tmp_path):
-    """It starts the pair itself, and ends with a page and the numbers as JSON."""
+    """It starts two pairs itself, and ends with a page and the numbers as JSON."""
     pair = f"path:{tiny_llama}:path:{tiny_llama}"
     numbers, out = tmp_path / "numbers.json", tmp_path / "out"
-    home = {"KVWIRE_HOME": str(tmp_path / "home"), "KVWIRE_THREADS": "1"}
-    ended = start(COMMAND, "run", recipe, "--out", out, "--limit", 1, "--pair", pair, "--json", numbers, **home)
+    home = {"KVWIRE_HOME": str(tmp_path / "home")}
+    ended = start(
+        COMMAND, "run", recipe, "--out", out, "--limit", 2, "--pair", pair, "--json", numbers, "--workers", 2, **home
+    )
     assert ended.returncode == 0, ended.stderr
-    assert f"tiny: {ARMS}/{ARMS} lines, 0 failed" in ended.stderr
-    assert [row["items"] for row in json.loads(numbers.read_text())["tiny"]] == [1] * ARMS
+    assert f"tiny: {2 * ARMS}/{2 * ARMS} lines, 0 failed" in ended.stderr
+    assert [row["items"] for row in json.loads(numbers.read_text())["tiny"]] == [2] * ARMS
     reported = start(COMMAND, "report", out)
     assert reported.returncode == 0, reported.stderr
     assert str(out / "report.html") in reported.stdout
