@@ -116,9 +116,12 @@ def running_pair(
 
 def _wait_ready(module: str, process: subprocess.Popen[str], log: Path | None) -> RunningService:
     timer = threading.Timer(_READY_TIMEOUT_S, process.kill)
+    timer.daemon = True  # Ctrl-C may strike anywhere below
     timer.start()
-    line = process.stdout.readline() if process.stdout else ""
-    timer.cancel()
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+    finally:
+        timer.cancel()
     if not line:
         process.wait()
         words = log.read_text()[-500:].strip() if log else "its log is above"

@@ -6,11 +6,25 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+OPTIONS = ("sharer-listen", "receiver-listen", "sharer-metrics", "receiver-metrics")
+FREE_PORTS = [f"--{option}=127.0.0.1:0" for option in OPTIONS]
 KVWIRE = str(Path(sys.executable).with_name("kvwire"))
+
+
+@contextmanager
+def launched(*arguments):
+    """`kvwire up` with a tiny pair; killed at the end if a test failed before it ended."""
+    command = [KVWIRE, "up", *FREE_PORTS, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def children(process_id):
@@ -35,11 +49,7 @@ def ends(process_id):
 def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tiny_llama, tmp_path):
     """Both services answer while it runs; Ctrl-C ends it with 130 and stops them."""
     pair = f"path:{tiny_llama}:path:{tiny_llama}"
-    ports = [
-        f"--{name}=127.0.0.1:0" for name in ("sharer-listen", "receiver-listen", "sharer-metrics", "receiver-metrics")
-    ]
-    command = [KVWIRE, "up", "--pair", pair, *ports, "--json", str(tmp_path / "up.json")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as up:
+    with launched("--pair", pair, "--json", str(tmp_path / "up.json")) as up:
         line = ""
         while not line.startswith("ask with:"):
             line = up.stdout.readline()
@@ -55,11 +65,11 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGKILL])
-def test_a_launcher_that_ends_while_services_start_leaves_nothing_behind(tiny_llama, name):
-    """At the first sign of life of the sharer, by Ctrl-C or by force."""
-    command = [KVWIRE, "up", "--pair", f"path:{tiny_llama}:path:{tiny_llama}", "--sharer-listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as up:
-        while not children(up.pid):
+@pytest.mark.parametrize("services", [1, 2])
+def test_a_launcher_that_ends_while_services_start_leaves_nothing_behind(tiny_llama, name, services):
+    """At the first sign of life of the sharer, or of the receiver, by Ctrl-C or by force."""
+    with launched("--pair", f"path:{tiny_llama}:path:{tiny_llama}") as up:
+        while len(children(up.pid)) < services:
             assert up.poll() is None
         started = children(up.pid)
         up.send_signal(name)
