@@ -14,7 +14,7 @@ from typing import Any
 from experiments.plan import Block, Plan
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Description
-from loadtest.report import asdict_card
+from loadtest.report import model_facts
 
 FORMAT = 1
 _PACKAGES = ("kvwire", "torch", "transformers", "numpy", "grpcio")
@@ -30,7 +30,7 @@ def provenance(plan: Plan, services: Mapping[str, Description], workers: int) ->
         "title": named.recipe.title,
         "seed": named.recipe.seed,
         "datasets": [_dataset(block) for block in plan.blocks],
-        "models": {side: asdict_card(description) for side, description in services.items()},
+        "models": {side: model_facts(description) for side, description in services.items()},
         "code": {"commit": _commit(), **{package: _version(package) for package in _PACKAGES}},
         "machine": {
             "workers": workers,

@@ -37,12 +37,12 @@ def summarize(
         "stages_mean_ms": _stages(answered),
         "paths": _paths(answered),
         "configuration": {**configuration, "plan": asdict(plan)},
-        "models": {name: asdict_card(d) for name, d in services.items()},
+        "models": {name: model_facts(d) for name, d in services.items()},
         "per_item": [_item(o) for o in outcomes],
     }
 
 
-def asdict_card(description: Description) -> dict[str, Any]:
+def model_facts(description: Description) -> dict[str, Any]:
     """What a reader needs to know which model ran."""
     card = description.card
     return {

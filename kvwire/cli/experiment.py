@@ -15,6 +15,7 @@ from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
     CaOption,
+    DataOption,
     JsonOption,
     PairOption,
     ReceiverOption,
@@ -26,11 +27,6 @@ from kvwire.errors import InvalidRequestError
 if TYPE_CHECKING:
     from experiments.plan import Plan
     from kvwire.security import ClientSecurity
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files; without it the hub is asked"),
-]
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 

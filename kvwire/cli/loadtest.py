@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +11,7 @@ from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
     CaOption,
+    DataOption,
     JsonOption,
     PairOption,
     ReceiverOption,
@@ -28,13 +27,11 @@ if TYPE_CHECKING:
     from loadtest.datasets import Item
     from loadtest.driver import Plan
 
-DataOption = Annotated[
-    Path | None, typer.Option(help="folder of local dataset files; default KVWIRE_DATA, else the hub is asked")
-]
-
 
 def loadtest(
-    dataset: Annotated[str, typer.Option(help="arc_challenge, arc_easy, openbookqa, pocket, or file:PATH")] = "pocket",
+    dataset: Annotated[
+        str, typer.Option(help="arc_challenge, arc_easy, mmlu_redux, openbookqa, pocket, file:PATH")
+    ] = "pocket",
     method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
     scoring: Annotated[str, typer.Option(help="loglik or letter")] = "loglik",
@@ -59,7 +56,7 @@ def loadtest(
 
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
-    items = load(dataset, data_dir=_data_dir(data), open_book=open_book, limit=limit)
+    items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
     exchange = Exchange(method=method, codec=codec, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
@@ -110,8 +107,3 @@ def run_name(exchange: Exchange) -> str:
             return f"text {exchange.relay}"
         case _:
             return exchange.method
-
-
-def _data_dir(given: Path | None) -> Path | None:
-    named = os.environ.get("KVWIRE_DATA")
-    return given or (Path(named) if named else None)

@@ -16,6 +16,10 @@ PairOption = Annotated[str, typer.Option(help="models as SHARER:RECEIVER; starte
 ReceiverOption = Annotated[str, typer.Option(help="address of a running receiver, host:port")]
 SharerOption = Annotated[str, typer.Option(help="address of a running sharer, for sharer_only, host:port")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the result to this file as JSON")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files; without it the hub is asked"),
+]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
 
