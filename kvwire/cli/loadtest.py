@@ -91,8 +91,12 @@ async def measure(
     to_sharer = plan.exchange.method is Method.SHARER_ONLY
     if to_sharer and not addresses.sharer:
         raise InvalidRequestError("method sharer_only is answered by the sharer; give its address with --sharer")
+    described = {}
+    for name, address in vars(addresses).items():
+        if address:
+            async with Client(address, security) as service:
+                described[name] = await service.describe()
     async with Client(addresses.sharer if to_sharer else addresses.receiver, security) as client:
-        described = {"sharer" if to_sharer else "receiver": await client.describe()}
         with progress(run_name(plan.exchange), len(items)) as done:
             outcomes = await Driver(client, plan).run(items, done)
     return summarize(configuration, plan, described, outcomes)

@@ -15,7 +15,6 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Self
 
 from kvwire.errors import InvalidRequestError, NotFoundError
@@ -69,7 +68,8 @@ class ModelReference:
         folder = text.removeprefix(_FOLDER_PREFIX)
         if not folder:
             raise InvalidRequestError(f"{text!r} names no folder; write path:DIR")
-        return cls(Source.FOLDER, os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 - keeps symlinks
+        # os.path: keeps symlinks, and takes ~somebody literally where nobody has that name.
+        return cls(Source.FOLDER, os.path.abspath(os.path.expanduser(folder)))  # noqa: PTH100, PTH111
 
     @classmethod
     def _parse_hub(cls, text: str) -> Self:

@@ -33,7 +33,7 @@ _BOOKKEEPING_BYTES = 1 << 20  # room for locks, manifests and remembered fingerp
 def default_home() -> Path:
     """Folder of the store: KVWIRE_HOME, or kvwire/ in the user's cache folder."""
     if home := os.environ.get("KVWIRE_HOME"):
-        return Path(home).expanduser().absolute()
+        return Path(os.path.expanduser(home)).absolute()  # noqa: PTH111 - takes an unknown ~somebody literally
     caches = os.environ.get("XDG_CACHE_HOME")
     return (Path(caches) if caches else Path.home() / ".cache") / "kvwire"
 

@@ -4,6 +4,7 @@ A new set is one file with a loader from ``Query`` to a list of items, and one l
 (``load``), answers found in a text (``load_spans``), or text to be continued (``load_continuations``).
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def load(
     _check_limit(limit)
     query = Query(data_dir=data_dir, split=split, open_book=open_book, fetch=fetch)
     if name.startswith("file:"):
-        return load_file(Path(name.removeprefix("file:")).expanduser(), query)[:limit]
+        path = os.path.expanduser(name.removeprefix("file:"))  # noqa: PTH111 - takes an unknown ~somebody literally
+        return load_file(Path(path), query)[:limit]
     if name not in LOADERS:
         raise NotFoundError(f"no multiple-choice dataset {name!r}; there are {', '.join(LOADERS)} and file:PATH")
     return LOADERS[name](query)[:limit]
