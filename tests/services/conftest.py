@@ -97,10 +97,10 @@ async def relay(target: str, hurt: Hurt) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def receiver_behind(services: Services, logs: Path, hurt: Hurt) -> AsyncIterator[Client]:
+async def receiver_behind(sharer: str, model: Path, logs: Path, hurt: Hurt) -> AsyncIterator[Client]:
     """A client of a fresh receiver whose sharer is reached through a hurtful relay."""
-    async with relay(services.sharer.address, hurt) as address:
-        arguments = ["--model", f"path:{services.model}", "--sharers", f"sharer={address}", "--listen", "127.0.0.1:0"]
+    async with relay(sharer, hurt) as address:
+        arguments = ["--model", f"path:{model}", "--sharers", f"sharer={address}", "--listen", "127.0.0.1:0"]
         arguments += ["--metrics-listen", "127.0.0.1:0", *ONE_THREAD]
         started = running_service("receiver_service", arguments, logs / "receiver.log")
         receiver = await asyncio.to_thread(started.__enter__)
@@ -112,6 +112,10 @@ async def receiver_behind(services: Services, logs: Path, hurt: Hurt) -> AsyncIt
 
 
 @pytest.fixture
-def hurtful(pair: Services, tmp_path: Path) -> Callable[[Hurt], contextlib.AbstractAsyncContextManager[Client]]:
-    """Make a receiver behind a relay that hurts."""
-    return lambda hurt: receiver_behind(pair, tmp_path, hurt)
+def hurtful(pair: Services, tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
+    """Make a receiver whose sharer, the pair's or another, is behind a relay that hurts."""
+
+    def made(hurt: Hurt, sharer: str = pair.sharer.address) -> contextlib.AbstractAsyncContextManager[Client]:
+        return receiver_behind(sharer, pair.model, tmp_path, hurt)
+
+    return made

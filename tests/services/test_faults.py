@@ -83,8 +83,24 @@ async def test_a_damaged_stream_falls_back_to_text(hurtful):
     assert answer.report.tokens.relayed > 0
 
 
-async def test_a_sharer_that_dies_in_mid_stream_comes_back_and_is_used_again(tiny_llama, tmp_path):
-    """Kill -9 while layers are on the wire; the receiver says so, and finds the next sharer at the same address."""
+async def test_a_sharer_killed_in_mid_stream_is_unavailable(hurtful, tiny_llama, tmp_path):
+    """Kill -9 while layers are on the wire: no answer from half a cache, and the receiver goes on alone."""
+    with running_service("sharer_service", ["--model", f"path:{tiny_llama}", *ONE_THREAD], tmp_path / "log") as sharer:
+
+        def kill(offset, data):
+            if offset + len(data) > 200_000:
+                sharer.process.kill()
+            return data
+
+        async with hurtful(kill, sharer.address) as receiver:
+            with pytest.raises(UnavailableError):
+                await receiver.generate_all(asked())
+            alone = await receiver.generate_all(asked(FaultPolicy.RECEIVER_ONLY))
+    assert alone.report.path is Method.RECEIVER_ONLY
+
+
+async def test_a_sharer_that_died_comes_back_and_is_used_again(tiny_llama, tmp_path):
+    """The receiver says that it is gone, and finds the next one at the same address."""
     model = ["--model", f"path:{tiny_llama}"]
     with running_service("sharer_service", [*model, *ONE_THREAD], tmp_path / "a.log") as sharer:
         known = ["--sharers", f"sharer={sharer.address}"]
