@@ -136,6 +136,7 @@ class Client:
                 timer.first()
                 tokens.append(event)
             else:
+                timer.first()  # an answer that ends at once has its end for a first token
                 report = event
         return Generation(
             "".join(t.text for t in tokens),

@@ -63,6 +63,8 @@ class ClientSecurity:
         Raises:
             StartError: A file that cannot be read.
         """
+        if self.ca is None and (self.certificate or self.private_key):
+            raise StartError("a client certificate was given without the CA of the servers; TLS needs it")
         if self.ca is None:
             return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         credentials = grpc.ssl_channel_credentials(

@@ -52,7 +52,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Ready:
         with watch.stage("prompt"):
             logits = engine.next_logits(tokens.prompt, cache, position)
             engine.synchronize()
-        counts = TokenCounts(head=head, prompt=len(tokens.prompt))
+        counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
         report = received.into(new_report(engine, question, counts), fuser)
         return Ready(cache, logits, position + len(tokens.prompt), report)
 

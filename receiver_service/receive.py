@@ -14,7 +14,7 @@ from fuser.layers import in_phase, rope_table
 from kvwire.engine.answer import Question
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
-from kvwire.errors import DataLossError
+from kvwire.errors import BindingError, DataLossError
 from kvwire.progress import Stopwatch
 from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
 from kvwire.rpc.stream_serde import header_from_bytes
@@ -41,7 +41,7 @@ class Received:
             codec=self.header.codec,
             fuser=fuser.name,
             bytes=self.bytes,
-            tokens=replace(report.tokens, context=self.header.source_tokens, slots=self.header.slots),
+            tokens=replace(report.tokens, slots=self.header.slots),
             sharer_model=self.sharer.binding.id,
             stages=(*report.stages, *self.trailer.stages),
         )
@@ -91,7 +91,10 @@ class CacheIntake:
         """
         task = question.task
         sharer = (await self._link.describe(task)).card
-        self.fuser.check(sharer, self.engine.card)
+        try:
+            self.fuser.check(sharer, self.engine.card)
+        except BindingError as error:
+            raise self._link.forget(error) from None
         ropes = rope_table(sharer)
         codec = Codec(CodecSpec.parse(question.exchange.codec), ropes)
         request = self._request(question, wanted, sharer, str(codec.spec))
@@ -108,8 +111,10 @@ class CacheIntake:
             elif isinstance(part, CacheTrailer):
                 trailer = part
                 intake.trailer(trailer)
-            elif (whole := intake.chunk(part)) is not None:
-                place = layers.decoding(codec, whole, _frame_limits(sharer, self.engine.max_tokens), question.watch)
+            elif (whole := intake.chunk(part)) is not None and header is not None:
+                place = layers.decoding(
+                    codec, whole, header, _frame_limits(sharer, self.engine.max_tokens), question.watch
+                )
                 await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
@@ -152,15 +157,21 @@ class _Layers:
         self._ready = ready
         self._sources: Sources = {}
 
-    def decoding(self, codec: Codec, whole: tuple[int, bytes], limits: Limits, watch: Stopwatch) -> Callable[[], None]:
+    def decoding(
+        self, codec: Codec, whole: tuple[int, bytes], header: CacheHeader, limits: Limits, watch: Stopwatch
+    ) -> Callable[[], None]:
         """The work of decoding one frame and running the targets it completes."""
 
         def decode() -> None:
             layer, frame = whole
             with watch.stage("decode_frames"):
                 kv = codec.decode_layer(frame, limits)
-            if kv.layer != layer:
-                raise DataLossError(f"a frame of layer {kv.layer} came as layer {layer}; retry the call")
+            found = (kv.layer, kv.keys.shape[0], kv.tokens, kv.keys.shape[2])
+            announced = (layer, header.kv_heads, header.source_tokens, header.head_dim)
+            if found != announced:
+                raise DataLossError(
+                    f"layer, heads, tokens and head_dim of a frame are {found}, announced were {announced}; retry"
+                )
             self._sources[layer] = in_phase(kv, self._fuser.rope, self._rotation.first, self._rotation.ropes)
             with watch.stage("place"):
                 self._run_completed(layer)

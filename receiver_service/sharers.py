@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.message import Message
 
 from kvwire.engine.worker import Task
-from kvwire.errors import KvwireError, NotFoundError
+from kvwire.errors import KvwireError, NotFoundError, StartError
 from kvwire.requests import Description, Input, RelayMode, RequestInfo
 from kvwire.rpc import serde, stream_serde
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
@@ -40,10 +40,11 @@ class Meter:
 class SharerLink:
     """One sharer: its channel, its description, and the counters of its connection."""
 
-    def __init__(self, name: str, address: str, security: ClientSecurity) -> None:
+    def __init__(self, name: str, address: str, security: ClientSecurity, *, port_shared: bool) -> None:
         self.name = name
+        self._port_shared = port_shared
         self._peer = f"sharer {name} at {address}"
-        self._ports = frozenset({int(address.rpartition(":")[2])})
+        self._ports = frozenset({_port(name, address)})
         self._channel = security.channel(address)
         self._metadata = security.metadata()
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -85,7 +86,7 @@ class SharerLink:
                 meter.count(part)
                 yield stream_serde.part_from_proto(part)
         except grpc.aio.AioRpcError as error:
-            raise self._forget(error_from_rpc(error, self._peer)) from error
+            raise self.forget(error_from_rpc(error, self._peer)) from error
         finally:
             call.cancel()
             self._end(before, meter)
@@ -115,7 +116,7 @@ class SharerLink:
         try:
             answer = await self._sharer.Relay(message, timeout=task.remaining_s(), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise self._forget(error_from_rpc(error, self._peer)) from error
+            raise self.forget(error_from_rpc(error, self._peer)) from error
         finally:
             self._end(before, meter)
         meter.count(answer)
@@ -125,7 +126,7 @@ class SharerLink:
         """Close the channel."""
         await self._channel.close(None)
 
-    def _forget(self, error: KvwireError) -> KvwireError:
+    def forget(self, error: KvwireError) -> KvwireError:
         """Describe the sharer anew next time: it may have been restarted with another model."""
         self._description = None
         return error
@@ -133,14 +134,18 @@ class SharerLink:
     def _begin(self) -> tuple[SocketBytes | None, int]:
         self._in_flight += 1
         self._begun += 1
-        return (socket_bytes(self._ports) if self._in_flight == 1 else None, self._begun)
+        # Connections are told apart by their remote port, so two sharers on one port cannot be.
+        readable = self._in_flight == 1 and not self._port_shared
+        return (socket_bytes(self._ports) if readable else None, self._begun)
 
     def _end(self, before: tuple[SocketBytes | None, int], meter: Meter) -> None:
         counters, begun = before
         if counters is not None and self._in_flight == 1 and self._begun == begun:
             after = socket_bytes(self._ports)
-            if after is not None:
-                meter.socket, meter.isolated = after - counters, True
+            moved = None if after is None else after - counters
+            # A connection closed meanwhile took its counters with it.
+            if moved is not None and moved.sent >= 0 and moved.received >= 0:
+                meter.socket, meter.isolated = moved, True
         self._in_flight -= 1
 
 
@@ -148,7 +153,11 @@ class Sharers:
     """All sharers of a receiver."""
 
     def __init__(self, addresses: Mapping[str, str], security: ClientSecurity) -> None:
-        self._links = {name: SharerLink(name, address, security) for name, address in addresses.items()}
+        ports = [_port(name, address) for name, address in addresses.items()]
+        self._links = {
+            name: SharerLink(name, address, security, port_shared=ports.count(_port(name, address)) > 1)
+            for name, address in addresses.items()
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -172,3 +181,10 @@ class Sharers:
         """Close all channels."""
         for link in self._links.values():
             await link.close()
+
+
+def _port(name: str, address: str) -> int:
+    port = address.rpartition(":")[2]
+    if not port.isdecimal():
+        raise StartError(f"sharer {name} at {address!r} has no port; write NAME=HOST:PORT")
+    return int(port)

@@ -8,7 +8,7 @@ from codec.spec import CodecSpec
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, ModelBinding
+from kvwire.requests import PROTOCOL_VERSION, ModelBinding, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
@@ -39,9 +39,10 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
             f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
         )
     context = engine.prompts.context(request.context)
+    head = engine.prompts.context(TokenIds(request.head))
     if not context:
         raise InvalidRequestError("the context has no tokens; there is nothing for the sharer to read")
-    engine.check_length(len(request.head) + len(context), "head and context together")
+    engine.check_length(len(head) + len(context), "head and context together")
     layers = tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
     header = CacheHeader(
         protocol_version=PROTOCOL_VERSION,
@@ -63,7 +64,7 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
         sent_layers=() if len(layers) == len(card.layers) else layers,
         content_digest=_content_digest(card.binding, request, context, str(codec.spec)),
     )
-    key = ContextKey(request.info.caller, request.head, context)
+    key = ContextKey(request.info.caller, head, context)
     return Plan(Reading(key, frozenset(layers)), codec, header)
 
 

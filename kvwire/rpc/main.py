@@ -29,14 +29,14 @@ def main(settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], 
     setup_logging(settings.log_level)
     if settings.stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
+    # Until the server takes signals over, Ctrl-C ends the process at once; a pull survives that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except KvwireError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
