@@ -118,7 +118,7 @@ async def test_a_sharer_that_died_comes_back_and_is_used_again(tiny_llama, tmp_p
 
 
 async def test_a_sharer_replaced_by_another_model_is_refused(tiny_llama, tiny_qwen2, tmp_path):
-    """The identity fuser works for one model only; the receiver notices the change by itself."""
+    """The identity fuser works for one model only; the receiver notices the change, and its mending, by itself."""
     with running_service(
         "sharer_service", ["--model", f"path:{tiny_llama}", *ONE_THREAD], tmp_path / "a.log"
     ) as sharer:
@@ -134,6 +134,9 @@ async def test_a_sharer_replaced_by_another_model_is_refused(tiny_llama, tiny_qw
                         await _until_served(client)
                     with pytest.raises(BindingError, match="one model on both sides"):
                         await client.generate_all(asked())
+                right = ["--model", f"path:{tiny_llama}", *ONE_THREAD, "--listen", sharer.address]
+                with running_service("sharer_service", right, tmp_path / "c.log"):
+                    assert (await _until_served(client)).tokens
 
 
 async def test_a_caller_that_hangs_up_frees_the_receiver(pair):
