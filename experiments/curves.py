@@ -17,7 +17,10 @@ from loadtest.intervals import percentiles, wilson95
 
 @dataclass(frozen=True)
 class Costs:
-    """Means per request over the items answered; None where nothing was sent. Times: p50, in milliseconds."""
+    """Means per request over the items answered; None where nothing was sent.
+
+    Times: p50 in milliseconds over the items asked one by one.
+    """
 
     wire_bytes: float | None
     wire_bytes_source: str
@@ -140,8 +143,8 @@ def _costs(records: Sequence[Record]) -> Costs:
         payload_bytes=payload / len(moved) if moved else None,
         bits_per_value=8 * payload / values if values else None,
         payload_bytes_per_token=payload / tokens if tokens else None,
-        ttft_ms=_p50([measured["ttft_ms"] for measured in timed]),
-        e2e_ms=_p50([measured["e2e_ms"] for measured in timed]),
+        ttft_ms=_p50([measured["ttft_ms"] for measured in timed if measured["ttft_ms"] is not None]),
+        e2e_ms=_p50([measured["e2e_ms"] for measured in timed if measured["e2e_ms"] is not None]),
     )
 
 

@@ -108,6 +108,9 @@ class Recipe(_Part):
 
     The arms are the uncompressed cache, the baselines, and each codec at each ratio of ``keep``: whole at 1, and below
     that by each selector in each scope. ``seed`` is that of the bootstrap; nothing else is random.
+
+    Of each dataset the first ``timed`` items are asked one by one, which gives their latency; of the others so many
+    arms as ``together`` says are scored in one forward pass, which is faster.
     """
 
     title: str = Field(min_length=1)
@@ -119,6 +122,8 @@ class Recipe(_Part):
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), Once] = ("layer",)
     baselines: Annotated[tuple[Baseline, ...], Once] = get_args(Baseline)
     relay_max_tokens: Count = 48
+    together: Annotated[int, Field(ge=1, le=64, strict=True)] = 8
+    timed: Annotated[int, Field(ge=0, strict=True)] = 5
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
 
     @field_validator("codecs")

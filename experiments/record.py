@@ -19,10 +19,13 @@ class Bytes(TypedDict):
 
 
 class Measured(TypedDict):
-    """What the clocks and the kernel said, in milliseconds by this client's clock and bytes of the connection."""
+    """What the clocks and the kernel said, in milliseconds by this client's clock and bytes of the connection.
 
-    ttft_ms: float
-    e2e_ms: float
+    What was asked together with other arms has no times of its own but ``stages_ms``.
+    """
+
+    ttft_ms: float | None
+    e2e_ms: float | None
     stages_ms: dict[str, float]
     socket_bytes: int
     socket_isolated: bool
@@ -43,9 +46,12 @@ class Record(TypedDict):
 
 
 def answered(
-    key: tuple[str, str, str], result: dict[str, Any], report: Report, first_token_s: float, total_s: float
+    key: tuple[str, str, str],
+    result: dict[str, Any],
+    report: Report,
+    times_s: tuple[float, float] | None,
 ) -> Record:
-    """The line of an answer."""
+    """The line of an answer; ``times_s`` are those to the first token and to the end, if it was asked by itself."""
     moved = report.bytes
     return Record(
         dataset=key[0],
@@ -61,8 +67,8 @@ def answered(
         if moved
         else None,
         measured=Measured(
-            ttft_ms=1000 * first_token_s,
-            e2e_ms=1000 * total_s,
+            ttft_ms=1000 * times_s[0] if times_s else None,
+            e2e_ms=1000 * times_s[1] if times_s else None,
             stages_ms={f"{stage.side}.{stage.name}": 1000 * stage.seconds for stage in report.stages},
             socket_bytes=moved.socket_bytes if moved else 0,
             socket_isolated=moved.socket_isolated if moved else True,

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from experiments.arms import Arm
 from experiments.ledger import Ledger
 from experiments.plan import Block, Key, Plan
-from experiments.questions.base import Asking, Question
+from experiments.questions.base import Asking, Question, Reply, ScoredQuestion
 from experiments.questions.load import other_context
 from experiments.record import Record, answered, failed
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, BindingError, KvwireError, NotFoundError, UnavailableError
-from kvwire.requests import RequestInfo, Text
+from kvwire.requests import RequestInfo, Scored, Text
 
 # One caller for the whole run: a sharer reuses what it read only for the same caller.
 CALLER = "experiment"
@@ -26,7 +27,7 @@ class _Turn:
     """One question of a block, and where its lines begin.
 
     ``done`` of them are written; ``compares`` is false if its reference is among those and failed. ``other`` is the
-    context of its control.
+    context of its control. ``scored_together``: its arms share forward passes, so none of them is timed.
     """
 
     block: Block
@@ -35,6 +36,7 @@ class _Turn:
     first_line: int
     done: int
     compares: bool
+    scored_together: bool
 
 
 _Lane = asyncio.Queue[Record | Exception | None]
@@ -50,7 +52,7 @@ class Runner:
         self._clients = clients
         self._plan = plan
         self._names = names
-        self._relay_max_tokens = plan.named.recipe.relay_max_tokens
+        self._recipe = plan.named.recipe
 
     async def run(self, ledger: Ledger, told: Callable[[Record], None]) -> None:
         """Write every line the ledger does not have yet, in order; ``told`` hears of each.
@@ -80,8 +82,15 @@ class Runner:
             for index, question in enumerate(block.questions):
                 done = ledger.done - line
                 if done < len(block.arms):
-                    compares = done <= 0 or not ledger.failed(line)
-                    yield _Turn(block, question, other_context(block.questions, index), line, max(0, done), compares)
+                    yield _Turn(
+                        block,
+                        question,
+                        other_context(block.questions, index),
+                        line,
+                        max(0, done),
+                        compares=done <= 0 or not ledger.failed(line),
+                        scored_together=index >= self._recipe.timed and isinstance(question, ScoredQuestion),
+                    )
                 line += len(block.arms)
 
     async def _work(self, client: Client, waiting: Iterator[tuple[_Turn, _Lane]]) -> None:
@@ -96,38 +105,58 @@ class Runner:
             lane.put_nowait(None)
 
     async def _answers(self, client: Client, turn: _Turn) -> AsyncIterator[Record]:
-        compares = turn.compares
+        arms, compares = turn.block.arms, turn.compares
         if turn.done and compares:
             # The receiver no longer holds the reference of a run that was killed: score it again, write nothing.
-            await self._line(client, turn, turn.block.arms[0], "")
-        for arm in turn.block.arms[turn.done :]:
-            compared = compares and not (arm.reference or arm.wrong_context)
-            record = await self._line(client, turn, arm, self._id(turn) if compared else "")
-            compares = compares and (record["error"] is None or not arm.reference)
-            yield record
+            await self._lines(client, turn, arms[:1], "")
+        for start, group in self._groups(turn):
+            if start + len(group) <= turn.done:
+                continue
+            records = await self._lines(client, turn, group, self._id(turn) if compares else "")
+            compares = compares and (records[0]["error"] is None or not group[0].reference)
+            for record in records[max(0, turn.done - start) :]:
+                yield record
 
-    async def _line(self, client: Client, turn: _Turn, arm: Arm, compare_with: str) -> Record:
-        block = turn.block
-        key: Key = (block.dataset, turn.question.id, arm.name)
-        request_id = self._id(turn) if arm.reference else f"{self._id(turn)}-{block.arms.index(arm)}"
+    def _groups(self, turn: _Turn) -> Iterator[tuple[int, tuple[Arm, ...]]]:
+        """Arms that are asked in one call, and where their lines begin: the reference by itself, before the others.
+
+        The same in a run that is gone on with, since a likelihood's last digit depends on what shares its pass.
+        """
+        size = self._recipe.together if turn.scored_together else 1
+        arms = turn.block.arms
+        yield 0, arms[:1]
+        for start in range(1, len(arms), size):
+            yield start, arms[start : start + size]
+
+    async def _lines(self, client: Client, turn: _Turn, arms: Sequence[Arm], compare_with: str) -> list[Record]:
+        asked = [self._asking(turn, arm, compare_with) for arm in arms]
+        if len(arms) == 1:
+            outcomes = [await _alone(turn.question, client, asked[0])]
+        else:
+            outcomes = await _together(cast("ScoredQuestion", turn.question), client, asked)
+        return [self._record(turn, arm, outcome) for arm, outcome in zip(arms, outcomes, strict=True)]
+
+    def _asking(self, turn: _Turn, arm: Arm, compare_with: str) -> Asking:
+        request_id = self._id(turn) if arm.reference else f"{self._id(turn)}-{turn.block.arms.index(arm)}"
         context = turn.other if arm.wrong_context else turn.question.context
-        asking = Asking(
-            exchange=arm.exchange(self._relay_max_tokens),
+        return Asking(
+            exchange=arm.exchange(self._recipe.relay_max_tokens),
             info=RequestInfo(request_id=request_id, caller=CALLER),
             context=None if context is None else Text(context),
             keep=arm.reference,
-            compare_with=compare_with,
+            compare_with="" if arm.reference or arm.wrong_context else compare_with,
         )
-        try:
-            reply = await turn.question.ask(client, asking)
-        except _ENDS_THE_RUN as error:
+
+    def _record(self, turn: _Turn, arm: Arm, outcome: Reply | KvwireError) -> Record:
+        key: Key = (turn.block.dataset, turn.question.id, arm.name)
+        if isinstance(outcome, Reply):
+            return answered(key, outcome.result, outcome.report, outcome.times_s)
+        if isinstance(outcome, _ENDS_THE_RUN):
             raise UnavailableError(
-                f"{key[0]}, item {key[1]}, {key[2]}: {type(error).__name__}: {error}; "
+                f"{key[0]}, item {key[1]}, {key[2]}: {type(outcome).__name__}: {outcome}; "
                 "what is written stays, run the same command again to go on"
-            ) from error
-        except KvwireError as error:
-            return failed(key, self._without_addresses(error))
-        return answered(key, reply.result, reply.report, reply.first_token_s, reply.total_s)
+            ) from outcome
+        return failed(key, self._without_addresses(outcome))
 
     def _id(self, turn: _Turn) -> str:
         """The reference's request id: the same in every run, so that its bytes are too."""
@@ -138,3 +167,30 @@ class Runner:
         for address, name in self._names.items():
             text = text.replace(address, name)
         return text
+
+
+async def _alone(question: Question, client: Client, asking: Asking) -> Reply | KvwireError:
+    try:
+        return await question.ask(client, asking)
+    except KvwireError as error:
+        return error
+
+
+async def _together(question: ScoredQuestion, client: Client, asked: Sequence[Asking]) -> list[Reply | KvwireError]:
+    """One outcome each; what ends the call ends all of them."""
+    outcomes: list[Reply | KvwireError] = []
+    try:
+        async for outcome in client.score_together([question.request(asking) for asking in asked]):
+            outcomes.append(_reply(question, outcome))  # noqa: PERF401  # those before a failure count
+    except KvwireError as error:
+        outcomes += [error] * (len(asked) - len(outcomes))
+    return outcomes
+
+
+def _reply(question: ScoredQuestion, scored: Scored | KvwireError) -> Reply | KvwireError:
+    if isinstance(scored, KvwireError):
+        return scored
+    try:
+        return Reply(question.result(scored), scored.report)
+    except KvwireError as error:
+        return error

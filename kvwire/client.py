@@ -9,26 +9,27 @@
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kvwire.errors import LocalError, UnavailableError
+from kvwire.errors import KvwireError, LocalError, UnavailableError
 from kvwire.requests import (
     ContinuationScore,
     Description,
     GenerateRequest,
     Report,
     RequestInfo,
+    Scored,
     ScoreRequest,
     Token,
 )
 from kvwire.rpc import serde
 from kvwire.rpc.model_serde import description_from_proto
-from kvwire.rpc.status import error_from_rpc
+from kvwire.rpc.status import error_from_rpc, error_from_status
 from kvwire.security import ClientSecurity
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
 
@@ -45,12 +46,9 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """A whole scoring. ``first_token`` is what greedy decoding would emit; times as in :class:`Generation`."""
+class Scoring(Scored):
+    """A whole scoring of a call of its own; times as in :class:`Generation`."""
 
-    scores: tuple[ContinuationScore, ...]
-    first_token: Token
-    report: Report
     first_token_s: float
     total_s: float
 
@@ -175,7 +173,31 @@ class Client:
             call.cancel()
         if first is None or len(scores) != len(request.continuations):
             raise LocalError(f"{self.address} scored {len(scores)} of {len(request.continuations)} continuations")
-        return Scoring(tuple(scores), first, self._ended(report), timer.first_s, timer.elapsed_s())
+        return Scoring(first, tuple(scores), self._ended(report), timer.first_s, timer.elapsed_s())
+
+    async def score_together(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Scored | KvwireError]:
+        """Score requests in one forward pass and yield what became of each, in order.
+
+        Raises:
+            KvwireError: The call as a whole failed.
+        """
+        asked = model_service_pb2.ScoreTogetherRequest(requests=[serde.score_to_proto(one) for one in requests])
+        limits = [limit for one in requests if (limit := _timeout_s(one.info)) is not None]
+        call = self._model.ScoreTogether(asked, metadata=self._metadata, timeout=min(limits, default=None))
+        count = 0
+        try:
+            async for outcome in call:
+                count += 1
+                if outcome.HasField("scored"):
+                    yield serde.scored_from_proto(outcome.scored)
+                else:
+                    yield error_from_status(outcome.failure.status, outcome.failure.message, self.address)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, self.address) from error
+        finally:
+            call.cancel()
+        if count != len(requests):
+            raise LocalError(f"{self.address} scored {count} of {len(requests)} requests")
 
     def _ended(self, report: Report | None) -> Report:
         if report is None:

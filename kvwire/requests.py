@@ -216,6 +216,15 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Scored:
+    """What scoring a request gave; ``first_token`` is what greedy decoding would emit."""
+
+    first_token: Token
+    scores: tuple[ContinuationScore, ...]
+    report: Report
+
+
+@dataclass(frozen=True)
 class ModelBinding:
     """Which weights and which tokenizer; compared byte for byte."""
 

@@ -1,6 +1,6 @@
 """Method ``fuse``: both models read the same tokens and their caches are fused; the cache keeps its length."""
 
-from kvwire.engine.answer import Question, Ready
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Method, TokenCounts, TokenIds
@@ -8,8 +8,8 @@ from kvwire.stream import CacheHeader
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
-async def fuse(intake: CacheIntake, question: Question) -> Ready:
-    """Read all tokens but the last here, fuse the sharer's cache of the same tokens in, then read the last one.
+async def fuse(intake: CacheIntake, question: Question) -> Prepared:
+    """Read all tokens but the last here and fuse the sharer's cache of the same tokens in.
 
     Raises:
         InvalidRequestError, InputTooLongError: Fewer than two tokens; too many.
@@ -38,12 +38,6 @@ async def fuse(intake: CacheIntake, question: Question) -> Ready:
         wanted = Wanted(Method.FUSE, TokenIds(body), ())
         received = await intake.receive(question, wanted, opened=opened, ready=ready)
 
-    def read_last() -> Ready:
-        with watch.stage("prompt"):
-            logits = engine.next_logits(last, cache, len(body))
-            engine.synchronize()
-        counts = TokenCounts(head=len(tokens.head), context=len(tokens.context), prompt=len(tokens.prompt))
-        report = received.into(new_report(engine, question, counts), fuser)
-        return Ready(cache, logits, tokens.total, report)
-
-    return await worker.run(read_last, task)
+    counts = TokenCounts(head=len(tokens.head), context=len(tokens.context), prompt=len(tokens.prompt))
+    report = received.into(new_report(engine, question, counts), fuser)
+    return Prepared(cache, last, len(body), report)

@@ -32,7 +32,7 @@ class InspectServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
         asked = serde.generate_from_proto(request.generate)
         question = self._answerer.question(asked, asked.max_new_tokens, task_for(context, asked.info))
         with self._answerer.worker.admit():
-            ready = await self._answerer.prepare(question)
+            ready = await self._answerer.ready(question)
             if request.with_cache:
                 for layer in range(len(ready.cache.keys)):
                     yield pb.InspectResponse(cache=_layer(ready.cache, layer))

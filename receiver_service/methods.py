@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from fuser.registry import fuser_named
-from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import (
@@ -38,7 +38,7 @@ class Methods:
         self._sharers = sharers
         self._max_cache_bytes = max_cache_bytes
 
-    async def __call__(self, question: Question) -> Ready:
+    async def __call__(self, question: Question) -> Prepared:
         """Get ready by the method asked for, or by the policy's when the sharer fails.
 
         Raises:
@@ -53,10 +53,10 @@ class Methods:
             fallback = _FALLBACKS.get(exchange.on_fault)
             if fallback is None or fallback is exchange.method:
                 raise
-            ready = await self._by(fallback, question)
-            return _explained(ready, fallback, fault)
+            prepared = await self._by(fallback, question)
+            return _explained(prepared, fallback, fault)
 
-    async def _by(self, method: Method, question: Question) -> Ready:
+    async def _by(self, method: Method, question: Question) -> Prepared:
         exchange = question.exchange
         match method:
             case Method.RECEIVER_ONLY:
@@ -75,6 +75,6 @@ class Methods:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
 
 
-def _explained(ready: Ready, path: Method, fault: KvwireError) -> Ready:
+def _explained(prepared: Prepared, path: Method, fault: KvwireError) -> Prepared:
     reason = f"fell back to {path} because the sharer failed: {fault.status}: {fault}"
-    return replace(ready, report=replace(ready.report, path=path, reason=reason))
+    return replace(prepared, report=replace(prepared.report, path=path, reason=reason))

@@ -1,7 +1,7 @@
 """Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
 
 from fuser.layers import kept_positions
-from kvwire.engine.answer import Question, Ready
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Messages, Method, TokenCounts
@@ -9,8 +9,8 @@ from kvwire.stream import CacheHeader
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
-async def prefix(intake: CacheIntake, question: Question) -> Ready:
-    """Read the head here, place the sharer's cache behind it, then read the prompt over both.
+async def prefix(intake: CacheIntake, question: Question) -> Prepared:
+    """Read the head here and place the sharer's cache behind it; the prompt is read over both.
 
     Raises:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
@@ -46,14 +46,6 @@ async def prefix(intake: CacheIntake, question: Question) -> Ready:
     wanted = Wanted(Method.PREFIX, context, tokens.head)
     with watch.stage("share"):
         received = await intake.receive(question, wanted, opened=opened, ready=ready)
-    position = head + received.header.slots
-
-    def read_prompt() -> Ready:
-        with watch.stage("prompt"):
-            logits = engine.next_logits(tokens.prompt, cache, position)
-            engine.synchronize()
-        counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
-        report = received.into(new_report(engine, question, counts), fuser)
-        return Ready(cache, logits, position + len(tokens.prompt), report)
-
-    return await worker.run(read_prompt, task)
+    counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
+    report = received.into(new_report(engine, question, counts), fuser)
+    return Prepared(cache, tokens.prompt, head + received.header.slots, report)

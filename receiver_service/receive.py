@@ -11,8 +11,8 @@ from codec.rope import RopeTable
 from codec.spec import CodecSpec
 from fuser.base import Fuser
 from fuser.layers import in_phase, rope_table
-from kvwire.engine.answer import Question
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Question
 from kvwire.engine.worker import Worker
 from kvwire.errors import BindingError, DataLossError
 from kvwire.progress import Stopwatch

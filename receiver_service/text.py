@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
@@ -12,7 +12,7 @@ from kvwire.rpc.serde import stages_from_proto
 from receiver_service.sharers import Meter, SharerLink
 
 
-async def text(engine: Engine, worker: Worker, link: SharerLink, question: Question) -> Ready:
+async def text(engine: Engine, worker: Worker, link: SharerLink, question: Question) -> Prepared:
     """Ask the sharer for a message and read it in the context's place.
 
     A written message ends in a newline, so that it stands apart from the prompt; a forwarded context is read as it is.
@@ -30,7 +30,7 @@ async def text(engine: Engine, worker: Worker, link: SharerLink, question: Quest
             question.info, question.context, exchange.relay, exchange.relay_max_tokens, question.task, meter
         )
     message = answer.text if exchange.relay is RelayMode.VERBATIM else f"{answer.text}\n"
-    ready = await read_here(engine, worker, question, Text(message))
+    prepared = await read_here(engine, worker, question, Text(message))
     moved = ByteCounts(
         payload_bytes=len(answer.text.encode()),
         grpc_bytes=meter.grpc_bytes,
@@ -39,9 +39,9 @@ async def text(engine: Engine, worker: Worker, link: SharerLink, question: Quest
         socket_isolated=meter.isolated,
     )
     report = replace(
-        ready.report,
+        prepared.report,
         bytes=moved,
-        tokens=replace(ready.report.tokens, relayed=answer.tokens),
+        tokens=replace(prepared.report.tokens, relayed=answer.tokens),
         sharer_model=answer.sharer.id,
     ).with_stages(*stages_from_proto(list(answer.stages)))
-    return replace(ready, report=report)
+    return replace(prepared, report=report)

@@ -5,8 +5,9 @@ import grpc
 from codec.registry import QUANTIZERS
 from kvwire import __version__
 from kvwire.config import SharerSettings
-from kvwire.engine.answer import Answerer, Question, Ready
+from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
@@ -57,7 +58,7 @@ class _Reading:
         self._engine = engine
         self._worker = worker
 
-    async def __call__(self, question: Question) -> Ready:
+    async def __call__(self, question: Question) -> Prepared:
         if question.exchange.method is not Method.SHARER_ONLY:
             raise InvalidRequestError(
                 f"a sharer answers method sharer_only; send method {question.exchange.method} to a receiver"

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kvwire.client import Client
 from kvwire.errors import DataLossError, LocalError
-from kvwire.requests import ContinuationScore, Exchange, Input, Report, RequestInfo, ScoreRequest, Text
+from kvwire.requests import ContinuationScore, Exchange, Input, Report, RequestInfo, Scored, ScoreRequest, Text
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Asking:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of it: the fields of the record's ``result``, the service's report, seconds by the client's clock."""
+    """What came of it: the fields of the record's ``result`` and the service's report.
+
+    ``times_s``: to the first token and to the end, by the client's clock; what was asked together with others has none.
+    """
 
     result: dict[str, Any]
     report: Report
-    first_token_s: float
-    total_s: float
+    times_s: tuple[float, float] | None = None
 
 
 class Question(Protocol):
@@ -55,6 +57,29 @@ class Question(Protocol):
             KvwireError: Whatever the service answered, or an answer that cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class ScoredQuestion(Question, Protocol):
+    """One that is answered by scoring, so that several arms of it can be scored in one forward pass."""
+
+    def request(self, asking: Asking) -> ScoreRequest:
+        """What is scored."""
+        ...
+
+    def result(self, scored: Scored) -> dict[str, Any]:
+        """The fields of the record's ``result``.
+
+        Raises:
+            DataLossError, LocalError: Numbers that cannot be used.
+        """
+        ...
+
+
+async def ask_scored(question: ScoredQuestion, client: Client, asking: Asking) -> Reply:
+    """Ask one question by itself."""
+    scored = await client.score(question.request(asking))
+    return Reply(question.result(scored), scored.report, (scored.first_token_s, scored.total_s))
 
 
 def score_request(prompt: str, continuations: Sequence[str], asking: Asking) -> ScoreRequest:

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply, likelihood, score_request
+from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
 from kvwire.client import Client
+from kvwire.requests import Scored, ScoreRequest
 from loadtest import scoring
 from loadtest.datasets import Item
 
@@ -32,16 +33,21 @@ class ChoiceQuestion:
 
     async def ask(self, client: Client, asking: Asking) -> Reply:
         """Score every choice."""
+        return await ask_scored(self, client, asking)
+
+    def request(self, asking: Asking) -> ScoreRequest:
+        """All choices behind the question."""
+        return score_request(scoring.question_prompt(self.item), scoring.continuations(self.item), asking)
+
+    def result(self, scored: Scored) -> dict[str, Any]:
+        """The decision, and how likely the right choice is."""
         item = self.item
-        request = score_request(scoring.question_prompt(item), scoring.continuations(item), asking)
-        scored = await client.score(request)
         scores = scoring.choice_scores(item, scored.scores)
         right = next(score for score in scored.scores if score.index == item.answer)
-        result = {
+        return {
             "decision": scoring.decide(scores).mean,
             "right": scoring.score_likelihoods(item, scores).right,
             "margin": scoring.margin(scores, item.answer),
             **likelihood(right),
             "loglik": [{"sum": score.sum_logprob, "tokens": score.tokens} for score in scores],
         }
-        return Reply(result, scored.report, scored.first_token_s, scored.total_s)

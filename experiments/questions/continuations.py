@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply, likelihood, score_request
+from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
 from kvwire.client import Client
+from kvwire.requests import Scored, ScoreRequest
 from loadtest.datasets import ContinuationItem
 
 
@@ -31,5 +32,12 @@ class ContinuationQuestion:
 
     async def ask(self, client: Client, asking: Asking) -> Reply:
         """Score the continuation."""
-        scored = await client.score(score_request(self.item.prompt, (self.item.continuation,), asking))
-        return Reply(likelihood(scored.scores[0]), scored.report, scored.first_token_s, scored.total_s)
+        return await ask_scored(self, client, asking)
+
+    def request(self, asking: Asking) -> ScoreRequest:
+        """The one continuation."""
+        return score_request(self.item.prompt, (self.item.continuation,), asking)
+
+    def result(self, scored: Scored) -> dict[str, Any]:
+        """How likely it is."""
+        return likelihood(scored.scores[0])

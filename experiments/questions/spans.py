@@ -43,4 +43,4 @@ class SpanQuestion:
         written = await client.generate_all(request)
         scored = score_span(self.item, written.text)
         result = {"exact": scored.exact, "f1": scored.f1, "reply": scored.reply}
-        return Reply(result, written.report, written.first_token_s, written.total_s)
+        return Reply(result, written.report, (written.first_token_s, written.total_s))

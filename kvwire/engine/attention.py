@@ -17,14 +17,17 @@ from kvwire.engine.cache import PositionedCache
 
 IMPLEMENTATION = "kvwire"
 
+#: The branch of tokens that all branches see.
+TRUNK = -1
+
 
 @dataclass(frozen=True)
 class Visibility:
     """What the tokens of one forward pass may see.
 
     ``positions``: ``(tokens,)`` int64, the tokens being read. ``branches``: ``(tokens,)`` int64 or None; tokens of one
-    branch see the trunk (everything cached before) and their own branch, so that several continuations are scored in
-    one pass. ``windows``: visible tokens per layer, 0 for full attention.
+    branch see the trunk (everything cached before, and the tokens of branch -1) and their own branch, so that several
+    continuations are scored in one pass. ``windows``: visible tokens per layer, 0 for full attention.
     """
 
     cache: PositionedCache
@@ -46,8 +49,7 @@ class Visibility:
             visible &= distance < window
         if self.branches is not None:
             trunk = slots - tokens
-            same = self.branches[:, None] == self.branches[None, :]
-            visible[..., trunk:] &= same
+            visible[..., trunk:] &= (self.branches[:, None] == self.branches) | (self.branches == TRUNK)
         return visible[None] if visible.ndim > 2 else visible[None, None]  # noqa: PLR2004  # per-head positions
 
     def _plain(self, tokens: int, slots: int, window: int, keys: Tensor) -> bool:
@@ -64,15 +66,29 @@ def positioned_attention(
     value: Tensor,
     attention_mask: Tensor | None,  # noqa: ARG001  # transformers' own mask: not made for this implementation
     *,
-    visibility: Visibility,
+    visibilities: tuple[Visibility, ...],
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention under ``visibility``; shapes as transformers passes them."""
+    """Scaled dot-product attention, shapes as transformers passes them; each sequence sees its own cache only."""
+    kwargs.pop("is_causal", None)
+    if len(visibilities) == 1:
+        return _attend(module, query, key, value, visibilities[0], kwargs), None
+    outputs, start = [], 0
+    for visibility in visibilities:
+        end = start + visibility.positions.shape[0]
+        keys, values = visibility.cache.layer(int(module.layer_idx))  # type: ignore[arg-type]  # as below
+        outputs.append(_attend(module, query[:, :, start:end], keys[None], values[None], visibility, kwargs))
+        start = end
+    return torch.cat(outputs, dim=1), None
+
+
+def _attend(
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, visibility: Visibility, kwargs: dict[str, Any]
+) -> Tensor:
     mask = visibility.mask(int(module.layer_idx))  # type: ignore[arg-type]  # an int on every attention module
     if mask is not None and mask.shape[1] > 1:
         mask = mask.repeat_interleave(query.shape[1] // mask.shape[1], dim=1)
-    kwargs.pop("is_causal", None)
-    output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, mask, **kwargs)
+    output: Tensor = sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0]
     return output
 
 

@@ -1,6 +1,6 @@
 """The cache a model reads and writes: per-layer keys and values with an explicit position for every slot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -67,6 +67,27 @@ class PositionedCache(Cache):
         """Slots in a layer; transformers asks."""
         positions = self.positions[layer_idx]
         return 0 if positions is None else positions.shape[-1]
+
+
+class SideBySide(Cache):
+    """The caches of several sequences that share one forward pass; each takes the tokens that are its own."""
+
+    def __init__(self, caches: Sequence[PositionedCache]) -> None:
+        super().__init__(layers=[])
+        self._caches = caches
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object) -> tuple[Tensor, Tensor]:
+        """Hand each cache its share of ``(1, kv_heads, new_tokens, head_dim)``; attention reads the caches itself."""
+        start = 0
+        for cache in self._caches:
+            end = start + cache.incoming.shape[0]
+            cache.update(key_states[:, :, start:end], value_states[:, :, start:end], layer_idx)
+            start = end
+        return key_states, value_states
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Slots of all sequences in a layer."""
+        return sum(cache.get_seq_length(layer_idx) for cache in self._caches)
 
 
 def _alike(left: Tensor, right: Tensor) -> list[Tensor]:

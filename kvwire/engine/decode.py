@@ -1,13 +1,14 @@
 """Greedy decoding with explicit positions, and distributions over given continuations."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from kvwire.engine.cache import PositionedCache
-from kvwire.engine.engine import Engine
+from kvwire.engine.engine import Engine, Part
+from kvwire.requests import Token
 
 # U+FFFD: what a tokenizer shows for bytes that do not yet make a character.
 _INCOMPLETE = "\ufffd"
@@ -44,12 +45,23 @@ def greedy(
             return
         taken.append(token)
         text = engine.prompts.text(taken)
-        added = "" if text.endswith(_INCOMPLETE) else text[len(shown) :]
+        added = _complete(text)[len(shown) :]
         shown += added
         yield Step(token, added, float(torch.log_softmax(logits, dim=-1)[token]), logits)
         if len(taken) == max_new_tokens:
             return
         logits = engine.next_logits([token], cache, position + len(taken) - 1)
+
+
+def _complete(text: str) -> str:
+    """The text, or nothing while its last character is incomplete."""
+    return "" if text.endswith(_INCOMPLETE) else text
+
+
+def first_token(engine: Engine, logits: Tensor) -> Token:
+    """The token greedy decoding takes after ``logits``, ``(vocabulary,)`` float32."""
+    token = int(torch.argmax(logits))
+    return Token(token, _complete(engine.prompts.text([token])), float(torch.log_softmax(logits, dim=-1)[token]))
 
 
 def continuation_distributions(
@@ -64,10 +76,38 @@ def continuation_distributions(
     ``logits``: ``(vocabulary,)`` float32 after the last prompt token, which predict each continuation's first token.
     Returns one ``(tokens, vocabulary)`` float32 tensor per continuation. All are read in one pass, side by side.
     """
-    heads = [continuation[:-1] for continuation in continuations]
-    rows = engine.branch_logits(heads, cache, position) if any(heads) else logits.new_empty(0, logits.shape[-1])
-    pieces = rows.split([len(head) for head in heads])
-    return [torch.log_softmax(torch.cat([logits[None], piece]), dim=-1) for piece in pieces]
+    heads = _but_last(continuations)
+    if not any(heads):
+        return _distributions(logits[None], heads)
+    (rows,) = engine.branch_logits([Part(cache, (), position, heads)])
+    return _distributions(torch.cat([logits[None], rows]), heads)
+
+
+def together(
+    engine: Engine, unread: Sequence[Part], continuations: Sequence[Sequence[tuple[int, ...]]]
+) -> list[tuple[Tensor, list[Tensor]]]:
+    """Read several prompts with their continuations in one pass.
+
+    ``unread``: the prompts, without branches. Returns per prompt the logits after it, ``(vocabulary,)``, and what
+    :func:`continuation_distributions` returns.
+    """
+    heads = [_but_last(own) for own in continuations]
+    parts = [replace(part, branches=own) for part, own in zip(unread, heads, strict=True)]
+    found = engine.branch_logits(parts)
+    return [(rows[0], _distributions(rows, own)) for rows, own in zip(found, heads, strict=True)]
+
+
+def _but_last(continuations: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """What is read of continuations: nothing is predicted from a last token."""
+    return [continuation[:-1] for continuation in continuations]
+
+
+def _distributions(rows: Tensor, heads: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """``rows``: logits after the prompt, then after every token of ``heads``."""
+    if len(heads) == 1:
+        return [torch.log_softmax(rows, dim=-1)]  # a long continuation is not copied once more
+    pieces = rows[1:].split([len(head) for head in heads])
+    return [torch.log_softmax(torch.cat([rows[:1], piece]), dim=-1) for piece in pieces]
 
 
 def chosen(distributions: Tensor, tokens: tuple[int, ...]) -> tuple[float, ...]:

@@ -1,17 +1,52 @@
 """One model's forward passes over a :class:`PositionedCache`. Blocking; called on the compute thread only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kvwire.engine.attention import Visibility
-from kvwire.engine.cache import LayerListener, PositionedCache
+from kvwire.engine.attention import TRUNK, Visibility
+from kvwire.engine.cache import LayerListener, PositionedCache, SideBySide
 from kvwire.engine.card import model_card
 from kvwire.engine.prompts import PromptReader
 from kvwire.errors import InputTooLongError, InvalidRequestError
 from kvwire.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one sequence reads in a forward pass: tokens from ``first_position`` on, then branches side by side.
+
+    Each branch sees the cache, ``tokens`` and itself; none sees another. A cache that has read branches is of no
+    further use.
+    """
+
+    cache: PositionedCache
+    tokens: Sequence[int]
+    first_position: int
+    branches: Sequence[Sequence[int]] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """All tokens, in the order they are read."""
+        return [*self.tokens, *(token for branch in self.branches for token in branch)]
+
+    @property
+    def positions(self) -> list[int]:
+        """Where each of them stands."""
+        behind = self.first_position + len(self.tokens)
+        return [
+            *range(self.first_position, behind),
+            *(behind + index for branch in self.branches for index in range(len(branch))),
+        ]
+
+    @property
+    def owners(self) -> list[int]:
+        """The branch of each of them."""
+        return [TRUNK] * len(self.tokens) + [index for index, branch in enumerate(self.branches) for _ in branch]
 
 
 class Engine:
@@ -47,7 +82,7 @@ class Engine:
     def read(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> None:
         """Append tokens at consecutive positions from ``first_position``; no logits are computed."""
         if tokens:
-            self._forward(self._model.get_decoder(), tokens, cache, self._consecutive(tokens, first_position))
+            self._forward(self._model.get_decoder(), [Part(cache, tokens, first_position)])
 
     @torch.inference_mode()
     def next_logits(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> Tensor:
@@ -58,56 +93,46 @@ class Engine:
         """
         if not tokens:
             raise InvalidRequestError("the prompt is empty: there is no token to continue from; send a prompt")
-        output = self._forward(self._model, tokens, cache, self._consecutive(tokens, first_position), logits_to_keep=1)
+        output = self._forward(self._model, [Part(cache, tokens, first_position)], logits_to_keep=1)
         logits: Tensor = output.logits[0, -1].float()
         return logits
 
     @torch.inference_mode()
-    def branch_logits(self, branches: Sequence[Sequence[int]], cache: PositionedCache, first_position: int) -> Tensor:
-        """Read several continuations side by side; each sees the cache and itself, none sees another.
+    def branch_logits(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Read several sequences in one pass; what one gets does not depend on what the others hold.
 
-        Every branch starts at ``first_position``. Returns logits ``(sum of branch lengths, vocabulary)`` float32, in
-        order. The cache grows by all branches and is of no further use.
+        Returns per part the logits after its last token, if it has any, then after every token of its branches,
+        ``(rows, vocabulary)`` float32.
         """
-        tokens = [token for branch in branches for token in branch]
-        positions = [first_position + i for branch in branches for i in range(len(branch))]
-        owners = [index for index, branch in enumerate(branches) for _ in branch]
-        output = self._forward(
-            self._model,
-            tokens,
-            cache,
-            torch.tensor(positions, device=self.device),
-            branches=torch.tensor(owners, device=self.device),
-        )
+        rows = [min(1, len(part.tokens)) + sum(map(len, part.branches)) for part in parts]
+        ends = accumulate(len(part.ids) for part in parts)
+        kept = [row for end, count in zip(ends, rows, strict=True) for row in range(end - count, end)]
+        output = self._forward(self._model, parts, logits_to_keep=torch.tensor(kept, device=self.device))
         logits: Tensor = output.logits[0].float()
-        return logits
+        return list(logits.split(rows))
 
     def synchronize(self) -> None:
         """Wait for the device, so that a clock read next measures finished work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _consecutive(self, tokens: Sequence[int], first: int) -> Tensor:
-        return torch.arange(first, first + len(tokens), device=self.device)
-
-    def _forward(
-        self,
-        module: torch.nn.Module,
-        tokens: Sequence[int],
-        cache: PositionedCache,
-        positions: Tensor,
-        branches: Tensor | None = None,
-        **kwargs: int,
-    ) -> Any:
-        cache.incoming = positions
+    def _forward(self, module: torch.nn.Module, parts: Sequence[Part], **kwargs: int | Tensor) -> Any:
+        visibilities = tuple(self._visibility(part) for part in parts)
+        for part, visibility in zip(parts, visibilities, strict=True):
+            part.cache.incoming = visibility.positions
         return module(
-            input_ids=torch.tensor([list(tokens)], device=self.device),
-            position_ids=positions[None],
-            past_key_values=cache,
+            input_ids=torch.tensor([[token for part in parts for token in part.ids]], device=self.device),
+            position_ids=torch.cat([visibility.positions for visibility in visibilities])[None],
+            past_key_values=parts[0].cache if len(parts) == 1 else SideBySide([part.cache for part in parts]),
             use_cache=True,
-            visibility=Visibility(cache, positions, self._windows, branches),
+            visibilities=visibilities,
             **kwargs,
         )
+
+    def _visibility(self, part: Part) -> Visibility:
+        positions = torch.tensor(part.positions, device=self.device)
+        branches = torch.tensor(part.owners, device=self.device) if part.branches else None
+        return Visibility(part.cache, positions, self._windows, branches)
 
 
 def _eos_token_ids(loaded: LoadedModel) -> frozenset[int]:

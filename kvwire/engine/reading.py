@@ -1,7 +1,7 @@
 """Reading everything oneself: the plain way to get ready, used by both services."""
 
-from kvwire.engine.answer import Question, Ready
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Prepared, Question
 from kvwire.engine.worker import Worker
 from kvwire.requests import Input, Report, TokenCounts
 
@@ -24,23 +24,21 @@ async def read_here(
     worker: Worker,
     question: Question,
     context: Input | None,
-) -> Ready:
-    """Read ``context`` and the question's prompt with this engine.
+) -> Prepared:
+    """Get ready to read ``context`` and the question's prompt with this engine.
 
     Raises:
         InvalidRequestError, InputTooLongError: The input is empty or too long.
     """
     task, watch = question.task, question.watch
 
-    def read() -> Ready:
+    def tokenized() -> Prepared:
         with watch.stage("tokenize"):
             tokens = engine.prompts.read(context, question.prompt)
         engine.check_length(tokens.total + question.reserve_tokens, "head, context, prompt and answer together")
         cache = engine.new_cache(lambda *_: task.check())
-        with watch.stage("prefill"):
-            logits = engine.next_logits(tokens.head + tokens.context + tokens.prompt, cache, 0)
-            engine.synchronize()
         counts = TokenCounts(len(tokens.head), len(tokens.context), len(tokens.prompt))
-        return Ready(cache, logits, tokens.total, new_report(engine, question, counts))
+        everything = tokens.head + tokens.context + tokens.prompt
+        return Prepared(cache, everything, 0, new_report(engine, question, counts), "prefill")
 
-    return await worker.run(read, task)
+    return await worker.run(tokenized, task)

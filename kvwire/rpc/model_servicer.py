@@ -1,6 +1,7 @@
 """The ModelService both services offer, on top of an :class:`Answerer`."""
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -8,7 +9,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from kvwire.engine.answer import Answerer
+from kvwire.engine.together import score_together
 from kvwire.engine.worker import Task
+from kvwire.errors import InvalidRequestError, KvwireError
 from kvwire.requests import (
     ContinuationScore,
     Description,
@@ -27,11 +30,14 @@ from kvwire.v1 import model_service_pb2_grpc
 
 _log = logging.getLogger(__name__)
 
+# What one pass may hold in memory at once; beyond some 16 the weights' share of a pass is small anyway.
+_MAX_TOGETHER = 64
+
 R = TypeVar("R", GenerateRequest, ScoreRequest)
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
-    """Describe, Generate and Score."""
+    """Describe, Generate, Score and ScoreTogether."""
 
     def __init__(self, answerer: Answerer, description: Description, metrics: Metrics) -> None:
         self._answerer = answerer
@@ -71,6 +77,23 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
                         yield pb.ScoreResponse(score=serde.continuation_score_to_proto(event))
                     case Report():
                         yield pb.ScoreResponse(report=serde.report_to_proto(self._counted(event)))
+
+    async def ScoreTogether(  # noqa: N802
+        self, request: pb.ScoreTogetherRequest, context: Context
+    ) -> AsyncIterator[pb.ScoreTogetherResponse]:
+        """Stream what became of each request, in order."""
+        if not 0 < len(request.requests) <= _MAX_TOGETHER:
+            raise InvalidRequestError(f"{len(request.requests)} requests; 1 to {_MAX_TOGETHER} are scored together")
+        asked: list[ScoreRequest] = [_named(serde.score_from_proto(one)) for one in request.requests]
+        shortest = min(asked, key=lambda one: one.info.deadline_ms or math.inf)
+        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+            async for outcome in score_together(self._answerer, asked, task_for(context, shortest.info)):
+                if isinstance(outcome, KvwireError):
+                    failure = pb.Failure(status=outcome.status, message=str(outcome))
+                    yield pb.ScoreTogetherResponse(failure=failure)
+                else:
+                    self._counted(outcome.report)
+                    yield pb.ScoreTogetherResponse(scored=serde.scored_to_proto(outcome))
 
     def _counted(self, report: Report) -> Report:
         self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0])

@@ -12,6 +12,7 @@ from kvwire.requests import (
     Messages,
     Report,
     RequestInfo,
+    Scored,
     ScoreRequest,
     StageTiming,
     Text,
@@ -223,6 +224,24 @@ def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.C
         characters=score.characters,
         kl_nats=score.kl_nats,
         same_top1=score.same_top1,
+    )
+
+
+def scored_from_proto(message: model_service_pb2.Scored) -> Scored:
+    """A whole scoring."""
+    return Scored(
+        token_from_proto(message.first_token),
+        tuple(continuation_score_from_proto(score) for score in message.scores),
+        report_from_proto(message.report),
+    )
+
+
+def scored_to_proto(scored: Scored) -> model_service_pb2.Scored:
+    """A whole scoring."""
+    return model_service_pb2.Scored(
+        first_token=token_to_proto(scored.first_token),
+        scores=[continuation_score_to_proto(score) for score in scored.scores],
+        report=report_to_proto(scored.report),
     )
 
 

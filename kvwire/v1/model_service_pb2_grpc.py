@@ -50,6 +50,11 @@ class ModelServiceStub:
                 request_serializer=kvwire_dot_v1_dot_model__service__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=kvwire_dot_v1_dot_model__service__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.ScoreTogether = channel.unary_stream(
+                '/kvwire.v1.ModelService/ScoreTogether',
+                request_serializer=kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherRequest.SerializeToString,
+                response_deserializer=kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -77,6 +82,13 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ScoreTogether(self, request, context):
+        """Several scorings in one forward pass, for throughput: no time to first token, and one answer each, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=kvwire_dot_v1_dot_model__service__pb2.ScoreRequest.FromString,
                     response_serializer=kvwire_dot_v1_dot_model__service__pb2.ScoreResponse.SerializeToString,
+            ),
+            'ScoreTogether': grpc.unary_stream_rpc_method_handler(
+                    servicer.ScoreTogether,
+                    request_deserializer=kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherRequest.FromString,
+                    response_serializer=kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class ModelService:
             '/kvwire.v1.ModelService/Score',
             kvwire_dot_v1_dot_model__service__pb2.ScoreRequest.SerializeToString,
             kvwire_dot_v1_dot_model__service__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreTogether(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kvwire.v1.ModelService/ScoreTogether',
+            kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherRequest.SerializeToString,
+            kvwire_dot_v1_dot_model__service__pb2.ScoreTogetherResponse.FromString,
             options,
             channel_credentials,
             insecure,

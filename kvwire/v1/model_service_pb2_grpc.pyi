@@ -39,6 +39,8 @@ class ModelServiceStub:
     """Greedy generation; streams tokens, then one report."""
     Score: _grpc.UnaryStreamMultiCallable[_model_service_pb2.ScoreRequest, _model_service_pb2.ScoreResponse]
     """Log-likelihood of given continuations; streams the first greedy token, one score each, then one report."""
+    ScoreTogether: _grpc.UnaryStreamMultiCallable[_model_service_pb2.ScoreTogetherRequest, _model_service_pb2.ScoreTogetherResponse]
+    """Several scorings in one forward pass, for throughput: no time to first token, and one answer each, in order."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -51,6 +53,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Greedy generation; streams tokens, then one report."""
     Score: _aio.UnaryStreamMultiCallable[_model_service_pb2.ScoreRequest, _model_service_pb2.ScoreResponse]  # type: ignore[assignment]
     """Log-likelihood of given continuations; streams the first greedy token, one score each, then one report."""
+    ScoreTogether: _aio.UnaryStreamMultiCallable[_model_service_pb2.ScoreTogetherRequest, _model_service_pb2.ScoreTogetherResponse]  # type: ignore[assignment]
+    """Several scorings in one forward pass, for throughput: no time to first token, and one answer each, in order."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by sharer and receiver alike."""
@@ -78,5 +82,13 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_service_pb2.ScoreResponse], _abc.AsyncIterator[_model_service_pb2.ScoreResponse]]:
         """Log-likelihood of given continuations; streams the first greedy token, one score each, then one report."""
+
+    @_abc_1.abstractmethod
+    def ScoreTogether(
+        self,
+        request: _model_service_pb2.ScoreTogetherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_service_pb2.ScoreTogetherResponse], _abc.AsyncIterator[_model_service_pb2.ScoreTogetherResponse]]:
+        """Several scorings in one forward pass, for throughput: no time to first token, and one answer each, in order."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -17,6 +17,8 @@ codecs: [int8]
 keep: [1, 0.5]
 selectors: [random]
 baselines: [receiver_only, receiver_reads]
+together: 3
+timed: 1
 """
 ARMS = 5
 

@@ -31,6 +31,8 @@ codecs: [int8]
 keep: [1, 0.5]
 selectors: [front]
 relay_max_tokens: 2
+together: 3
+timed: 1
 """
 ARTICLE = " = Mia = \n\n Mia hid the key under the mat because she did not want to carry it on her way to the sea . \n"
 SPANS = {
@@ -138,6 +140,26 @@ def test_the_sharer_reads_an_item_once(lines):
             for arm in ("prefix fp32", "prefix int8", "prefix int8+keep=0.5,by=front")
         ]
         assert max(later) < first
+
+
+def test_only_items_asked_one_by_one_have_a_latency(lines):
+    """The first of a dataset, and every reference; what is written is always asked by itself."""
+    timed = {(line["item"], line["arm"]) for line in lines if line["measured"]["ttft_ms"] is not None}
+    items = list(dict.fromkeys(line["item"] for line in lines if line["dataset"] == "pocket"))
+    by_itself = {items[0], *(line["item"] for line in lines if line["dataset"] != "pocket")}
+    assert timed == {
+        (line["item"], line["arm"]) for line in lines if line["item"] in by_itself or line["arm"] == "prefix fp32"
+    }
+
+
+async def test_arms_scored_together_give_what_they_give_one_by_one(lines, data, pair, tmp_path):
+    """But for rounding: same decisions, same bytes, likelihoods equal to the fifth digit."""
+    apart = await run(plan(tmp_path, data, f"{RECIPE}".replace("timed: 1", "timed: 9")), pair.receiver, tmp_path / "l")
+    for one, other in zip(lines, apart, strict=True):
+        if one["dataset"] == "pocket":
+            assert one["result"]["nll_nats"] == pytest.approx(other["result"]["nll_nats"], abs=1e-5)
+            assert one["result"]["decision"] == other["result"]["decision"]
+            assert one["bytes"] == other["bytes"]
 
 
 def test_written_answers_are_scored_by_exact_match_and_f1(lines):

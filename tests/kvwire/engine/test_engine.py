@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from kvwire.engine.decode import chosen, continuation_distributions, greedy
+from kvwire.engine.decode import chosen, continuation_distributions, greedy, together
+from kvwire.engine.engine import Part
 from kvwire.errors import CancelledError, InputTooLongError, InvalidRequestError
 
 TOKENS = tuple(torch.randint(4, 512, (40,), generator=torch.Generator().manual_seed(1)).tolist())
@@ -60,6 +61,24 @@ def test_side_by_side_continuations_score_as_if_alone(engine, reference):
         rows = torch.log_softmax(reference(TOKENS + continuation), -1)[len(TOKENS) - 1 : -1]
         expected = [float(row[token]) for row, token in zip(rows, continuation, strict=True)]
         assert chosen(distributions, continuation) == pytest.approx(expected, abs=2e-4)
+
+
+def test_sequences_that_share_a_pass_score_as_if_alone(engine, reference):
+    """Each of its own length and its own cache, with and without something read before."""
+    prompts = [(TOKENS, 0), (TOKENS[10:25], 6), (TOKENS[30:], 3)]
+    continuations = [[(5, 6, 7), (8,)], [(9, 10, 11, 12)], [(13,), (14,)]]
+    parts = []
+    for tokens, before in prompts:
+        cache = engine.new_cache()
+        engine.read(tokens[:before], cache, 0)
+        parts.append(Part(cache, tokens[before:], before))
+    for (tokens, _), own, (logits, found) in zip(
+        prompts, continuations, together(engine, parts, continuations), strict=True
+    ):
+        torch.testing.assert_close(logits.double(), reference(tokens)[-1], atol=1e-4, rtol=0)
+        for continuation, distributions in zip(own, found, strict=True):
+            rows = torch.log_softmax(reference(tokens + continuation), -1)[len(tokens) - 1 : -1]
+            torch.testing.assert_close(distributions.double(), rows, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("per_head", [False, True])

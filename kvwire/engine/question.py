@@ -1,0 +1,62 @@
+"""A request on its way through a service: asked, prepared by its method, ready to answer from."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from kvwire.engine.cache import PositionedCache
+from kvwire.engine.worker import Task
+from kvwire.progress import Stopwatch
+from kvwire.requests import Exchange, Input, Report, RequestInfo
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A cache that lacks only what is read last, at least one token, before the answer.
+
+    ``unread`` stand from ``position`` on; ``stage`` is what reading them is called; ``report``: what is known so far,
+    without the receiver's stages.
+    """
+
+    cache: PositionedCache
+    unread: tuple[int, ...]
+    position: int
+    report: Report
+    stage: str = "prompt"
+
+    @property
+    def end(self) -> int:
+        """Where the answer's first token stands."""
+        return self.position + len(self.unread)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A cache with everything read, ready to answer from: ``logits`` are ``(vocabulary,)`` float32 after it."""
+
+    cache: PositionedCache
+    logits: Tensor
+    position: int
+    report: Report
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request on its way: what is asked, room to leave for the answer, when to stop, and where the time goes."""
+
+    info: RequestInfo
+    context: Input | None
+    prompt: Input
+    exchange: Exchange
+    reserve_tokens: int
+    task: Task
+    watch: Stopwatch
+
+
+class Preparation(Protocol):
+    """Reads a question by its method; the sharer and the receiver each have their own."""
+
+    async def __call__(self, question: Question) -> Prepared:
+        """Read the question but for its last tokens."""
+        ...
