@@ -109,8 +109,8 @@ class Recipe(_Part):
     The arms are the uncompressed cache, the baselines, and each codec at each ratio of ``keep``: whole at 1, and below
     that by each selector in each scope. ``seed`` is that of the bootstrap; nothing else is random.
 
-    Of each dataset the first ``timed`` items are asked one by one, which gives their latency; of the others so many
-    arms as ``together`` says are scored in one forward pass, which is faster.
+    Of each dataset the first ``timed`` items are asked first, one arm at a time and with nothing beside it, which gives
+    their latency; of the others so many arms as ``together`` says are scored in one forward pass, which is faster.
     """
 
     title: str = Field(min_length=1)

@@ -27,7 +27,7 @@ class _Turn:
     """One question of a block, and where its lines begin.
 
     ``done`` of them are written; ``compares`` is false if its reference is among those and failed. ``other`` is the
-    context of its control. ``scored_together``: its arms share forward passes, so none of them is timed.
+    context of its control. A ``timed`` one is asked arm by arm with nothing beside it.
     """
 
     block: Block
@@ -36,7 +36,12 @@ class _Turn:
     first_line: int
     done: int
     compares: bool
-    scored_together: bool
+    timed: bool
+
+    @property
+    def scored_together(self) -> bool:
+        """Whether its arms share forward passes."""
+        return not self.timed and isinstance(self.question, ScoredQuestion)
 
 
 _Lane = asyncio.Queue[Record | Exception | None]
@@ -61,8 +66,7 @@ class Runner:
             UnavailableError: The services went away or are not as they were; what is written stays.
         """
         lanes = [(turn, _Lane()) for turn in self._turns(ledger)]
-        waiting = iter(lanes)
-        workers = [asyncio.create_task(self._work(client, waiting)) for client in self._clients]
+        work = asyncio.create_task(self._work_all(lanes))
         try:
             for _, lane in lanes:
                 while (record := await lane.get()) is not None:
@@ -71,9 +75,8 @@ class Runner:
                     ledger.append(record)
                     told(record)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
     def _turns(self, ledger: Ledger) -> Iterator[_Turn]:
         """The questions with lines still to write."""
@@ -89,9 +92,15 @@ class Runner:
                         line,
                         max(0, done),
                         compares=done <= 0 or not ledger.failed(line),
-                        scored_together=index >= self._recipe.timed and isinstance(question, ScoredQuestion),
+                        timed=index < self._recipe.timed,
                     )
                 line += len(block.arms)
+
+    async def _work_all(self, lanes: Sequence[tuple[_Turn, _Lane]]) -> None:
+        """First what is timed, with nothing beside it; then the others on all receivers at once."""
+        await self._work(self._clients[0], iter([lane for lane in lanes if lane[0].timed]))
+        rest = iter([lane for lane in lanes if not lane[0].timed])
+        await asyncio.gather(*(self._work(client, rest) for client in self._clients))
 
     async def _work(self, client: Client, waiting: Iterator[tuple[_Turn, _Lane]]) -> None:
         """Answer question after question; whatever goes wrong is told to whoever waits for the lines."""
