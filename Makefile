@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test test-all lint proto bench clean
+.PHONY: setup demo test test-all fuzz lint proto bench clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,11 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/kvwire models pull smollm2-135m gemma3-270m qwen2.5-coder-0.5b >/dev/null
 	$(BIN)/pytest
+
+# Ten minutes of coverage-guided fuzzing of what reads bytes from the wire.
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	$(BIN)/python tests/fuzz/frames.py -max_total_time=600
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
