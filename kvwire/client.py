@@ -27,7 +27,7 @@ from kvwire.requests import (
     ScoreRequest,
     Token,
 )
-from kvwire.rpc import serde
+from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.status import error_from_rpc, error_from_status
 from kvwire.security import ClientSecurity
@@ -112,9 +112,9 @@ class Client:
         try:
             async for event in call:
                 if event.HasField("token"):
-                    yield serde.token_from_proto(event.token)
+                    yield answer_serde.token_from_proto(event.token)
                 else:
-                    yield serde.report_from_proto(event.report)
+                    yield answer_serde.report_from_proto(event.report)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, self.address) from error
         finally:
@@ -162,11 +162,11 @@ class Client:
                 match event.WhichOneof("event"):
                     case "first_token":
                         timer.first()
-                        first = serde.token_from_proto(event.first_token)
+                        first = answer_serde.token_from_proto(event.first_token)
                     case "score":
-                        scores.append(serde.continuation_score_from_proto(event.score))
+                        scores.append(answer_serde.continuation_score_from_proto(event.score))
                     case _:
-                        report = serde.report_from_proto(event.report)
+                        report = answer_serde.report_from_proto(event.report)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, self.address) from error
         finally:
@@ -189,7 +189,7 @@ class Client:
             async for outcome in call:
                 count += 1
                 if outcome.HasField("scored"):
-                    yield serde.scored_from_proto(outcome.scored)
+                    yield answer_serde.scored_from_proto(outcome.scored)
                 else:
                     yield error_from_status(outcome.failure.status, outcome.failure.message, self.address)
         except grpc.aio.AioRpcError as error:

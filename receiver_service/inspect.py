@@ -9,7 +9,7 @@ from kvwire.engine.answer import Answerer
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.decode import Step
 from kvwire.errors import UnsupportedError
-from kvwire.rpc import serde
+from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.model_servicer import task_for
 from kvwire.v1 import receiver_service_pb2 as pb
@@ -41,7 +41,7 @@ class InspectServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
                     step = pb.StepLogits(token_id=event.token_id, logits=_float32(event.logits))
                     yield pb.InspectResponse(step=step)
                 else:
-                    yield pb.InspectResponse(report=serde.report_to_proto(event))
+                    yield pb.InspectResponse(report=answer_serde.report_to_proto(event))
 
 
 def _layer(cache: PositionedCache, layer: int) -> pb.LayerCache:

@@ -8,7 +8,7 @@ from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import ByteCounts, RelayMode, Text
-from kvwire.rpc.serde import stages_from_proto
+from kvwire.rpc.answer_serde import stages_from_proto
 from receiver_service.sharers import Meter, SharerLink
 
 

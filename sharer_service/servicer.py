@@ -7,7 +7,7 @@ from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch
 from kvwire.requests import RelayMode
-from kvwire.rpc import serde, stream_serde
+from kvwire.rpc import answer_serde, serde, stream_serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.rpc.model_serde import binding_to_proto
@@ -86,6 +86,6 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             text=relayed.text,
             tokens=relayed.tokens,
             context_tokens=relayed.prompt_tokens,
-            stages=serde.stages_to_proto(watch.stages()),
+            stages=answer_serde.stages_to_proto(watch.stages()),
             sharer=binding_to_proto(self._engine.card.binding),
         )

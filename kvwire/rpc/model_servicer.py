@@ -21,7 +21,7 @@ from kvwire.requests import (
     ScoreRequest,
     Token,
 )
-from kvwire.rpc import serde
+from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.model_serde import description_to_proto
 from kvwire.telemetry import Metrics
@@ -59,9 +59,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
             async for event in self._answerer.generate(asked, task_for(context, asked.info)):
                 if isinstance(event, Token):
-                    yield pb.GenerateResponse(token=serde.token_to_proto(event))
+                    yield pb.GenerateResponse(token=answer_serde.token_to_proto(event))
                 else:
-                    yield pb.GenerateResponse(report=serde.report_to_proto(self._counted(event)))
+                    yield pb.GenerateResponse(report=answer_serde.report_to_proto(self._counted(event)))
 
     async def Score(  # noqa: N802
         self, request: pb.ScoreRequest, context: Context
@@ -72,11 +72,11 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             async for event in self._answerer.score(asked, task_for(context, asked.info)):
                 match event:
                     case Token():
-                        yield pb.ScoreResponse(first_token=serde.token_to_proto(event))
+                        yield pb.ScoreResponse(first_token=answer_serde.token_to_proto(event))
                     case ContinuationScore():
-                        yield pb.ScoreResponse(score=serde.continuation_score_to_proto(event))
+                        yield pb.ScoreResponse(score=answer_serde.continuation_score_to_proto(event))
                     case Report():
-                        yield pb.ScoreResponse(report=serde.report_to_proto(self._counted(event)))
+                        yield pb.ScoreResponse(report=answer_serde.report_to_proto(self._counted(event)))
 
     async def ScoreTogether(  # noqa: N802
         self, request: pb.ScoreTogetherRequest, context: Context
@@ -93,7 +93,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
                     yield pb.ScoreTogetherResponse(failure=failure)
                 else:
                     self._counted(outcome.report)
-                    yield pb.ScoreTogetherResponse(scored=serde.scored_to_proto(outcome))
+                    yield pb.ScoreTogetherResponse(scored=answer_serde.scored_to_proto(outcome))
 
     def _counted(self, report: Report) -> Report:
         self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0])

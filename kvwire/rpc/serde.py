@@ -1,23 +1,16 @@
-"""Requests, answers and reports: protobuf to values and back."""
+"""Requests: protobuf to values and back."""
 
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import (
     PROTOCOL_VERSION,
-    ByteCounts,
     ChatMessage,
-    ContinuationScore,
     Exchange,
     GenerateRequest,
     Input,
     Messages,
-    Report,
     RequestInfo,
-    Scored,
     ScoreRequest,
-    StageTiming,
     Text,
-    Token,
-    TokenCounts,
     TokenIds,
 )
 from kvwire.rpc.enums import (
@@ -27,8 +20,6 @@ from kvwire.rpc.enums import (
     METHODS,
     RELAY_MODE_NUMBERS,
     RELAY_MODES,
-    SIDE_NUMBERS,
-    SIDES,
     known,
 )
 from kvwire.v1 import exchange_pb2, input_pb2, model_service_pb2
@@ -190,111 +181,4 @@ def score_to_proto(request: ScoreRequest) -> model_service_pb2.ScoreRequest:
         continuations=[input_to_proto(c) for c in request.continuations],
         keep_distributions=request.keep_distributions,
         compare_with=request.compare_with,
-    )
-
-
-def token_from_proto(message: model_service_pb2.Token) -> Token:
-    """A generated token."""
-    return Token(message.id, message.text, message.logprob)
-
-
-def token_to_proto(token: Token) -> model_service_pb2.Token:
-    """A generated token."""
-    return model_service_pb2.Token(id=token.id, text=token.text, logprob=token.logprob)
-
-
-def continuation_score_from_proto(message: model_service_pb2.ContinuationScore) -> ContinuationScore:
-    """The score of one continuation."""
-    return ContinuationScore(
-        index=message.index,
-        token_ids=tuple(message.token_ids),
-        token_logprobs=tuple(message.token_logprobs),
-        characters=message.characters,
-        kl_nats=tuple(message.kl_nats),
-        same_top1=tuple(message.same_top1),
-    )
-
-
-def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.ContinuationScore:
-    """The score of one continuation."""
-    return model_service_pb2.ContinuationScore(
-        index=score.index,
-        token_ids=score.token_ids,
-        token_logprobs=score.token_logprobs,
-        characters=score.characters,
-        kl_nats=score.kl_nats,
-        same_top1=score.same_top1,
-    )
-
-
-def scored_from_proto(message: model_service_pb2.Scored) -> Scored:
-    """A whole scoring."""
-    return Scored(
-        token_from_proto(message.first_token),
-        tuple(continuation_score_from_proto(score) for score in message.scores),
-        report_from_proto(message.report),
-    )
-
-
-def scored_to_proto(scored: Scored) -> model_service_pb2.Scored:
-    """A whole scoring."""
-    return model_service_pb2.Scored(
-        first_token=token_to_proto(scored.first_token),
-        scores=[continuation_score_to_proto(score) for score in scored.scores],
-        report=report_to_proto(scored.report),
-    )
-
-
-def stages_from_proto(messages: "list[exchange_pb2.StageTiming]") -> tuple[StageTiming, ...]:
-    """Stage durations."""
-    return tuple(StageTiming(m.name, SIDES.get(m.side, "unknown"), m.seconds) for m in messages)
-
-
-def stages_to_proto(stages: tuple[StageTiming, ...]) -> list[exchange_pb2.StageTiming]:
-    """Stage durations."""
-    return [exchange_pb2.StageTiming(name=s.name, side=SIDE_NUMBERS[s.side], seconds=s.seconds) for s in stages]
-
-
-def report_from_proto(message: exchange_pb2.Report) -> Report:
-    """What happened to one request."""
-    tokens, moved = message.tokens, message.bytes
-    return Report(
-        request_id=message.request_id,
-        method=known(METHODS, message.method, "method"),
-        path=known(METHODS, message.path, "path"),
-        reason=message.reason,
-        codec=message.codec,
-        fuser=message.fuser,
-        tokens=TokenCounts(tokens.head, tokens.context, tokens.prompt, tokens.generated, tokens.relayed, tokens.slots),
-        bytes=ByteCounts(
-            payload_bytes=moved.payload_bytes,
-            grpc_bytes=moved.grpc_bytes,
-            socket_sent_bytes=moved.socket_sent_bytes,
-            socket_received_bytes=moved.socket_received_bytes,
-            socket_isolated=moved.socket_isolated,
-            values=moved.values,
-            formula_bytes=moved.formula_bytes,
-        )
-        if message.HasField("bytes")
-        else None,
-        stages=stages_from_proto(list(message.stages)),
-        sharer_model=message.sharer_model,
-        answering_model=message.answering_model,
-    )
-
-
-def report_to_proto(report: Report) -> exchange_pb2.Report:
-    """What happened to one request."""
-    return exchange_pb2.Report(
-        request_id=report.request_id,
-        method=METHOD_NUMBERS[report.method],
-        path=METHOD_NUMBERS[report.path],
-        reason=report.reason,
-        codec=report.codec,
-        fuser=report.fuser,
-        tokens=exchange_pb2.TokenCounts(**vars(report.tokens)),
-        bytes=exchange_pb2.ByteCounts(**vars(report.bytes)) if report.bytes is not None else None,
-        stages=stages_to_proto(report.stages),
-        sharer_model=report.sharer_model,
-        answering_model=report.answering_model,
     )

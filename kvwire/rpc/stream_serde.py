@@ -6,16 +6,10 @@ from google.protobuf.message import DecodeError
 
 from kvwire.errors import DataLossError, InvalidRequestError
 from kvwire.requests import Method
+from kvwire.rpc.answer_serde import stages_from_proto, stages_to_proto
 from kvwire.rpc.enums import FAULT_POLICIES, FAULT_POLICY_NUMBERS, METHOD_NUMBERS, METHODS, known
 from kvwire.rpc.model_serde import binding_from_proto, binding_to_proto, rope_from_proto, rope_to_proto
-from kvwire.rpc.serde import (
-    info_from_proto,
-    info_to_proto,
-    input_to_proto,
-    optional_input,
-    stages_from_proto,
-    stages_to_proto,
-)
+from kvwire.rpc.serde import info_from_proto, info_to_proto, input_to_proto, optional_input
 from kvwire.stream import CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 from kvwire.v1 import cache_pb2, input_pb2, sharer_service_pb2
 

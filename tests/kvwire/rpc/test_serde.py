@@ -23,7 +23,7 @@ from kvwire.requests import (
     TokenCounts,
     TokenIds,
 )
-from kvwire.rpc import serde
+from kvwire.rpc import answer_serde, serde
 from kvwire.v1 import input_pb2
 
 words = st.text(min_size=1, max_size=20)
@@ -80,13 +80,13 @@ def test_a_scoring_request_comes_back_as_it_was(request):
 @given(reports)
 def test_a_report_comes_back_as_it_was(report):
     """Every counter and stage."""
-    assert serde.report_from_proto(serde.report_to_proto(report)) == report
+    assert answer_serde.report_from_proto(answer_serde.report_to_proto(report)) == report
 
 
 def test_a_score_comes_back_as_it_was():
     """Comparison included."""
     score = ContinuationScore(2, (5, 6), (-0.5, -1.5), 7, (0.1, 0.2), (True, False))
-    assert serde.continuation_score_from_proto(serde.continuation_score_to_proto(score)) == score
+    assert answer_serde.continuation_score_from_proto(answer_serde.continuation_score_to_proto(score)) == score
 
 
 def test_an_input_without_a_form_is_refused():
