@@ -12,8 +12,10 @@ from codec.prune.value_norm import ValueNorm
 from codec.quantize.base import Quantizer
 from codec.quantize.floats import Bf16, Fp16, Fp32
 from codec.quantize.fp8 import Fp8
+from codec.quantize.hadamard import Hadamard
 from codec.quantize.int4 import Int4
 from codec.quantize.int8 import Int8
+from codec.quantize.kivi import Kivi
 from codec.quantize.nf4 import Nf4
 from kvwire.errors import SpecError
 
@@ -25,10 +27,12 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "int8": Int8,
     "int4": Int4,
     "nf4": Nf4,
+    "kivi": Kivi,
+    "hadamard": Hadamard,
 }
 
 #: Names of the grammar without a quantizer yet: a spec may name them, :func:`resolve` refuses them.
-RESERVED = ("kivi", "hadamard", "rd")
+RESERVED = ("rd",)
 
 BASES = (*QUANTIZERS, *RESERVED)
 
