@@ -43,11 +43,12 @@ def nbytes(planes: Planes) -> int:
 
 @dataclass(frozen=True)
 class PlaneShape:
-    """What a quantizer expects of one plane; a dimension of None is decided by the data."""
+    """What a quantizer expects of one plane; a dimension of None is decided by the data, an optional plane too."""
 
     name: str
     dtype: torch.dtype
     dims: tuple[int | None, ...]
+    optional: bool = False
 
     def fits(self, plane: Plane) -> bool:
         """Whether the plane has this name, dtype and shape."""
@@ -66,6 +67,8 @@ def check_planes(planes: Planes, layout: tuple[PlaneShape, ...], owner: str) -> 
     Raises:
         DataLossError: A plane is missing, surplus, of another name, dtype or shape, or has NaN or infinite elements.
     """
+    names = {plane.name for plane in planes}
+    layout = tuple(shape for shape in layout if not shape.optional or shape.name in names)
     if len(planes) != len(layout) or not all(want.fits(got) for want, got in zip(layout, planes, strict=True)):
         want = ", ".join(_said(shape.name, shape.dtype, shape.dims) for shape in layout)
         got = ", ".join(_said(plane.name, plane.data.dtype, tuple(plane.data.shape)) for plane in planes)

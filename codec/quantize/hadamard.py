@@ -16,11 +16,11 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.bits import pack, packed_bytes, unpack
+from codec.quantize.halving import sum_in_halves
 from codec.quantize.scale import SMALLEST
 from kvwire.errors import SpecError
 
@@ -121,13 +121,8 @@ def _hadamard(x: Tensor) -> Tensor:
 
 
 def _root_mean_square(x: Tensor) -> Tensor:
-    """``(..., 1)`` float16; squares are added in halves, an order that no CPU changes."""
-    size = _largest_power(2 * x.shape[-1] - 1)
-    square = pad(x.square(), (0, size - x.shape[-1]))
-    while square.shape[-1] > 1:
-        left, right = square.chunk(2, dim=-1)
-        square = left + right
-    return (square / x.shape[-1]).sqrt().to(torch.float16)
+    """``(..., 1)`` float16."""
+    return (sum_in_halves(x.square(), dim=-1) / x.shape[-1]).sqrt().to(torch.float16)
 
 
 def _largest_power(size: int) -> int:

@@ -88,7 +88,7 @@ def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
         ("int9", "at 0, 'int9': unknown base; known: fp32, fp16"),
         ("INT8", "unknown base"),
         ("int8:per=row", "per must be one of token, head; 'row'"),
-        ("int8:blocks=4", "no parameter 'blocks'; it takes per"),
+        ("int8:blocks=4", "no parameter 'blocks'; it takes per, center"),
         ("int8:per=head,per=head", "at 14, 'per=head': 'per' is given twice"),
         ("nf4:block=0", "block must be at least 1 channel; 0"),
         ("nf4:block=1.5", "whole number; '1.5'"),

@@ -204,6 +204,15 @@ def kivi(spec, bits, group):
     return make
 
 
+def in_halves(x):
+    """Sum over the last axis: the later half onto the earlier, until one is left."""
+    numbers = [x[..., at] for at in range(x.shape[-1])]
+    while len(numbers) > 1:
+        half = (len(numbers) + 1) // 2
+        numbers = [numbers[at] + numbers[at + half] if at + half < len(numbers) else numbers[at] for at in range(half)]
+    return numbers[0]
+
+
 LLOYD_MAX = {
     3: (0.245094179, 0.756005281, 1.343909279, 2.151945705),
     4: (
@@ -236,11 +245,7 @@ def hadamard(x, bits=4):
     y[..., :64] = butterflies(y[..., :64])
     y = y * before_last
     y[..., 8:] = butterflies(y[..., 8:])
-    squares = [*np.moveaxis(x * x, -1, 0), *[np.zeros(x.shape[:2], dtype=np.float32)] * 56]
-    while len(squares) > 1:
-        half = len(squares) // 2
-        squares = [squares[at] + squares[at + half] for at in range(half)]
-    scale = np.sqrt(squares[0] / np.float32(72)).astype(np.float16)[..., None]
+    scale = np.sqrt(in_halves(x * x) / np.float32(72)).astype(np.float16)[..., None]
     levels = np.array([*(-level for level in reversed(LLOYD_MAX[bits])), *LLOYD_MAX[bits]], dtype=np.float32)
     wide = scale.astype(np.float32)
     scaled = np.divide(y, wide, out=np.zeros_like(y), where=wide > 0)
@@ -254,6 +259,35 @@ def hadamard(x, bits=4):
 
 def hadamard_3_bit(x):
     return hadamard(x, bits=3)
+
+
+def centered(x, encode):
+    """What ``encode`` makes of the numbers around each channel's mean, then the means."""
+    mean = (in_halves(x.swapaxes(1, 2)) / np.float32(x.shape[1])).astype(np.float16)[:, None]
+    planes, decoded = encode(x - mean.astype(np.float32))
+    return [*planes, ("m", "float16", mean)], decoded + mean.astype(np.float32)
+
+
+def int8_centered(x):
+    return centered(x, int8)
+
+
+def int4_centered(x):
+    return centered(x, int4)
+
+
+def hadamard_centered(x):
+    return centered(x, hadamard)
+
+
+def nf4_biased_keys(x):
+    """Keys with a bias on every third channel, which pays for a mean even in five tokens; values without."""
+    x = x + np.where(np.arange(72) % 3 == 0, np.float32(40), np.float32(0)) * np.array(
+        [1, 0], dtype=np.float32
+    ).reshape(2, 1, 1, 1)
+    x[0, 0, 0, 3] = 40
+    (keys, decoded_keys), (values, decoded_values) = centered(x[0], nf4), nf4(x[1])
+    return frame("nf4", 5, keys, values), {"source": x, "keys": decoded_keys, "values": decoded_values}
 
 
 def whole(spec, encode):
@@ -319,6 +353,10 @@ FRAMES = {
     "kivi-3-bit": (5, kivi("kivi:bits=3,group=5", 3, 5)),
     "hadamard": (5, whole("hadamard", hadamard)),
     "hadamard-3-bit": (5, whole("hadamard:bits=3", hadamard_3_bit)),
+    "int8-centered": (5, whole("int8:center=channel", int8_centered)),
+    "int4-centered": (5, whole("int4:center=channel", int4_centered)),
+    "hadamard-centered": (5, whole("hadamard:center=channel", hadamard_centered)),
+    "nf4-biased-keys": (5, nf4_biased_keys),
     "before-rope": (5, before_rope),
     "recent-with-sinks": (40, recent_with_sinks),
     "long-values-of-each-head": (40, long_values_of_each_head),
@@ -334,7 +372,7 @@ def main(names):
         with (HERE / f"{name}.frame").open("xb") as out:
             out.write(data)
         with (HERE / f"{name}.npz").open("xb") as out:
-            np.savez(out, source=x, positions=POSITIONS, inv_freq=INV_FREQ, **decoded)
+            np.savez(out, **{"source": x, "positions": POSITIONS, "inv_freq": INV_FREQ, **decoded})
 
 
 if __name__ == "__main__":
