@@ -13,10 +13,14 @@ _E4M3_NAN = 0x7F
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One named array, of any shape. Its wire form is its elements in row-major order, little-endian."""
+    """One named array, of any shape. Its wire form is its elements in row-major order, little-endian.
+
+    ``group``: which of the layer's groups of heads it belongs to; quantizers leave that at 0.
+    """
 
     name: str
     data: Tensor
+    group: int = 0
 
     @property
     def nbytes(self) -> int:

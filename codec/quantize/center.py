@@ -4,11 +4,15 @@ Models with a bias on their keys (Qwen2.5) have channels that are large in every
 by a rotation, they drown the others. The mean of each head's channel over the message's tokens travels as float16, 16
 bits per channel.
 
-``auto``, the default of these codecs, decides for keys and values of each message and layer by a rule on the numbers
-themselves: the bits of a mean, 16 / tokens per value, must buy more than finer steps would. A bit makes steps half as
-long and errors a quarter, so it centers where the energy around the means is below 4 ** (-16 / tokens) of the whole.
-Twelve tokens pay only for a strong bias, long messages for a weak one, and fewer than four never, where means would
-take as many bits as the codes. A plane ``m`` is there, or it is not.
+``auto``, the default of these codecs, decides for each head of the message's keys and values by a rule on the numbers
+themselves: for every token the bits of a mean, 16 / tokens per value, must buy more than finer steps would. A bit makes
+steps half as long and errors a quarter, so a head is centered if the energy of each token's vector falls below
+4 ** (-16 / tokens) of what it was. Twelve tokens pay only for a strong bias, long messages for a weak one, and fewer
+than four never, where means would take as many bits as the codes. A plane ``m`` is there, or it is not; heads without a
+mean have zeros in it.
+
+Every token, not their sum: an attention sink has short values, and the mean would make them long, with an error to
+match in the token that is attended to most (SmolLM2, 512 tokens, nf4: KL 0.025 plain, 0.064 centered everywhere).
 
 The rule is ours; the remedy is known (transformers issue 35185; SmoothQuant+ and KVQuant, arXiv 2401.18079, avoid it by
 quantizing per channel).
@@ -77,19 +81,19 @@ class Centered(Quantizer):
         if self.center == "none":
             return None
         mean = (sum_in_halves(x, dim=1) / x.shape[1]).to(torch.float16)
-        return mean if self.center == "channel" or _pays(x, mean) else None
+        if self.center == "channel":
+            return mean
+        pays = _pays(x, mean)
+        return mean * pays if bool(pays.any()) else None
 
 
-def _pays(x: Tensor, mean: Tensor) -> bool:
-    """Never for NaN or infinity, which the plain quantizer then refuses."""
+def _pays(x: Tensor, mean: Tensor) -> Tensor:
+    """``(kv_heads, 1, 1)`` bool; false for NaN and infinity, which the plain quantizer then refuses."""
     if x.shape[1] < _FEWEST_TOKENS:
-        return False
-    around, whole = _energy(x - mean.float()), _energy(x)
-    return bool(around < whole * 4.0 ** (-_MEAN_BITS / x.shape[1]))
-
-
-def _energy(x: Tensor) -> Tensor:
-    return sum_in_halves(sum_in_halves(x.square(), dim=1).reshape(-1), dim=0)
+        return torch.zeros((x.shape[0], 1, 1), dtype=torch.bool, device=x.device)
+    around, whole = (sum_in_halves(each.square(), dim=-1) for each in (x - mean.float(), x))
+    shorter: Tensor = around < whole * 4.0 ** (-_MEAN_BITS / x.shape[1])
+    return shorter.all(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)

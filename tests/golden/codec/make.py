@@ -45,16 +45,18 @@ def text(value):
 
 
 def frame(spec, tokens, keys, values, *, flags=1, selection=b""):
-    """Planes are (name, element type, array of the stored integers or floats)."""
+    """Planes are (name, element type, array of the stored integers or floats[, group of heads[, zstd bytes]])."""
     heads, dim = HEADS_AND_DIM[tokens]
     header = text(spec) + varint(LAYER) + varint(heads) + varint(dim) + varint(tokens) + bytes([flags]) + selection
     header += varint(len(keys) + len(values))
     payload = b""
     for tag, planes in ((0, keys), (4, values)):
-        for name, dtype, data in planes:
-            header += bytes([tag, DTYPE_CODES[dtype] + 16 * data.ndim]) + text(name)
+        for name, dtype, data, *more in planes:
+            group, squeezed = (*more, *(0, None)[len(more) :])
+            header += bytes([tag + 8 * group + bool(squeezed), DTYPE_CODES[dtype] + 16 * data.ndim]) + text(name)
             header += b"".join(varint(dim) for dim in data.shape)
-            payload += data.astype(data.dtype.newbyteorder("<")).tobytes()
+            header += varint(len(squeezed)) if squeezed else b""
+            payload += squeezed or data.astype(data.dtype.newbyteorder("<")).tobytes()
     body = header + payload
     return b"KVF" + bytes([1]) + struct.pack("<I", zlib.crc32(body)) + body
 
@@ -290,6 +292,29 @@ def nf4_biased_keys(x):
     return frame("nf4", 5, keys, values), {"source": x, "keys": decoded_keys, "values": decoded_values}
 
 
+def zstd_repeat(byte, count):
+    """A Zstandard frame of one repeated byte, by RFC 8878: one segment, its size less 256 in 2 bytes, one RLE block."""
+    block = 1 + (1 << 1) + (count << 3)
+    return b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", count - 256) + struct.pack("<I", block)[:3] + bytes([byte])
+
+
+def squeezed_values(x):
+    """Values are all 1: their 720 codes are 127."""
+    x = np.stack([x[0], np.ones_like(x[0])])
+    (keys, decoded_keys), ((q, scale), decoded_values) = int8(x[0]), int8(x[1])
+    values = [(*q, 0, zstd_repeat(127, 720)), scale]
+    data = frame("int8+entropy=zstd", 5, keys, values)
+    return data, {"source": x, "keys": decoded_keys, "values": decoded_values}
+
+
+def mixed(x):
+    """Keys of head 0 in int4 and of head 1 in int8, values in nf4."""
+    (first, decoded_first), (second, decoded_second) = int4(x[0, :1]), int8(x[0, 1:])
+    values, decoded_values = nf4(x[1])
+    data = frame("int4+mix=kL0-9H1-1@int8/v@nf4", 5, [*first, *((*plane, 1) for plane in second)], values)
+    return data, {"keys": np.concatenate([decoded_first, decoded_second]), "values": decoded_values}
+
+
 def whole(spec, encode):
     """A golden file of all tokens."""
 
@@ -357,6 +382,8 @@ FRAMES = {
     "int4-centered": (5, whole("int4:center=channel", int4_centered)),
     "hadamard-centered": (5, whole("hadamard:center=channel", hadamard_centered)),
     "nf4-biased-keys": (5, nf4_biased_keys),
+    "zstd-values": (5, squeezed_values),
+    "mixed": (5, mixed),
     "before-rope": (5, before_rope),
     "recent-with-sinks": (40, recent_with_sinks),
     "long-values-of-each-head": (40, long_values_of_each_head),
