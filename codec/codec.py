@@ -37,6 +37,11 @@ class Codec:
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
         self._rope = rope
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether layers must bring the attention that their tokens drew; to observe it costs a prefill some time."""
+        return self._selector is not None and self._selector.observes
+
     def encode_layer(self, kv: LayerKV, positions: Tensor | None = None) -> bytes:
         """The frame of one layer, pruned and with keys before or after RoPE as the spec says.
 
@@ -45,24 +50,34 @@ class Codec:
 
         Raises:
             InvalidRequestError: Shapes do not fit, a number is NaN, infinite or beyond the codec's range, or RoPE
-                parameters or positions are missing.
+                parameters, positions or observed attention are missing.
         """
         _check(kv)
         keys, values, slots = kv.keys, kv.values, None
         if self._selector and self.spec.keep:
-            slots = self._selector.select(keys, values, self.spec.keep)
+            slots = self._selector.select(keys, values, self.spec.keep, kv.attention)
             keys, values = gather(keys, slots), gather(values, slots)
         if kv.rope is not self.spec.rope:
             keys = self._before_rope(kv, keys, positions, slots)
         heads, kept, head_dim = keys.shape
         index = _index(slots, kept)
-        coded = (
+        coded_keys, coded_values = (
             self._encode(half, Context(kv.layer, kind, heads, kept, head_dim, index))
             for kind, half in ((Kind.KEY, keys), (Kind.VALUE, values))
         )
-        spec, name = self.spec, str(self.spec)
         return frame.write(
-            Frame(name, kv.layer, heads, head_dim, kv.tokens, spec.rope, slots, *coded, entropy=spec.entropy)
+            Frame(
+                spec=str(self.spec),
+                layer=kv.layer,
+                kv_heads=heads,
+                head_dim=head_dim,
+                tokens=kv.tokens,
+                rope=self.spec.rope,
+                slots=slots,
+                keys=coded_keys,
+                values=coded_values,
+                entropy=self.spec.entropy,
+            )
         )
 
     def decode_layer(self, data: bytes | memoryview, limits: Limits) -> LayerKV:

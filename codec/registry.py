@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from codec.parameters import build
+from codec.prune.attention import ObservedAttention
 from codec.prune.base import Selector
 from codec.prune.front import Front
 from codec.prune.key_norm import KeyNorm
@@ -39,6 +40,7 @@ SELECTORS: dict[str, type[Selector]] = {
     "random": Random,
     "key_norm": KeyNorm,
     "value_norm": ValueNorm,
+    "attention": ObservedAttention,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kvwire.engine.attention import Visibility
+from kvwire.engine.attention import AttentionObserver, Visibility
 from kvwire.engine.cache import LayerListener, PositionedCache
 from kvwire.engine.card import model_card
 from kvwire.engine.prompts import PromptReader
@@ -44,10 +44,20 @@ class Engine:
             )
 
     @torch.inference_mode()
-    def read(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> None:
-        """Append tokens at consecutive positions from ``first_position``; no logits are computed."""
+    def read(
+        self,
+        tokens: Sequence[int],
+        cache: PositionedCache,
+        first_position: int,
+        observer: AttentionObserver | None = None,
+    ) -> None:
+        """Append tokens at consecutive positions from ``first_position``; no logits are computed.
+
+        ``observer`` is told, layer by layer, what each slot drew of the last tokens' attention.
+        """
         if tokens:
-            self._forward(self._model.get_decoder(), tokens, cache, self._consecutive(tokens, first_position))
+            positions = self._consecutive(tokens, first_position)
+            self._forward(self._model.get_decoder(), tokens, cache, positions, observer=observer)
 
     @torch.inference_mode()
     def next_logits(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> Tensor:
@@ -97,6 +107,7 @@ class Engine:
         cache: PositionedCache,
         positions: Tensor,
         branches: Tensor | None = None,
+        observer: AttentionObserver | None = None,
         **kwargs: int,
     ) -> Any:
         cache.incoming = positions
@@ -105,7 +116,7 @@ class Engine:
             position_ids=positions[None],
             past_key_values=cache,
             use_cache=True,
-            visibility=Visibility(cache, positions, self._windows, branches),
+            visibility=Visibility(cache, positions, self._windows, branches, observer),
             **kwargs,
         )
 
