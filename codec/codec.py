@@ -1,11 +1,18 @@
 """The one way in and out: a layer's keys and values to a frame's bytes, and back."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from codec import frame, registry
+from codec.bases import Base
+from codec.entries import MAX_GROUPS
 from codec.frame import Frame, Limits
+from codec.groups import HeadGroup, head_groups, join
 from codec.layer import LayerKV
+from codec.planes import Planes
 from codec.prune.base import gather
 from codec.quantize.base import Context, Kind, Quantizer
 from codec.rope import RopeTable, unrotate
@@ -26,9 +33,14 @@ class Codec:
 
     def __init__(self, spec: CodecSpec, rope: RopeTable | None = None) -> None:
         self.spec = spec
-        self._quantizer = _offered(spec)
+        self._quantizers = _offered(spec)
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
         self._rope = rope
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether layers must bring the attention that their tokens drew; to observe it costs a prefill some time."""
+        return self._selector is not None and self._selector.observes
 
     def encode_layer(self, kv: LayerKV, positions: Tensor | None = None) -> bytes:
         """The frame of one layer, pruned and with keys before or after RoPE as the spec says.
@@ -38,27 +50,49 @@ class Codec:
 
         Raises:
             InvalidRequestError: Shapes do not fit, a number is NaN, infinite or beyond the codec's range, or RoPE
-                parameters or positions are missing.
+                parameters, positions or observed attention are missing.
         """
         _check(kv)
         keys, values, slots = kv.keys, kv.values, None
         if self._selector and self.spec.keep:
-            slots = self._selector.select(keys, values, self.spec.keep)
+            slots = self._selector.select(keys, values, self.spec.keep, kv.attention)
             keys, values = gather(keys, slots), gather(values, slots)
         if kv.rope is not self.spec.rope:
             keys = self._before_rope(kv, keys, positions, slots)
         heads, kept, head_dim = keys.shape
         index = _index(slots, kept)
-        planes = (
-            self._quantizer.encode(half, Context(kv.layer, kind, heads, kept, head_dim, index))
+        coded_keys, coded_values = (
+            self._encode(half, Context(kv.layer, kind, heads, kept, head_dim, index))
             for kind, half in ((Kind.KEY, keys), (Kind.VALUE, values))
         )
-        spec = self.spec
-        return frame.write(Frame(str(spec), kv.layer, heads, head_dim, kv.tokens, spec.rope, slots, *planes))
+        return frame.write(
+            Frame(
+                spec=str(self.spec),
+                layer=kv.layer,
+                kv_heads=heads,
+                head_dim=head_dim,
+                tokens=kv.tokens,
+                rope=self.spec.rope,
+                slots=slots,
+                keys=coded_keys,
+                values=coded_values,
+                entropy=self.spec.entropy,
+            )
+        )
 
     def decode_layer(self, data: bytes | memoryview, limits: Limits) -> LayerKV:
         """:func:`decode_layer`, for a stream that announced this codec's spec."""
         return decode_layer(data, limits, expect=self.spec)
+
+    def _encode(self, half: Tensor, ctx: Context) -> Planes:
+        groups = head_groups(self.spec, ctx.layer, ctx.kind, ctx.kv_heads)
+        if len(groups) > MAX_GROUPS:
+            raise InvalidRequestError(f"{ctx}: mix= makes {len(groups)} groups of heads; {MAX_GROUPS} at most")
+        return tuple(
+            replace(plane, group=at)
+            for at, group in enumerate(groups)
+            for plane in self._quantizers[group.base].encode(group.take(half), _narrowed(ctx, group))
+        )
 
     def _before_rope(self, kv: LayerKV, keys: Tensor, positions: Tensor | None, slots: Tensor | None) -> Tensor:
         if self.spec.rope is RopePhase.POST:
@@ -82,26 +116,43 @@ def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec 
         BindingError: The frame is of a version or a codec that this build does not read.
     """
     read = frame.read(data, limits)
-    quantizer = _quantizer_of(read, expect)
+    spec, quantizers = _codec_of(read, expect)
     index = _index(read.slots, read.kept)
     keys, values = (
-        quantizer.decode(planes, Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index))
+        _decode(planes, Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index), spec, quantizers)
         for kind, planes in ((Kind.KEY, read.keys), (Kind.VALUE, read.values))
     )
     return LayerKV(read.layer, keys, values, read.rope, read.tokens, read.slots)
 
 
-def _offered(spec: CodecSpec) -> Quantizer:
-    if unoffered := [name for name, given in _not_yet(spec) if given]:
-        raise SpecError(f"codec spec {str(spec)!r}: this build does not offer {', '.join(unoffered)} yet; leave it out")
-    return registry.resolve(spec.base.name, dict(spec.base.params))
+def _decode(planes: Planes, ctx: Context, spec: CodecSpec, quantizers: Mapping[Base, Quantizer]) -> Tensor:
+    groups = head_groups(spec, ctx.layer, ctx.kind, ctx.kv_heads)
+    if any(plane.group >= len(groups) for plane in planes):
+        raise DataLossError(
+            f"{ctx}: planes of {planes[-1].group + 1} groups of heads, {str(spec)!r} makes {len(groups)}"
+        )
+    parts = [
+        quantizers[group.base].decode(tuple(plane for plane in planes if plane.group == at), _narrowed(ctx, group))
+        for at, group in enumerate(groups)
+    ]
+    return join(parts, groups)
 
 
-def _not_yet(spec: CodecSpec) -> list[tuple[str, bool]]:
-    return [("entropy=", spec.entropy != "none"), ("mix=", bool(spec.mix))]
+def _narrowed(ctx: Context, group: HeadGroup) -> Context:
+    """What a quantizer may know of a group's heads alone."""
+    positions = group.take(ctx.positions) if ctx.positions.ndim > 1 else ctx.positions
+    return replace(ctx, kv_heads=len(group.heads), positions=positions)
 
 
-def _quantizer_of(read: Frame, expect: CodecSpec | None) -> Quantizer:
+def _offered(spec: CodecSpec) -> Mapping[Base, Quantizer]:
+    """A quantizer for each base that the spec names."""
+    if spec.entropy == "ans":
+        raise SpecError(f"codec spec {str(spec)!r}: this build does not offer entropy=ans; use entropy=zstd or none")
+    bases = (spec.base, *(part.base for part in spec.mix))
+    return {base: registry.resolve(base.name, dict(base.params)) for base in bases}
+
+
+def _codec_of(read: Frame, expect: CodecSpec | None) -> tuple[CodecSpec, Mapping[Base, Quantizer]]:
     if expect is not None and read.spec != str(expect):
         raise DataLossError(f"layer {read.layer}: codec {read.spec!r}, but the stream announced {str(expect)!r}")
     try:
@@ -109,10 +160,14 @@ def _quantizer_of(read: Frame, expect: CodecSpec | None) -> Quantizer:
     except SpecError as error:
         raise DataLossError(f"layer {read.layer}: {error}") from None
     scope = spec.keep.scope if spec.keep else None
-    if str(spec) != read.spec or spec.rope is not read.rope or scope != read.scope:
+    if (
+        str(spec) != read.spec
+        or (spec.rope, scope) != (read.rope, read.scope)
+        or read.entropy not in {"none", spec.entropy}
+    ):
         raise DataLossError(f"layer {read.layer}: spec {read.spec!r} is not canonical or contradicts its frame")
     try:
-        return _offered(spec)
+        return spec, _offered(spec)
     except SpecError as error:
         raise BindingError(f"layer {read.layer}: {error}") from None
 

@@ -1,17 +1,14 @@
 """One layer's planes <-> one versioned, checksummed, self-describing byte string. docs/wire-format.md is normative."""
 
-import math
-import re
 import zlib
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from codec import selection
-from codec.planes import Plane, Planes
-from codec.spec import MAX_CHARACTERS, RopePhase
+from codec.entries import read_planes, read_table, write_planes
+from codec.planes import Planes, nbytes
+from codec.spec import MAX_CHARACTERS, Entropy, RopePhase
 from codec.varint import Reader, varint
 from kvwire.errors import BindingError, DataLossError
 
@@ -20,14 +17,8 @@ VERSION = 1
 _CRC_AT = len(MAGIC) + 1
 _BODY_AT = _CRC_AT + 4
 
-#: Codes of element types; a code is never given a second meaning.
-DTYPES = (torch.uint8, torch.int8, torch.float16, torch.bfloat16, torch.float32, torch.float8_e4m3fn)
-
 # The flags byte; bits from _UNDEFINED up are zero.
 _POST_ROPE, _LAYER_SCOPE, _HEAD_SCOPE, _RUNS, _UNDEFINED = 1, 2, 4, 8, 16
-_RAW = 0
-_VALUES_BIT = 4
-_NAME = re.compile(rb"[a-z][a-z0-9_]{0,15}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,10 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame's contents. ``slots`` is None (all tokens), ``(kept,)`` or ``(kv_heads, kept)``, ascending, int64."""
+    """A frame's contents. ``slots`` is None (all tokens), ``(kept,)`` or ``(kv_heads, kept)``, ascending, int64.
+
+    ``entropy``: what the writer may try on planes; what a reader found on some of them.
+    """
 
     spec: str
     layer: int
@@ -55,6 +49,7 @@ class Frame:
     slots: Tensor | None
     keys: Planes
     values: Planes
+    entropy: Entropy = "none"
 
     @property
     def kept(self) -> int:
@@ -69,23 +64,26 @@ class Frame:
 
 def write(frame: Frame) -> bytes:
     """The frame's bytes; equal frames give equal bytes."""
+    parts = [_header(frame), *write_planes(frame.keys, frame.values, compress=frame.entropy == "zstd")]
+    if sum(map(len, parts)) < frame.kv_heads * frame.kept or _raw_bytes(frame) > _decoded_bytes(frame):
+        # What readers would refuse, because it promises too much for its length.
+        parts = [parts[0], *write_planes(frame.keys, frame.values, compress=False)]
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return b"".join((MAGIC, bytes([VERSION]), crc.to_bytes(4, "little"), *parts))
+
+
+def _header(frame: Frame) -> bytes:
     flags, chosen = _write_slots(frame)
-    header = b"".join(
+    return b"".join(
         (
             _text(frame.spec),
             *(varint(count) for count in (frame.layer, frame.kv_heads, frame.head_dim, frame.tokens)),
             bytes([flags | (_POST_ROPE if frame.rope is RopePhase.POST else 0)]),
             chosen,
-            varint(len(frame.keys) + len(frame.values)),
-            *(_plane_entry(plane, 0) for plane in frame.keys),
-            *(_plane_entry(plane, _VALUES_BIT) for plane in frame.values),
         )
     )
-    parts: list[bytes | memoryview] = [header, *(_elements(plane) for plane in (*frame.keys, *frame.values))]
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return b"".join((MAGIC, bytes([VERSION]), crc.to_bytes(4, "little"), *parts))
 
 
 def read(data: bytes | memoryview, limits: Limits) -> Frame:
@@ -103,12 +101,12 @@ def read(data: bytes | memoryview, limits: Limits) -> Frame:
     tokens = reader.varint("tokens", limits.max_tokens, least=1)
     flags = reader.byte("flags")
     kept = reader.varint("kept", tokens, least=1) if flags & (_LAYER_SCOPE | _HEAD_SCOPE) else tokens
-    _check_size(kv_heads, head_dim, kept, limits, len(reader.data))
+    decoded = _checked_size(kv_heads, head_dim, kept, limits, len(reader.data))
     slots = _read_slots(reader, flags, kv_heads, kept, tokens)
-    table = [_read_entry(reader) for _ in range(reader.varint("planes", limits.max_planes))]
-    planes = [(is_values, _read_plane(reader, name, dtype, dims)) for is_values, name, dtype, dims in table]
-    if reader.left or table != sorted(table, key=lambda entry: entry[0]):
-        raise DataLossError(f"{reader.left} bytes after the last plane, or planes of keys after those of values")
+    table = read_table(reader, limits.max_planes, decoded)
+    planes = read_planes(reader, table)
+    if reader.left:
+        raise DataLossError(f"{reader.left} bytes after the last plane")
     return Frame(
         spec=spec,
         layer=layer,
@@ -117,8 +115,9 @@ def read(data: bytes | memoryview, limits: Limits) -> Frame:
         tokens=tokens,
         rope=RopePhase.POST if flags & _POST_ROPE else RopePhase.PRE,
         slots=slots,
-        keys=tuple(plane for is_values, plane in planes if not is_values),
-        values=tuple(plane for is_values, plane in planes if is_values),
+        keys=tuple(plane for entry, plane in zip(table, planes, strict=True) if not entry.is_values),
+        values=tuple(plane for entry, plane in zip(table, planes, strict=True) if entry.is_values),
+        entropy="zstd" if any(entry.stored_bytes is not None for entry in table) else "none",
     )
 
 
@@ -134,7 +133,8 @@ def _checked_body(data: memoryview) -> Reader:
     return Reader(data[_BODY_AT:])
 
 
-def _check_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame_bytes: int) -> None:
+def _checked_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame_bytes: int) -> int:
+    """Bytes that the layer decodes to."""
     decoded = 2 * 4 * kv_heads * head_dim * kept
     if decoded > limits.max_decoded_bytes:
         raise DataLossError(
@@ -145,6 +145,15 @@ def _check_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame_b
         raise DataLossError(
             f"{kv_heads} heads of {kept} tokens announced in {frame_bytes} bytes; a frame has a byte for each"
         )
+    return decoded
+
+
+def _decoded_bytes(frame: Frame) -> int:
+    return 2 * 4 * frame.kv_heads * frame.head_dim * frame.kept
+
+
+def _raw_bytes(frame: Frame) -> int:
+    return nbytes(frame.keys) + nbytes(frame.values)
 
 
 def _text(text: str) -> bytes:
@@ -178,40 +187,3 @@ def _read_slots(reader: Reader, flags: int, kv_heads: int, kept: int, tokens: in
     rows = kv_heads if scope == _HEAD_SCOPE else 1
     slots = (selection.read_runs if form else selection.read_bitmap)(reader, rows, kept, tokens)
     return slots if scope == _HEAD_SCOPE else slots[0]
-
-
-def _plane_entry(plane: Plane, tag: int) -> bytes:
-    dims = plane.data.shape
-    kind = DTYPES.index(plane.data.dtype) | len(dims) << 4
-    return b"".join((bytes([tag | _RAW, kind]), _text(plane.name), *(varint(dim) for dim in dims)))
-
-
-_Entry = tuple[bool, str, torch.dtype, tuple[int, ...]]
-
-
-def _read_entry(reader: Reader) -> _Entry:
-    tag = reader.byte("plane tag")
-    if tag & ~_VALUES_BIT != _RAW:
-        raise DataLossError(f"plane tag {tag:#04x} is not defined; this build reads raw planes of keys and values")
-    kind = reader.byte("plane type")
-    code, ndim = kind & 0xF, kind >> 4
-    if code >= len(DTYPES):
-        raise DataLossError(f"plane type {code} is not defined; 0 to {len(DTYPES) - 1} are")
-    name = bytes(reader.take(reader.varint("plane name length", 16, least=1), "plane name"))
-    if not _NAME.fullmatch(name):
-        raise DataLossError(f"plane name {name!r} is not a name")
-    # Every element takes a byte or more, so no dimension exceeds the frame; only a lone dimension may be 0.
-    dims = tuple(reader.varint("plane dimension", len(reader.data), least=int(ndim > 1)) for _ in range(ndim))
-    return bool(tag & _VALUES_BIT), name.decode("ascii"), DTYPES[code], dims
-
-
-def _elements(plane: Plane) -> memoryview:
-    flat = plane.data.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
-
-
-def _read_plane(reader: Reader, name: str, dtype: torch.dtype, dims: tuple[int, ...]) -> Plane:
-    stored = reader.take(math.prod(dims) * dtype.itemsize, f"plane {name!r}")
-    flat = torch.empty(len(stored), dtype=torch.uint8)
-    flat.numpy()[:] = np.frombuffer(stored, dtype=np.uint8)
-    return Plane(name, flat.view(dtype).reshape(dims))

@@ -13,10 +13,14 @@ _E4M3_NAN = 0x7F
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One named array, of any shape. Its wire form is its elements in row-major order, little-endian."""
+    """One named array, of any shape. Its wire form is its elements in row-major order, little-endian.
+
+    ``group``: which of the layer's groups of heads it belongs to; quantizers leave that at 0.
+    """
 
     name: str
     data: Tensor
+    group: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -43,11 +47,12 @@ def nbytes(planes: Planes) -> int:
 
 @dataclass(frozen=True)
 class PlaneShape:
-    """What a quantizer expects of one plane; a dimension of None is decided by the data."""
+    """What a quantizer expects of one plane; a dimension of None is decided by the data, an optional plane too."""
 
     name: str
     dtype: torch.dtype
     dims: tuple[int | None, ...]
+    optional: bool = False
 
     def fits(self, plane: Plane) -> bool:
         """Whether the plane has this name, dtype and shape."""
@@ -66,6 +71,8 @@ def check_planes(planes: Planes, layout: tuple[PlaneShape, ...], owner: str) -> 
     Raises:
         DataLossError: A plane is missing, surplus, of another name, dtype or shape, or has NaN or infinite elements.
     """
+    names = {plane.name for plane in planes}
+    layout = tuple(shape for shape in layout if not shape.optional or shape.name in names)
     if len(planes) != len(layout) or not all(want.fits(got) for want, got in zip(layout, planes, strict=True)):
         want = ", ".join(_said(shape.name, shape.dtype, shape.dims) for shape in layout)
         got = ", ".join(_said(plane.name, plane.data.dtype, tuple(plane.data.shape)) for plane in planes)

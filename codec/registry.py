@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from codec.parameters import build
+from codec.prune.attention import ObservedAttention
 from codec.prune.base import Selector
 from codec.prune.front import Front
 from codec.prune.key_norm import KeyNorm
@@ -10,11 +11,10 @@ from codec.prune.random import Random
 from codec.prune.recency import Recency
 from codec.prune.value_norm import ValueNorm
 from codec.quantize.base import Quantizer
+from codec.quantize.center import CenteredHadamard, CenteredInt4, CenteredInt8, CenteredNf4
 from codec.quantize.floats import Bf16, Fp16, Fp32
 from codec.quantize.fp8 import Fp8
-from codec.quantize.int4 import Int4
-from codec.quantize.int8 import Int8
-from codec.quantize.nf4 import Nf4
+from codec.quantize.kivi import Kivi
 from kvwire.errors import SpecError
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
@@ -22,13 +22,15 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "fp16": Fp16,
     "bf16": Bf16,
     "fp8": Fp8,
-    "int8": Int8,
-    "int4": Int4,
-    "nf4": Nf4,
+    "int8": CenteredInt8,
+    "int4": CenteredInt4,
+    "nf4": CenteredNf4,
+    "kivi": Kivi,
+    "hadamard": CenteredHadamard,
 }
 
 #: Names of the grammar without a quantizer yet: a spec may name them, :func:`resolve` refuses them.
-RESERVED = ("kivi", "hadamard", "rd")
+RESERVED = ("rd",)
 
 BASES = (*QUANTIZERS, *RESERVED)
 
@@ -38,6 +40,7 @@ SELECTORS: dict[str, type[Selector]] = {
     "random": Random,
     "key_norm": KeyNorm,
     "value_norm": ValueNorm,
+    "attention": ObservedAttention,
 }
 
 

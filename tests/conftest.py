@@ -7,6 +7,7 @@ values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat templat
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -25,6 +26,12 @@ from kvwire.models.store import ModelStore, default_home
 
 # As in the services: torch computes on one thread, and tests that share a machine do not fight over its cores.
 torch.set_num_threads(1)
+
+# On a busy machine a slow example says nothing about the code.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 # Taken before any test points the environment elsewhere.
 _STORE = default_home()

@@ -8,6 +8,6 @@ from codec.prune.base import Selector
 class ValueNorm(Selector):
     """The value half of VATP's score, without attention. Source: arXiv 2406.12335, equation 5 (it takes the 1-norm)."""
 
-    def score(self, keys: Tensor, values: Tensor) -> Tensor:  # noqa: ARG002  # the seam's signature
+    def score(self, keys: Tensor, values: Tensor, attention: Tensor | None = None) -> Tensor:  # noqa: ARG002  # the seam
         """Longer is better."""
         return values.float().abs().sum(dim=-1)

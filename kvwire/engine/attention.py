@@ -5,6 +5,7 @@ or a window slides. Here visibility follows from positions alone: a query sees a
 later, lies within the layer's window, and belongs to the same branch or to the trunk.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,12 @@ IMPLEMENTATION = "kvwire"
 #: The branch of tokens that all branches see.
 TRUNK = -1
 
+#: Queries at the end of a pass whose attention is observed. Source: SnapKV, arXiv 2404.14469, section 4.2.
+OBSERVED_QUERIES = 32
+
+#: Sees a layer's observed attention, ``(kv_heads, slots)`` float32, once the layer has been computed.
+AttentionObserver = Callable[[int, Tensor], None]
+
 
 @dataclass(frozen=True)
 class Visibility:
@@ -27,13 +34,15 @@ class Visibility:
 
     ``positions``: ``(tokens,)`` int64, the tokens being read. ``branches``: ``(tokens,)`` int64 or None; tokens of one
     branch see the trunk (everything cached before, and the tokens of branch -1) and their own branch, so that several
-    continuations are scored in one pass. ``windows``: visible tokens per layer, 0 for full attention.
+    continuations are scored in one pass. ``windows``: visible tokens per layer, 0 for full attention. ``observer``: is
+    told what each slot drew of the last queries' attention; without one nothing is computed for it.
     """
 
     cache: PositionedCache
     positions: Tensor
     windows: tuple[int, ...]
     branches: Tensor | None = None
+    observer: AttentionObserver | None = None
 
     def mask(self, layer: int) -> Tensor | None:
         """Boolean mask ``(1, kv_heads or 1, tokens, slots)``, True is visible; None for plain causal attention."""
@@ -51,6 +60,19 @@ class Visibility:
             trunk = slots - tokens
             visible[..., trunk:] &= (self.branches[:, None] == self.branches) | (self.branches == TRUNK)
         return visible[None] if visible.ndim > 2 else visible[None, None]  # noqa: PLR2004  # per-head positions
+
+    def last_queries(self, layer: int) -> Tensor:
+        """What the last queries of a pass without branches see, ``(queries, slots)`` bool; heads hold the same slots.
+
+        Raises:
+            LookupError: The layer holds no slots, or each head its own.
+        """
+        keys = self.cache.positions[layer]
+        if keys is None or keys.ndim > 1:
+            raise LookupError(f"layer {layer}: attention is observed over slots that all heads share")
+        distance = self.positions[-OBSERVED_QUERIES:, None] - keys
+        window = self.windows[layer]
+        return (distance >= 0) & (distance < window) if window else distance >= 0
 
     def _plain(self, tokens: int, slots: int, window: int, keys: Tensor) -> bool:
         """Whether attention without a mask is right: one token that sees all, or a causal pass from the start."""
@@ -85,11 +107,30 @@ def positioned_attention(
 def _attend(
     module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, visibility: Visibility, kwargs: dict[str, Any]
 ) -> Tensor:
-    mask = visibility.mask(int(module.layer_idx))  # type: ignore[arg-type]  # an int on every attention module
+    layer = int(module.layer_idx)  # type: ignore[arg-type]  # an int on every attention module
+    mask = visibility.mask(layer)
+    if visibility.observer is not None:
+        seen = visibility.last_queries(layer)
+        visibility.observer(layer, observed_attention(query[0, :, -seen.shape[0] :], key[0], seen, kwargs["scaling"]))
     if mask is not None and mask.shape[1] > 1:
         mask = mask.repeat_interleave(query.shape[1] // mask.shape[1], dim=1)
     output: Tensor = sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0]
     return output
+
+
+def observed_attention(query: Tensor, key: Tensor, visible: Tensor, scaling: float) -> Tensor:
+    """What each slot draws of the queries' attention: mean weight over the queries that see it, and over query heads.
+
+    query: ``(heads, queries, head_dim)``; key: ``(kv_heads, slots, head_dim)``; visible: ``(queries, slots)`` bool.
+    Returns ``(kv_heads, slots)`` float32. A sum over queries, as SnapKV takes, would rank the window's own last tokens
+    low because few queries come after them; SnapKV keeps its window in any case, which no short context can afford.
+    """
+    kv_heads, slots, head_dim = key.shape
+    grouped = query.float().reshape(kv_heads, -1, query.shape[1], head_dim)
+    logits = grouped @ key.float()[:, None].mT * scaling
+    weights = logits.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+    drawn = weights.mean(dim=1).sum(dim=1) / visible.sum(dim=0).clamp(min=1)
+    return drawn.reshape(kv_heads, slots)
 
 
 AttentionInterface.register(IMPLEMENTATION, positioned_attention)

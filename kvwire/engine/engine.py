@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kvwire.engine.attention import TRUNK, Visibility
+from kvwire.engine.attention import TRUNK, AttentionObserver, Visibility
 from kvwire.engine.cache import LayerListener, PositionedCache, SideBySide
 from kvwire.engine.card import model_card
 from kvwire.engine.prompts import PromptReader
@@ -21,13 +21,14 @@ class Part:
     """What one sequence reads in a forward pass: tokens from ``first_position`` on, then branches side by side.
 
     Each branch sees the cache, ``tokens`` and itself; none sees another. A cache that has read branches is of no
-    further use.
+    further use. ``observer`` is told, layer by layer, what each slot drew of the last tokens' attention.
     """
 
     cache: PositionedCache
     tokens: Sequence[int]
     first_position: int
     branches: Sequence[Sequence[int]] = ()
+    observer: AttentionObserver | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -79,10 +80,20 @@ class Engine:
             )
 
     @torch.inference_mode()
-    def read(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> None:
-        """Append tokens at consecutive positions from ``first_position``; no logits are computed."""
+    def read(
+        self,
+        tokens: Sequence[int],
+        cache: PositionedCache,
+        first_position: int,
+        observer: AttentionObserver | None = None,
+    ) -> None:
+        """Append tokens at consecutive positions from ``first_position``; no logits are computed.
+
+        ``observer`` is told, layer by layer, what each slot drew of the last tokens' attention.
+        """
         if tokens:
-            self._forward(self._model.get_decoder(), [Part(cache, tokens, first_position)])
+            part = Part(cache, tokens, first_position, observer=observer)
+            self._forward(self._model.get_decoder(), [part])
 
     @torch.inference_mode()
     def next_logits(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> Tensor:
@@ -132,7 +143,7 @@ class Engine:
     def _visibility(self, part: Part) -> Visibility:
         positions = torch.tensor(part.positions, device=self.device)
         branches = torch.tensor(part.owners, device=self.device) if part.branches else None
-        return Visibility(part.cache, positions, self._windows, branches)
+        return Visibility(part.cache, positions, self._windows, branches, part.observer)
 
 
 def _eos_token_ids(loaded: LoadedModel) -> frozenset[int]:

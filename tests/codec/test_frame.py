@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec import frame
+from codec import entries, frame
 from codec.codec import Codec, decode_layer
 from codec.frame import Frame, Limits
 from codec.layer import LayerKV, bits_per_value
@@ -84,7 +84,7 @@ def test_a_recent_stretch_costs_at_most_six_bytes_of_index(tokens, kept):
 
 def test_planes_of_every_type_and_of_no_elements_survive_the_frame():
     """A quantizer may have a plane that happens to be empty."""
-    planes = tuple(Plane(f"p{code}", torch.ones(2, 1).to(dtype)) for code, dtype in enumerate(frame.DTYPES))
+    planes = tuple(Plane(f"p{code}", torch.ones(2, 1).to(dtype)) for code, dtype in enumerate(entries.DTYPES))
     planes = (*planes, Plane("none", torch.empty(0, dtype=torch.uint8)))
     back = frame.read(frame.write(Frame("fp32", 0, 1, 1, 1, RopePhase.PRE, None, planes, ())), LIMITS)
     assert [plane.name for plane in back.keys] == [plane.name for plane in planes]

@@ -22,6 +22,12 @@ def golden(request):
     return request.param
 
 
+@pytest.fixture(params=[path for path in FRAMES if "zstd" not in path.stem], ids=lambda path: path.stem)
+def reproducible(request):
+    """Frames whose bytes are all the encoder's own; how a compressor squeezes is up to its version."""
+    return request.param
+
+
 def arrays(path):
     with np.load(path.with_suffix(".npz")) as stored:
         return {name: torch.from_numpy(stored[name]) for name in stored}
@@ -36,13 +42,13 @@ def test_every_offered_base_has_a_golden_frame():
     assert {spec_of(path).base.name for path in FRAMES} == set(registry.QUANTIZERS)
 
 
-def test_encoding_the_source_gives_the_golden_bytes(golden):
+def test_encoding_the_source_gives_the_golden_bytes(reproducible):
     """Byte for byte."""
-    stored = arrays(golden)
+    stored = arrays(reproducible)
     keys, values = stored["source"]
-    codec = Codec(spec_of(golden), RopeTable((LayerRope(stored["inv_freq"]),) * 6))
+    codec = Codec(spec_of(reproducible), RopeTable((LayerRope(stored["inv_freq"]),) * 6))
     data = codec.encode_layer(LayerKV(5, keys, values, RopePhase.POST, keys.shape[1]), stored["positions"])
-    assert data == golden.read_bytes()
+    assert data == reproducible.read_bytes()
 
 
 def test_decoding_the_golden_bytes_gives_the_independent_numbers(golden):

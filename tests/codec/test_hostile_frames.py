@@ -78,7 +78,7 @@ HOSTILE = {
     "plane dimension": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 1, HUGE),
     "least|0 to|1 to": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 0, 1),
     "plane 'x': .* announced": header(0, 1, 1, 1) + b"\x01" + entry(0, 0xF4, b"x", *[30] * 15),
-    "plane tag": header(0, 1, 1, 1) + b"\x01" + entry(1, 0x34, b"x", 1, 1, 1) + bytes(4),
+    "plane tag": header(0, 1, 1, 1) + b"\x01" + entry(2, 0x34, b"x", 1, 1, 1) + bytes(4),
     "plane type": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x3F, b"x", 1, 1, 1) + bytes(4),
     "is not a name": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"X", 1, 1, 1) + bytes(4),
     "after the last plane": header(0, 1, 1, 1) + b"\x00" + bytes(4),

@@ -19,7 +19,8 @@ SELECTORS = sorted(registry.SELECTORS)
 def kv_of(heads=3, tokens=20, head_dim=8, seed=0):
     generator = torch.Generator().manual_seed(seed)
     keys, values = (torch.randn(heads, tokens, head_dim, generator=generator) for _ in range(2))
-    return LayerKV(1, keys, values, RopePhase.POST, tokens)
+    attention = torch.rand(heads, tokens, generator=generator)
+    return LayerKV(1, keys, values, RopePhase.POST, tokens, attention=attention)
 
 
 def through(spec, kv):
@@ -42,7 +43,31 @@ def test_a_selector_keeps_what_its_name_says(by):
 
 def test_every_selector_but_chance_has_a_row():
     """What random keeps is not foreseen, only repeated."""
-    assert {*KEEPS_TWO, "random"} == set(SELECTORS)
+    assert {*KEEPS_TWO, "random", "attention"} == set(SELECTORS)
+
+
+def test_attention_keeps_what_drew_most_with_its_neighbours():
+    """Pooled over seven tokens: the one at 10 and three on either side."""
+    kv = kv_of()
+    attention = torch.zeros(3, 20)
+    attention[:, 10] = 1
+    seen = LayerKV(1, kv.keys, kv.values, kv.rope, 20, attention=attention)
+    assert through("fp32+keep=0.35,by=attention", seen).slots.tolist() == list(range(7, 14))
+
+
+@pytest.mark.parametrize("attention", [None, torch.zeros(2, 20), torch.zeros(3, 19)])
+def test_attention_that_was_not_observed_is_not_made_up(attention):
+    """Refused, with what is missing."""
+    kv = kv_of()
+    with pytest.raises(InvalidRequestError, match="by=attention"):
+        through("fp32+keep=0.5,by=attention", LayerKV(1, kv.keys, kv.values, kv.rope, 20, attention=attention))
+
+
+def test_a_codec_says_whether_it_needs_attention():
+    """So that a prefill observes it only then."""
+    assert Codec(CodecSpec.parse("fp16+keep=0.5,by=attention")).needs_attention
+    assert not Codec(CodecSpec.parse("fp16+keep=0.5")).needs_attention
+    assert not Codec(CodecSpec.parse("fp16")).needs_attention
 
 
 def test_random_keeps_the_same_tokens_every_time_and_in_every_layer():
@@ -69,7 +94,7 @@ def test_kept_tokens_come_back_as_they_were_with_their_slots(by, scope):
 def test_scores_have_one_float_per_head_and_token(by):
     """Also for inputs in 16 bits."""
     kv = kv_of()
-    score = registry.selector(by).score(kv.keys.bfloat16(), kv.values.bfloat16())
+    score = registry.selector(by).score(kv.keys.bfloat16(), kv.values.bfloat16(), kv.attention)
     assert (tuple(score.shape), score.dtype) == ((3, 20), torch.float32)
 
 

@@ -14,6 +14,18 @@ def ceil(a, b):
     return -(-a // b)
 
 
+def kivi(bits, group):
+    """Keys: per head and channel, groups of tokens; a rest of one or two tokens is float16."""
+
+    def size(h, t, d):
+        full, rest = divmod(t, group)
+        loose = rest if rest <= 2 else 0
+        groups = full + (rest > 2)
+        return ceil(h * d * (t - loose) * bits, 8) + 4 * h * d * groups + 2 * h * d * loose
+
+    return size
+
+
 #: Spec -> bytes on the wire for (heads, tokens, head_dim). A new quantizer adds its rows here.
 SIZES = {
     "fp32": lambda h, t, d: 4 * h * t * d,
@@ -27,6 +39,17 @@ SIZES = {
     "int4:block=32": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 32),
     "nf4": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 64),
     "nf4:block=128": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 128),
+    "int8:center=channel": lambda h, t, d: h * t * d + 2 * h * t + 2 * h * d,
+    "int4:center=channel": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 64) + 2 * h * d,
+    "nf4:center=none": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t * ceil(d, 64),
+    "hadamard:center=channel": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t + 2 * h * d,
+    "kivi": kivi(4, 32),
+    "kivi:bits=3": kivi(3, 32),
+    "kivi:bits=2,group=10": kivi(2, 10),
+    "hadamard": lambda h, t, d: ceil(h * t * d, 2) + 2 * h * t,
+    "hadamard:bits=2": lambda h, t, d: ceil(h * t * d, 4) + 2 * h * t,
+    "hadamard:bits=3": lambda h, t, d: ceil(3 * h * t * d, 8) + 2 * h * t,
+    "hadamard:bits=5": lambda h, t, d: ceil(5 * h * t * d, 8) + 2 * h * t,
 }
 SHAPES = [(1, 1, 1), (1, 1, 64), (3, 12, 64), (2, 7, 33), (4, 5, 80), (1, 200, 256)]
 

@@ -45,16 +45,18 @@ def text(value):
 
 
 def frame(spec, tokens, keys, values, *, flags=1, selection=b""):
-    """Planes are (name, element type, array of the stored integers or floats)."""
+    """Planes are (name, element type, array of the stored integers or floats[, group of heads[, zstd bytes]])."""
     heads, dim = HEADS_AND_DIM[tokens]
     header = text(spec) + varint(LAYER) + varint(heads) + varint(dim) + varint(tokens) + bytes([flags]) + selection
     header += varint(len(keys) + len(values))
     payload = b""
     for tag, planes in ((0, keys), (4, values)):
-        for name, dtype, data in planes:
-            header += bytes([tag, DTYPE_CODES[dtype] + 16 * data.ndim]) + text(name)
+        for name, dtype, data, *more in planes:
+            group, squeezed = (*more, *(0, None)[len(more) :])
+            header += bytes([tag + 8 * group + bool(squeezed), DTYPE_CODES[dtype] + 16 * data.ndim]) + text(name)
             header += b"".join(varint(dim) for dim in data.shape)
-            payload += data.astype(data.dtype.newbyteorder("<")).tobytes()
+            header += varint(len(squeezed)) if squeezed else b""
+            payload += squeezed or data.astype(data.dtype.newbyteorder("<")).tobytes()
     body = header + payload
     return b"KVF" + bytes([1]) + struct.pack("<I", zlib.crc32(body)) + body
 
@@ -152,6 +154,167 @@ def nf4(x):
     return four_bit(x, NF4, choose, 64)
 
 
+def packed(codes, bits):
+    """Codes as one long number, the first one lowest, cut into bytes."""
+    number = sum(int(code) << (bits * at) for at, code in enumerate(codes))
+    return np.frombuffer(number.to_bytes(-(-len(codes) * bits // 8), "little"), dtype=np.uint8)
+
+
+def float16_not_above(x):
+    """Each number's greatest float16 that is not larger, by trying."""
+    near = x.astype(np.float16)
+    return np.where(near.astype(np.float64) > x, np.nextafter(near, np.float16(-np.inf)), near)
+
+
+def kivi_rows(rows, bits, group):
+    """Groups along the last axis; one or two numbers left over are float16."""
+    loose = rows.shape[2] % group if rows.shape[2] % group <= 2 else 0
+    coded = rows[..., : rows.shape[2] - loose]
+    codes, decoded = np.empty(coded.shape, dtype=int), np.empty(coded.shape, dtype=np.float32)
+    steps, minima = [], []
+    for at in range(0, coded.shape[2], group):
+        part = coded[..., at : at + group]
+        least = float16_not_above(part.min(axis=2, keepdims=True))
+        wide_least = least.astype(np.float32)
+        step = float16_not_below((part.max(axis=2, keepdims=True) - wide_least) / np.float32(2**bits - 1))
+        wide = step.astype(np.float32)
+        part_codes = np.rint(np.divide(part - wide_least, wide, out=np.zeros_like(part), where=wide > 0))
+        codes[..., at : at + group] = part_codes
+        decoded[..., at : at + group] = part_codes.astype(np.float32) * wide + wide_least
+        steps.append(step)
+        minima.append(least)
+    planes = [
+        ("q", "uint8", packed(codes.ravel(), bits)),
+        ("s", "float16", np.concatenate(steps, axis=2)),
+        ("m", "float16", np.concatenate(minima, axis=2)),
+    ]
+    if loose:
+        rest = rows[..., -loose:].astype(np.float16)
+        planes.append(("r", "float16", rest))
+        decoded = np.concatenate([decoded, rest.astype(np.float32)], axis=2)
+    return planes, decoded
+
+
+def kivi(spec, bits, group):
+    """Keys in groups of tokens of one channel, values in groups of channels of one token."""
+
+    def make(x):
+        keys, decoded = kivi_rows(np.ascontiguousarray(x[0].swapaxes(1, 2)), bits, group)
+        values, decoded_values = kivi_rows(x[1], bits, group)
+        return frame(spec, x.shape[2], keys, values), {"keys": decoded.swapaxes(1, 2), "values": decoded_values}
+
+    return make
+
+
+def in_halves(x):
+    """Sum over the last axis: the later half onto the earlier, until one is left."""
+    numbers = [x[..., at] for at in range(x.shape[-1])]
+    while len(numbers) > 1:
+        half = (len(numbers) + 1) // 2
+        numbers = [numbers[at] + numbers[at + half] if at + half < len(numbers) else numbers[at] for at in range(half)]
+    return numbers[0]
+
+
+LLOYD_MAX = {
+    3: (0.245094179, 0.756005281, 1.343909279, 2.151945705),
+    4: (
+        *(0.12839503, 0.388048299, 0.656759119, 0.942340456),
+        *(1.256231197, 1.618046386, 2.069017227, 2.732589571),
+    ),
+}
+
+
+def butterflies(x):
+    """Times a Hadamard matrix: sums and differences of numbers 1 apart, then 2, 4, ...; over the root of its size."""
+    numbers, span = [x[..., at] for at in range(x.shape[-1])], 1
+    while span < len(numbers):
+        for at in range(len(numbers)):
+            if at & span == 0:
+                one, other = numbers[at], numbers[at + span]
+                numbers[at], numbers[at + span] = one + other, one - other
+        span *= 2
+    return np.stack(numbers, axis=-1) * np.float32(len(numbers) ** -0.5)
+
+
+def hadamard(x, bits=4):
+    """72 channels: the first 64 are turned, then the last 64, signs flipped before each."""
+    state, signs = 0, []
+    for _ in range(2 * 72):
+        state = (1664525 * state + 1013904223) % 2**32
+        signs.append(-1 if state >> 31 else 1)
+    before_first, before_last = np.array(signs, dtype=np.float32).reshape(2, 72)
+    y = x * before_first
+    y[..., :64] = butterflies(y[..., :64])
+    y = y * before_last
+    y[..., 8:] = butterflies(y[..., 8:])
+    scale = np.sqrt(in_halves(x * x) / np.float32(72)).astype(np.float16)[..., None]
+    levels = np.array([*(-level for level in reversed(LLOYD_MAX[bits])), *LLOYD_MAX[bits]], dtype=np.float32)
+    wide = scale.astype(np.float32)
+    scaled = np.divide(y, wide, out=np.zeros_like(y), where=wide > 0)
+    codes = (scaled[..., None] > (levels[1:] + levels[:-1]) / np.float32(2)).sum(axis=-1)
+    decoded = levels[codes] * wide
+    decoded[..., 8:] = butterflies(decoded[..., 8:])
+    decoded = decoded * before_last
+    decoded[..., :64] = butterflies(decoded[..., :64])
+    return [("q", "uint8", packed(codes.ravel(), bits)), ("s", "float16", scale)], decoded * before_first
+
+
+def hadamard_3_bit(x):
+    return hadamard(x, bits=3)
+
+
+def centered(x, encode):
+    """What ``encode`` makes of the numbers around each channel's mean, then the means."""
+    mean = (in_halves(x.swapaxes(1, 2)) / np.float32(x.shape[1])).astype(np.float16)[:, None]
+    planes, decoded = encode(x - mean.astype(np.float32))
+    return [*planes, ("m", "float16", mean)], decoded + mean.astype(np.float32)
+
+
+def int8_centered(x):
+    return centered(x, int8)
+
+
+def int4_centered(x):
+    return centered(x, int4)
+
+
+def hadamard_centered(x):
+    return centered(x, hadamard)
+
+
+def nf4_biased_keys(x):
+    """Keys with a bias on every third channel, which pays for a mean even in five tokens; values without."""
+    x = x + np.where(np.arange(72) % 3 == 0, np.float32(40), np.float32(0)) * np.array(
+        [1, 0], dtype=np.float32
+    ).reshape(2, 1, 1, 1)
+    x[0, 0, 0, 3] = 40
+    (keys, decoded_keys), (values, decoded_values) = centered(x[0], nf4), nf4(x[1])
+    return frame("nf4", 5, keys, values), {"source": x, "keys": decoded_keys, "values": decoded_values}
+
+
+def zstd_repeat(byte, count):
+    """A Zstandard frame of one repeated byte, by RFC 8878: one segment, its size less 256 in 2 bytes, one RLE block."""
+    block = 1 + (1 << 1) + (count << 3)
+    return b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", count - 256) + struct.pack("<I", block)[:3] + bytes([byte])
+
+
+def squeezed_values(x):
+    """Values are all 1: their 720 codes are 127."""
+    x = np.stack([x[0], np.ones_like(x[0])])
+    (keys, decoded_keys), ((q, scale), decoded_values) = int8(x[0]), int8(x[1])
+    values = [(*q, 0, zstd_repeat(127, 720)), scale]
+    data = frame("int8+entropy=zstd", 5, keys, values)
+    return data, {"source": x, "keys": decoded_keys, "values": decoded_values}
+
+
+def mixed(x):
+    """Keys of head 0 in int4 and of head 1 in int8, values in nf4."""
+    (first, decoded_first), (second, decoded_second) = int4(x[0, :1]), int8(x[0, 1:])
+    values, decoded_values = nf4(x[1])
+    data = frame("int4+mix=kL0-9H1-1@int8/v@nf4", 5, [*first, *((*plane, 1) for plane in second)], values)
+    return data, {"keys": np.concatenate([decoded_first, decoded_second]), "values": decoded_values}
+
+
 def whole(spec, encode):
     """A golden file of all tokens."""
 
@@ -210,6 +373,17 @@ FRAMES = {
     "int4": (5, whole("int4", int4)),
     "int4-block-32": (5, whole("int4:block=32", int4_block_32)),
     "nf4": (5, whole("nf4", nf4)),
+    "kivi": (5, kivi("kivi", 4, 32)),
+    "kivi-2-bit-loose-tokens": (5, kivi("kivi:bits=2,group=3", 2, 3)),
+    "kivi-3-bit": (5, kivi("kivi:bits=3,group=5", 3, 5)),
+    "hadamard": (5, whole("hadamard", hadamard)),
+    "hadamard-3-bit": (5, whole("hadamard:bits=3", hadamard_3_bit)),
+    "int8-centered": (5, whole("int8:center=channel", int8_centered)),
+    "int4-centered": (5, whole("int4:center=channel", int4_centered)),
+    "hadamard-centered": (5, whole("hadamard:center=channel", hadamard_centered)),
+    "nf4-biased-keys": (5, nf4_biased_keys),
+    "zstd-values": (5, squeezed_values),
+    "mixed": (5, mixed),
     "before-rope": (5, before_rope),
     "recent-with-sinks": (40, recent_with_sinks),
     "long-values-of-each-head": (40, long_values_of_each_head),
@@ -225,7 +399,7 @@ def main(names):
         with (HERE / f"{name}.frame").open("xb") as out:
             out.write(data)
         with (HERE / f"{name}.npz").open("xb") as out:
-            np.savez(out, source=x, positions=POSITIONS, inv_freq=INV_FREQ, **decoded)
+            np.savez(out, **{"source": x, "positions": POSITIONS, "inv_freq": INV_FREQ, **decoded})
 
 
 if __name__ == "__main__":
