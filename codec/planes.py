@@ -60,6 +60,11 @@ class PlaneShape:
         )
 
 
+def empty_planes(layout: tuple[PlaneShape, ...]) -> Planes:
+    """Planes to be filled, in main memory; no dimension of the layout may be open."""
+    return tuple(Plane(want.name, torch.empty([dim or 0 for dim in want.dims], dtype=want.dtype)) for want in layout)
+
+
 def check_planes(planes: Planes, layout: tuple[PlaneShape, ...], owner: str) -> None:
     """Refuse planes that are not as laid out, before anything is computed from them.
 
