@@ -1,5 +1,7 @@
 """The one way in and out: a layer's keys and values to a frame's bytes, and back."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -91,6 +93,12 @@ def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec 
     return LayerKV(read.layer, keys, values, read.rope, read.tokens, read.slots)
 
 
+@lru_cache(maxsize=64)  # all layers of a message have one spec, and taking it apart costs as much as a small layer
+def _parsed(text: str) -> CodecSpec:
+    return CodecSpec.parse(text)
+
+
+@lru_cache(maxsize=64)
 def _offered(spec: CodecSpec) -> Quantizer:
     if unoffered := [name for name, given in _not_yet(spec) if given]:
         raise SpecError(f"codec spec {str(spec)!r}: this build does not offer {', '.join(unoffered)} yet; leave it out")
@@ -105,7 +113,7 @@ def _quantizer_of(read: Frame, expect: CodecSpec | None) -> Quantizer:
     if expect is not None and read.spec != str(expect):
         raise DataLossError(f"layer {read.layer}: codec {read.spec!r}, but the stream announced {str(expect)!r}")
     try:
-        spec = CodecSpec.parse(read.spec)
+        spec = _parsed(read.spec)
     except SpecError as error:
         raise DataLossError(f"layer {read.layer}: {error}") from None
     scope = spec.keep.scope if spec.keep else None
