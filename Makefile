@@ -42,7 +42,7 @@ proto: $(STAMP)
 	  --mypy_grpc_out=quiet:. proto/kvwire/v1/*_service.proto
 
 bench: $(STAMP)
-	$(BIN)/python -m bench
+	$(BIN)/kvwire codec bench
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -138,12 +139,18 @@ def _decode(planes: Planes, ctx: Context, spec: CodecSpec, quantizers: Mapping[B
     return join(parts, groups)
 
 
+@lru_cache(maxsize=64)  # all layers of a message have one spec, and taking it apart costs as much as a small layer
+def _parsed(text: str) -> CodecSpec:
+    return CodecSpec.parse(text)
+
+
 def _narrowed(ctx: Context, group: HeadGroup) -> Context:
     """What a quantizer may know of a group's heads alone."""
     positions = group.take(ctx.positions) if ctx.positions.ndim > 1 else ctx.positions
     return replace(ctx, kv_heads=len(group.heads), positions=positions)
 
 
+@lru_cache(maxsize=64)
 def _offered(spec: CodecSpec) -> Mapping[Base, Quantizer]:
     """A quantizer for each base that the spec names."""
     if spec.entropy == "ans":
@@ -156,7 +163,7 @@ def _codec_of(read: Frame, expect: CodecSpec | None) -> tuple[CodecSpec, Mapping
     if expect is not None and read.spec != str(expect):
         raise DataLossError(f"layer {read.layer}: codec {read.spec!r}, but the stream announced {str(expect)!r}")
     try:
-        spec = CodecSpec.parse(read.spec)
+        spec = _parsed(read.spec)
     except SpecError as error:
         raise DataLossError(f"layer {read.layer}: {error}") from None
     scope = spec.keep.scope if spec.keep else None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from codec.kernels.finite import finite
+from codec.kernels.memory import in_main_memory
 from kvwire.errors import DataLossError
 
 #: Exponent and fraction of E4M3, all ones: its only NaN; it has no infinity.
@@ -31,6 +33,8 @@ class Plane:
         """Whether no element is NaN or infinite; planes of integers always are finite."""
         if not self.data.is_floating_point() or self.data.numel() == 0:
             return True
+        if in_main_memory(self.data):
+            return finite(self.data)
         if self.data.dtype == torch.float8_e4m3fn:
             return bool((self.data.view(torch.uint8) & _E4M3_NAN).amax() < _E4M3_NAN)
         low, high = torch.aminmax(self.data)  # one pass at memory speed; isfinite().all() is ten times slower
@@ -63,6 +67,11 @@ class PlaneShape:
             and len(dims) == len(self.dims)
             and all(want in (None, got) for want, got in zip(self.dims, dims, strict=True))
         )
+
+
+def empty_planes(layout: tuple[PlaneShape, ...]) -> Planes:
+    """Planes to be filled, in main memory; no dimension of the layout may be open."""
+    return tuple(Plane(want.name, torch.empty([dim or 0 for dim in want.dims], dtype=want.dtype)) for want in layout)
 
 
 def check_planes(planes: Planes, layout: tuple[PlaneShape, ...], owner: str) -> None:

@@ -3,6 +3,7 @@
 import grpc
 
 from codec.registry import QUANTIZERS
+from codec.warm import warm
 from fuser.registry import FUSERS
 from kvwire import __version__
 from kvwire.config import ReceiverSettings
@@ -20,7 +21,7 @@ from receiver_service.sharers import Sharers
 
 async def run(settings: ReceiverSettings) -> None:
     """Load the model and serve until told to stop."""
-    engine, worker = await boot(settings)
+    engine, worker = await boot(settings, warm)
     metrics = Metrics("receiver")
     sharers = Sharers(settings.sharers, settings.sharer_security())
     description = Description(

@@ -3,6 +3,7 @@
 import grpc
 
 from codec.registry import QUANTIZERS
+from codec.warm import warm
 from kvwire import __version__
 from kvwire.config import SharerSettings
 from kvwire.engine.answer import Answerer
@@ -23,7 +24,7 @@ from sharer_service.servicer import SharerServicer
 
 async def run(settings: SharerSettings) -> None:
     """Load the model and serve until told to stop."""
-    engine, worker = await boot(settings)
+    engine, worker = await boot(settings, warm)
     metrics = Metrics("sharer")
     description = Description(
         card=engine.card,

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from codec.planes import Plane, Planes, PlaneShape
+from codec.kernels import fourbit as kernel
+from codec.kernels.fourbit import Grid
+from codec.kernels.memory import Array, in_main_memory
+from codec.planes import Plane, Planes, PlaneShape, empty_planes
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.nibbles import look_up, pack, packed_bytes
 from codec.quantize.scale import SMALLEST, float16_above
@@ -22,11 +25,14 @@ from kvwire.errors import SpecError
 
 @dataclass(frozen=True)
 class FourBit(Quantizer):
-    """A subclass gives its 16 ``levels``, ascending, and how to find a number's code."""
+    """A subclass gives its 16 ``levels``, ascending, and how to find a number's code, in torch and as a grid."""
 
     block: int = 64
 
     levels: ClassVar[Tensor]
+    #: The same for the kernels: a pair of levels for each byte, and :meth:`codes` as a grid.
+    pairs: ClassVar[Array]
+    grid: ClassVar[Grid]
 
     def __post_init__(self) -> None:
         if self.block < 1:
@@ -46,14 +52,29 @@ class FourBit(Quantizer):
         )
 
     def quantize(self, x: Tensor, ctx: Context) -> Planes:
-        """Scale, divide, find codes, pack; values are float32 throughout."""
+        """Scale, divide, find codes, pack; in one pass where there is a kernel."""
+        if not in_main_memory(x):
+            return self.quantize_plainly(x, ctx)
+        packed, scale = planes = empty_planes(self.layout(ctx))
+        kernel.encode(x, packed.data, scale.data, self.block, self.grid)
+        return planes
+
+    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:
+        """Look up and multiply."""
+        packed, scale = (plane.data for plane in planes)
+        if not in_main_memory(packed):
+            return self.dequantize_plainly(planes, ctx)
+        return kernel.decode(packed, scale, self.block, self.pairs, ctx.head_dim)
+
+    def quantize_plainly(self, x: Tensor, ctx: Context) -> Planes:
+        """What the kernel computes, in torch; values are float32 throughout."""
         blocks = self._split(x.float())
         scale = self._scale(blocks)
         codes = self.codes(blocks / scale.float().clamp(min=SMALLEST))
         return Plane("q", pack(self._join(codes, ctx.head_dim))), Plane("s", scale.squeeze(-1))
 
-    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:
-        """Look up and multiply."""
+    def dequantize_plainly(self, planes: Planes, ctx: Context) -> Tensor:
+        """What the kernel computes, in torch."""
         packed, scale = (plane.data for plane in planes)
         levels = look_up(packed, self.levels.to(packed.device), ctx.kv_heads * ctx.tokens * ctx.head_dim)
         blocks = self._split(levels.reshape(ctx.shape))

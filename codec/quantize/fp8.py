@@ -13,7 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from codec.planes import Plane, Planes, PlaneShape
+from codec.kernels import eightbit
+from codec.kernels.memory import in_main_memory
+from codec.planes import Plane, Planes, PlaneShape, empty_planes
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.scale import SMALLEST, float16_above
 
@@ -33,18 +35,33 @@ class Fp8(Quantizer):
         rows = ctx.tokens if self.per == "token" else 1
         return PlaneShape("q", torch.float8_e4m3fn, ctx.shape), PlaneShape("s", torch.float16, (ctx.kv_heads, rows, 1))
 
-    def quantize(self, x: Tensor, ctx: Context) -> Planes:  # noqa: ARG002  # the seam's signature
-        """Scale, divide, round; values are float32 throughout."""
+    def quantize(self, x: Tensor, ctx: Context) -> Planes:
+        """Scale, divide, round; in one pass where there is a kernel."""
+        if not in_main_memory(x):
+            return self.quantize_plainly(x)
+        codes, scale = planes = empty_planes(self.layout(ctx))
+        eightbit.encode(x, codes.data, scale.data, _TOP)
+        return planes
+
+    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:  # noqa: ARG002  # the seam's signature
+        """Look up and multiply."""
+        codes, scale = (plane.data for plane in planes)
+        if not in_main_memory(codes):
+            return self.dequantize_plainly(planes)
+        return eightbit.decode(codes, scale, _NUMBERS)
+
+    def quantize_plainly(self, x: Tensor) -> Planes:
+        """What the kernel computes, in torch; values are float32 throughout."""
         values = x.float()
         scale = self._scale(values)
         codes = (values / scale.float().clamp(min=SMALLEST)).clamp_(-_TOP, _TOP).to(torch.float8_e4m3fn)
         return Plane("q", codes), Plane("s", scale)
 
-    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:
-        """Look up and multiply."""
+    def dequantize_plainly(self, planes: Planes) -> Tensor:
+        """What the kernel computes, in torch."""
         codes, scale = planes
         index = codes.data.view(torch.uint8).reshape(-1).to(torch.int32)
-        return _NUMBERS.to(index.device).index_select(0, index).reshape(ctx.shape).mul_(scale.data.float())
+        return _NUMBERS.to(index.device).index_select(0, index).reshape(codes.data.shape).mul_(scale.data.float())
 
     def error_bound(self, x: Tensor) -> Tensor:
         """Half a unit in the last of 3 bits, and half the smallest code where that is coarser."""

@@ -14,11 +14,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from codec.planes import Plane, Planes, PlaneShape
+from codec.kernels import eightbit
+from codec.kernels.memory import in_main_memory
+from codec.planes import Plane, Planes, PlaneShape, empty_planes
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.scale import SMALLEST, float16_above
 
 _TOP = 127
+#: All codes by their byte.
+_NUMBERS = torch.arange(256, dtype=torch.uint8).view(torch.int8).float()
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,30 @@ class Int8(Quantizer):
         rows = ctx.tokens if self.per == "token" else 1
         return PlaneShape("q", torch.int8, ctx.shape), PlaneShape("s", torch.float16, (ctx.kv_heads, rows, 1))
 
-    def quantize(self, x: Tensor, ctx: Context) -> Planes:  # noqa: ARG002  # the seam's signature
-        """Scale, divide, round; values are float32 throughout."""
+    def quantize(self, x: Tensor, ctx: Context) -> Planes:
+        """Scale, divide, round; in one pass where there is a kernel."""
+        if not in_main_memory(x):
+            return self.quantize_plainly(x)
+        codes, scale = planes = empty_planes(self.layout(ctx))
+        eightbit.encode(x, codes.data, scale.data, _TOP)
+        return planes
+
+    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:  # noqa: ARG002  # the seam's signature
+        """Multiply."""
+        codes, scale = (plane.data for plane in planes)
+        if not in_main_memory(codes):
+            return self.dequantize_plainly(planes)
+        return eightbit.decode(codes, scale, _NUMBERS)
+
+    def quantize_plainly(self, x: Tensor) -> Planes:
+        """What the kernel computes, in torch; values are float32 throughout."""
         values = x.float()
         scale = self._scale(values)
         codes = (values / scale.float().clamp(min=SMALLEST)).round_().clamp_(-_TOP, _TOP).to(torch.int8)
         return Plane("q", codes), Plane("s", scale)
 
-    def dequantize(self, planes: Planes, ctx: Context) -> Tensor:  # noqa: ARG002  # the seam's signature
-        """Multiply."""
+    def dequantize_plainly(self, planes: Planes) -> Tensor:
+        """What the kernel computes, in torch."""
         codes, scale = planes
         return codes.data.float().mul_(scale.data.float())
 

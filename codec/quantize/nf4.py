@@ -11,6 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from codec.kernels.fourbit import Grid, pairs
+from codec.kernels.memory import Array
 from codec.quantize.fourbit import FourBit
 
 _LEVELS = torch.tensor(
@@ -31,6 +33,8 @@ class Nf4(FourBit):
     """``nf4`` or ``nf4:block=32``."""
 
     levels: ClassVar[Tensor] = _LEVELS
+    pairs: ClassVar[Array] = pairs(_LEVELS)
+    grid: ClassVar[Grid] = Grid.of(_NEAREST, steps=_HALF, top=1)
 
     def codes(self, scaled: Tensor) -> Tensor:
         """The level nearest to the nearest grid point (halves to even); a NaN gets any code, its scale tells."""

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvwire.cli import ask, demo, experiment, loadtest, models, serve, up
+from kvwire.cli import ask, codec, demo, experiment, loadtest, models, serve, up
 from kvwire.errors import KvwireError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(serve.app, name="serve")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(codec.app, name="codec")
 app.command("up")(up.up)
 app.command("ask")(ask.ask)
 app.command("loadtest")(loadtest.loadtest)

@@ -1,6 +1,7 @@
 """Loads a service's model on the thread that will run it."""
 
 import os
+from collections.abc import Callable
 
 import torch
 
@@ -14,15 +15,15 @@ from kvwire.models.store import ModelStore
 from kvwire.requests import Limits
 
 
-async def boot(settings: ServiceSettings) -> tuple[Engine, Worker]:
-    """Start the worker and load the model on it.
+async def boot(settings: ServiceSettings, warm: Callable[[torch.dtype], None]) -> tuple[Engine, Worker]:
+    """Start the worker and load the model on it; ``warm`` readies the codec for the model's numbers there.
 
     Raises:
         StartError: The device cannot be used.
         StoreError: The model cannot be fetched.
     """
     worker = Worker(settings.max_in_flight)
-    return await worker.run(lambda: _load(settings)), worker
+    return await worker.run(lambda: _load(settings, warm)), worker
 
 
 def limits(settings: ServiceSettings, engine: Engine) -> Limits:
@@ -30,7 +31,7 @@ def limits(settings: ServiceSettings, engine: Engine) -> Limits:
     return Limits(engine.max_tokens, settings.max_in_flight, settings.max_message_bytes)
 
 
-def _load(settings: ServiceSettings) -> Engine:
+def _load(settings: ServiceSettings, warm: Callable[[torch.dtype], None]) -> Engine:
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     stored = ModelStore().pull(ModelReference.parse(settings.model))
     loaded = load(
@@ -39,4 +40,5 @@ def _load(settings: ServiceSettings) -> Engine:
         device=settings.device,
         attn_implementation=IMPLEMENTATION,
     )
+    warm(loaded.model.dtype)
     return Engine(loaded, settings.max_tokens)
