@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from codec import registry
 from codec.quantize.base import Context, Kind
+from codec.quantize.center import Centered
 from codec.quantize.fourbit import FourBit
 from codec.spec import CodecSpec
 
@@ -24,7 +25,8 @@ def context(x):
 
 def quantizer(spec):
     base = CodecSpec.parse(spec).base
-    return registry.resolve(base.name, dict(base.params))
+    found = registry.resolve(base.name, dict(base.params))
+    return found.plain() if isinstance(found, Centered) else found
 
 
 def plain(quantizer, x):
