@@ -5,7 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Layer = tuple[int, Tensor, Tensor]
+#: Index, keys, values, and the attention its tokens drew if that was observed.
+Layer = tuple[int, Tensor, Tensor, Tensor | None]
 
 
 class HostCopy(Protocol):
@@ -42,12 +43,13 @@ class CudaHostCopy:
 
     def push(self, layer: Layer) -> list[Layer]:
         """Queue a copy behind the layer's computation; return the layer before."""
-        index, keys, values = layer
+        index, keys, values, attention = layer
         computed = torch.cuda.Event()
         computed.record(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             self._stream.wait_event(computed)
-            copied = (index, self._to_host(keys), self._to_host(values))
+            seen = None if attention is None else self._to_host(attention)
+            copied = (index, self._to_host(keys), self._to_host(values), seen)
             done = torch.cuda.Event()
             done.record(self._stream)
         ready = self.flush()

@@ -43,4 +43,4 @@ class KeptCaches:
 
 
 def _size_bytes(layers: Sequence[Layer]) -> int:
-    return sum(keys.nbytes + values.nbytes for _, keys, values in layers)
+    return sum(keys.nbytes + values.nbytes for _, keys, values, _ in layers)

@@ -47,26 +47,30 @@ class Prefiller:
         positions = torch.arange(len(reading.key.context)) + len(reading.key.head)
 
         def encode(layer: Layer) -> None:
-            index, keys, values = layer
+            index, keys, values, attention = layer
             if index not in reading.layers:
                 return
             with watch.stage("encode"):
-                kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1])
+                kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
                 frame = Frame(index, codec.encode_layer(kv, positions))
             with watch.stage("backpressure"):
                 emit(frame)
 
         with watch.rest("prefill", "encode", "backpressure"):
             held = self._kept.get(reading.key)
-            if held is None:
-                self._kept.put(reading.key, self._compute(reading.key, task, encode))
+            if held is None or (codec.needs_attention and held[0][3] is None):
+                layers = self._compute(reading.key, task, encode, observe=codec.needs_attention)
+                self._kept.put(reading.key, layers)
                 return
             for layer in held:
                 task.check()
                 encode(layer)
 
-    def _compute(self, key: ContextKey, task: Task, done: Callable[[Layer], None]) -> list[Layer]:
-        """Prefill; call ``done`` with each layer of the context as it reaches the host, and return them all."""
+    def _compute(self, key: ContextKey, task: Task, done: Callable[[Layer], None], *, observe: bool) -> list[Layer]:
+        """Prefill; call ``done`` with each layer of the context as it reaches the host, and return them all.
+
+        With ``observe`` a layer is done once its attention was observed too.
+        """
         copier = host_copy(self._engine.device)
         start = len(key.head)
         layers: list[Layer] = []
@@ -76,10 +80,20 @@ class Prefiller:
                 layers.append(layer)
                 done(layer)
 
+        waiting: list[tuple[Tensor, Tensor]] = []
+
         def computed(index: int, keys: Tensor, values: Tensor) -> None:
             task.check()
-            reached(copier.push((index, keys[:, start:], values[:, start:])))
+            keys, values = keys[:, start:], values[:, start:]
+            if observe:
+                waiting.append((keys, values))
+            else:
+                reached(copier.push((index, keys, values, None)))
 
-        self._engine.read(key.head + key.context, self._engine.new_cache(computed), 0)
+        def observed(index: int, attention: Tensor) -> None:
+            reached(copier.push((index, *waiting.pop(), attention[:, start:])))
+
+        cache = self._engine.new_cache(computed)
+        self._engine.read(key.head + key.context, cache, 0, observed if observe else None)
         reached(copier.flush())
         return layers

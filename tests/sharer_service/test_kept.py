@@ -5,7 +5,7 @@ import torch
 from sharer_service.kept import ContextKey, KeptCaches
 
 MIA = ContextKey("mia", (), (1, 2))
-LAYERS = [(0, torch.zeros(2, 2, 4), torch.ones(2, 2, 4))]
+LAYERS = [(0, torch.zeros(2, 2, 4), torch.ones(2, 2, 4), None)]
 ONE_CACHE_BYTES = 2 * 2 * 2 * 4 * 4
 
 
