@@ -203,7 +203,7 @@ async def test_services_that_are_gone_end_the_run(tmp_path, data):
         ("codecs: [int8]", "codecs: [fp16, int7]", r"line 11 \(codecs\.1\): int7 by method prefix: .*int8"),
         ("codecs: [int8]", "codecs: ['int8:pre=head']", r"line 11 \(codecs\.0\): .*'pre'.*per"),
         ("codecs: [int8]", "codecs: [int8+rope=before]", r"line 11 \(codecs\.0\): .*pre, post"),
-        ("codecs: [int8]", "codecs: [kivi]", r"line 11 \(codecs\.0\): .*not offered"),
+        ("codecs: [int8]", "codecs: [int8+entropy=ans]", r"line 11 \(codecs\.0\): .*does not offer entropy=ans"),
     ],
 )
 async def test_a_spec_the_services_refuse_is_refused_at_its_line_before_anything_runs(
