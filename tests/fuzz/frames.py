@@ -4,6 +4,8 @@ Whatever the bytes, decoding ends soon, within memory, and with a cache or one o
 bodies get a right checksum, or nothing behind it would ever be reached. Seeds are the golden frames.
 """
 
+import importlib
+import pkgutil
 import resource
 import sys
 import tempfile
@@ -12,11 +14,16 @@ from pathlib import Path
 
 import atheris
 
+from codec import kernels
+from kvwire.errors import BindingError, DataLossError
+
+# What numba compiles must not be instrumented, so it is imported before.
+for _module in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
+    importlib.import_module(_module.name)
+
 with atheris.instrument_imports(include=["codec"]):
     from codec import frame
     from codec.codec import decode_layer
-
-from kvwire.errors import BindingError, DataLossError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
 _BODY_AT = 8
