@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from codec import frame, registry
+from codec.calibration import Calibration
 from codec.frame import Frame, Limits
 from codec.layer import LayerKV
 from codec.prune.base import gather
@@ -18,14 +19,17 @@ _AXES = ("kv_heads", "tokens", "head_dim")
 class Codec:
     """Encodes layers as one spec says.
 
-    ``rope`` is the sender's model's; only a spec with ``rope=pre`` needs it.
+    ``rope`` and ``calibration`` are the sender's model's; only a spec with ``rope=pre`` needs the first, only ``rd``
+    the second.
 
     Raises:
         SpecError: The spec names a base, parameter, selector or option that this build does not offer.
+        BindingError: The spec needs a calibration.
     """
 
-    def __init__(self, spec: CodecSpec, rope: RopeTable | None = None) -> None:
+    def __init__(self, spec: CodecSpec, rope: RopeTable | None = None, calibration: Calibration | None = None) -> None:
         self.spec = spec
+        self.calibration = calibration
         self._quantizer = _offered(spec)
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
         self._rope = rope
@@ -50,7 +54,7 @@ class Codec:
         heads, kept, head_dim = keys.shape
         index = _index(slots, kept)
         planes = (
-            self._quantizer.encode(half, Context(kv.layer, kind, heads, kept, head_dim, index))
+            self._quantizer.encode(half, Context(kv.layer, kind, heads, kept, head_dim, index, self.calibration))
             for kind, half in ((Kind.KEY, keys), (Kind.VALUE, values))
         )
         spec = self.spec
@@ -58,7 +62,7 @@ class Codec:
 
     def decode_layer(self, data: bytes | memoryview, limits: Limits) -> LayerKV:
         """:func:`decode_layer`, for a stream that announced this codec's spec."""
-        return decode_layer(data, limits, expect=self.spec)
+        return decode_layer(data, limits, expect=self.spec, calibration=self.calibration)
 
     def _before_rope(self, kv: LayerKV, keys: Tensor, positions: Tensor | None, slots: Tensor | None) -> Tensor:
         if self.spec.rope is RopePhase.POST:
@@ -74,8 +78,16 @@ class Codec:
         )
 
 
-def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec | None = None) -> LayerKV:
+def decode_layer(
+    data: bytes | memoryview,
+    limits: Limits,
+    *,
+    expect: CodecSpec | None = None,
+    calibration: Calibration | None = None,
+) -> LayerKV:
     """Keys and values of a frame, float32, by what the frame itself says; ``expect`` is what its stream announced.
+
+    calibration: the sender's model's tables, for frames of ``rd``.
 
     Raises:
         DataLossError: The bytes are not an undamaged frame within the limits, or not of the announced spec.
@@ -85,7 +97,7 @@ def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec 
     quantizer = _quantizer_of(read, expect)
     index = _index(read.slots, read.kept)
     keys, values = (
-        quantizer.decode(planes, Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index))
+        quantizer.decode(planes, Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index, calibration))
         for kind, planes in ((Kind.KEY, read.keys), (Kind.VALUE, read.values))
     )
     return LayerKV(read.layer, keys, values, read.rope, read.tokens, read.slots)

@@ -15,6 +15,7 @@ from codec.quantize.fp8 import Fp8
 from codec.quantize.int4 import Int4
 from codec.quantize.int8 import Int8
 from codec.quantize.nf4 import Nf4
+from codec.quantize.rd import Rd
 from kvwire.errors import SpecError
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
@@ -25,10 +26,11 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "int8": Int8,
     "int4": Int4,
     "nf4": Nf4,
+    "rd": Rd,
 }
 
 #: Names of the grammar without a quantizer yet: a spec may name them, :func:`resolve` refuses them.
-RESERVED = ("kivi", "hadamard", "rd")
+RESERVED = ("kivi", "hadamard")
 
 BASES = (*QUANTIZERS, *RESERVED)
 

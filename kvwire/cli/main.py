@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvwire.cli import ask, demo, experiment, loadtest, models, serve, up
+from kvwire.cli import ask, codec, demo, experiment, loadtest, models, serve, up
 from kvwire.errors import KvwireError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(codec.app, name="codec")
 app.add_typer(serve.app, name="serve")
 app.add_typer(experiment.app, name="experiment")
 app.command("up")(up.up)

@@ -1,0 +1,11 @@
+"""How loops are compiled: on first use, kept on disk, IEEE arithmetic in source order, without the interpreter's lock."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+#: fastmath stays off, so no product and sum is contracted and every CPU computes the same floats.
+compiled: Callable[[_Loop], _Loop] = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")

@@ -1,0 +1,41 @@
+"""``kvwire codec``: what codecs need to know of a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Calibrate codecs for a model.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Keep ``kvwire codec calibrate`` a command of a group while it is the only one."""
+
+
+@app.command()
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="REF", help="smollm2-135m, hf:OWNER/NAME@REVISION or path:DIR")],
+    text: Annotated[
+        list[Path], typer.Option(help="UTF-8 text like what will be sent, 15,000 tokens or more; may be repeated")
+    ],
+    out: Annotated[Path | None, typer.Option(help="folder of calibrations; default: the model store's")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="torch threads")] = 2,
+) -> None:
+    """Read text with a model once and write the tables that codec rd needs; sharer and receiver both load the file."""
+    import torch
+
+    from calibration.calibrate import calibrate as run
+    from codec.calibration import file_name
+    from kvwire.models.load import load
+    from kvwire.models.store import ModelStore, default_home
+
+    torch.set_num_threads(threads)
+    stored = ModelStore().pull(model)
+    loaded = load(stored, dtype=torch.float32)
+    data = run(loaded, "\n".join(file.read_text(encoding="utf-8") for file in text), lambda line: typer.echo(line))
+    folder = out or default_home() / "calibrations"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / file_name(bytes.fromhex(stored.weights_fingerprint))
+    path.write_bytes(data)
+    typer.echo(path)
