@@ -53,7 +53,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
         caches.append(window.layers)
         say(f"read {number} of {len(rest)} windows")
     card = reader.card.binding
-    tensors = _untried(moments.mean.float().numpy(), design(moments.covariance, moments.sensitivity))
+    tensors = untried(moments.mean.float().numpy(), design(moments.covariance, moments.sensitivity))
 
     def now() -> Calibration:
         return Calibration.parse(serialize(card.id, card.weights_fingerprint, tensors), "the new calibration")
@@ -73,7 +73,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
     return serialize(card.id, card.weights_fingerprint, tensors)
 
 
-def _untried(means: NDArray[np.float32], transform: Transform) -> Tensors:
+def untried(means: NDArray[np.float32], transform: Transform) -> Tensors:
     """Maps, with tables that carry anything but compress nothing."""
     flat = integers(np.ones(SYMBOLS - 1))
     values = np.append(np.arange(SYMBOLS - 1) - OFFSET, 0).astype(np.float32)

@@ -31,6 +31,8 @@ class Codec:
         self.spec = spec
         self.calibration = calibration
         self._quantizer = _offered(spec)
+        if self._quantizer.needs_calibration and calibration is None:
+            raise BindingError(f"codec {str(spec)!r} needs the model's tables; make them with: kvwire codec calibrate")
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
         self._rope = rope
 
@@ -104,6 +106,8 @@ def decode_layer(
 
 
 def _offered(spec: CodecSpec) -> Quantizer:
+    if spec.base.name == "rd" and spec.rope is RopePhase.POST:
+        raise SpecError(f"codec spec {str(spec)!r}: tables of rd are for keys before RoPE; leave rope=post out")
     if unoffered := [name for name, given in _not_yet(spec) if given]:
         raise SpecError(f"codec spec {str(spec)!r}: this build does not offer {', '.join(unoffered)} yet; leave it out")
     return registry.resolve(spec.base.name, dict(spec.base.params))
