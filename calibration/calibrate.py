@@ -22,10 +22,10 @@ from kvwire.models.load import LoadedModel
 WINDOWS, CHECKED = 20, 4
 _DRAWS = 2
 _CLASS_SHIFTS = np.int16([-8, 0, 8])
-_STEPS = np.arange(56, 185, dtype=np.int32)
-_TABLE_STEPS = range(64, 185, 12)
-_RATE_STEPS = np.arange(56, 185, 8)
-_DIVERGENCE_STEPS = np.arange(72, 185, 16)
+_STEPS = np.arange(56, 177, dtype=np.int32)
+_TABLE_STEPS = range(64, 177, 12)
+_RATE_STEPS = np.arange(56, 177, 8)
+_DIVERGENCE_STEPS = np.arange(72, 177, 16)
 _LENGTHS = np.int32([4, 12, 32, 128, 512])
 #: Tokens whose energy is rarer than this are sent precisely; sinks are far outside.
 _RARE = 0.001

@@ -1,9 +1,9 @@
 """Tables calibrated for one model, as a file of safetensors; ``rd`` needs them. docs/wire-format.md is normative.
 
-======================  ======================================  ==========================================================
+======================  ======================================  ======================================================
 tensor                  shape, type                             meaning
-======================  ======================================  ==========================================================
-``means``               (layers, 2, heads, dim) float32         subtracted first; index 0 of axis 1 is keys, 1 values
+======================  ======================================  ======================================================
+``means``               (layers, 2, heads, dim) float32         subtracted first; axis 1: keys, values
 ``forward``             (layers, 2, heads, dim, dim) float32    row vector times matrix: decorrelated coefficients
 ``inverse``             (layers, 2, heads, dim, dim) float32    and back
 ``scales``              (layers, 2, heads, dim) int16           16 log2 of a coefficient's deviation, not increasing
@@ -16,7 +16,7 @@ tensor                  shape, type                             meaning
 ``lengths``             (lengths,) int32                        contexts' tokens, ascending
 ``rates``               (lengths, steps) float32                bits per value, whole frames
 ``divergences``         (steps,) float32                        KL in nats after 512 tokens
-======================  ======================================  ==========================================================
+======================  ======================================  ======================================================
 
 Metadata: ``kvwire``, JSON of ``format``, ``version``, ``model``, ``weights`` (SHA-256 of the model's weights).
 """

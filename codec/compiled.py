@@ -1,4 +1,4 @@
-"""How loops are compiled: on first use, kept on disk, IEEE arithmetic in source order, without the interpreter's lock."""
+"""How loops are compiled: on first use, kept on disk, to IEEE arithmetic in source order, without the global lock."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,3 +9,6 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 #: fastmath stays off, so no product and sum is contracted and every CPU computes the same floats.
 compiled: Callable[[_Loop], _Loop] = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+
+#: For a part of a loop that takes arrays: a call would count references to them, once per number.
+inlined: Callable[[_Loop], _Loop] = numba.njit(inline="always", nogil=True, fastmath=False, error_model="numpy")

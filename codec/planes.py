@@ -7,6 +7,9 @@ from torch import Tensor
 
 from kvwire.errors import DataLossError
 
+#: A frame is at least as long as its tokens of all heads over this, so that a short one cannot claim much memory.
+TOKENS_PER_BYTE = 8
+
 #: Exponent and fraction of E4M3, all ones: its only NaN; it has no infinity.
 _E4M3_NAN = 0x7F
 

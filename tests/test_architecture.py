@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "codec": {"kvwire.errors"},
     "fuser": {"codec", "kvwire.errors", "kvwire.requests"},
+    "calibration": {"codec", "fuser", "kvwire.models", "kvwire.engine", "kvwire.errors"},
     "kvwire": set[str](),
-    "kvwire/cli": {"loadtest", "experiments", "sharer_service", "receiver_service"},
+    "kvwire/cli": {"calibration", "codec", "loadtest", "experiments", "sharer_service", "receiver_service"},
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.requests", "kvwire.errors"},
@@ -23,6 +24,7 @@ MAY_IMPORT = {
 NEVER = {
     "codec": {"grpc", "google", "transformers"},
     "fuser": {"grpc", "google"},
+    "calibration": {"grpc", "google"},
     "kvwire/engine": {"grpc", "google"},
     "kvwire/models": {"grpc", "google"},
     "loadtest": {"grpc", "google", "torch", "transformers"},

@@ -1,11 +1,11 @@
 """Interleaved range asymmetric numeral systems: runs of integers <-> 16-bit words, one static table per run.
 
-A state is 32 bits, at least 2**16 between symbols; probabilities are multiples of 1/4096; words are 16 bits. Symbol i of
-a run belongs to lane i mod lanes, all lanes share one stream of words. The encoder runs backwards through everything the
-decoder will read, so encode the last batch first. An escaped integer follows its symbol as one raw word.
+A state is 32 bits, at least 2**16 between symbols; probabilities are multiples of 1/4096; words are 16 bits. Symbol i
+of a run belongs to lane i mod lanes, all lanes share one stream of words. The encoder runs backwards through everything
+the decoder will read, so encode the last batch first. An escaped integer follows its symbol as one raw word.
 
-Source: J. Duda, "Asymmetric numeral systems", arXiv 1311.2540, section 3 (range variant); F. Giesen, "Interleaved entropy
-coders", arXiv 1402.3392, section 4. The lanes and the raw escape words are as docs/wire-format.md says.
+Source: J. Duda, "Asymmetric numeral systems", arXiv 1311.2540, section 3 (range variant); F. Giesen, "Interleaved
+entropy coders", arXiv 1402.3392, section 4. The lanes and the raw escape words are as docs/wire-format.md says.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.compiled import compiled
+from codec.compiled import compiled, inlined
 from kvwire.errors import DataLossError
 
 #: A table's symbols are the integers -127 to 127 in order, then the escape.
@@ -114,8 +114,8 @@ class Decoder:
         return levels
 
     def finish(self) -> None:
-        """Refuse a stream that does not end exactly here."""
-        if self._at != self._length or (self._states != 1 << 16).any():
+        """Refuse a stream that does not end here, but for zeros."""
+        if self._words[self._at : self._length].any() or (self._states != 1 << 16).any():
             raise DataLossError(f"{self._owner}: the coded words do not end where they should; send the frame again")
 
 
@@ -131,7 +131,7 @@ def _encode(
         for i in range(end - 1, first - 1, -1):
             value = symbols[i]
             symbol = value + 127
-            if symbol < 0 or symbol > 254 or frequency[symbol] == 0:
+            if symbol < 0 or symbol >= 255 or frequency[symbol] == 0:  # noqa: PLR2004  # the escape
                 symbol = 255
                 at -= 1
                 words[at] = value & 0xFFFF
@@ -152,56 +152,80 @@ def _decode(
     words: Any, at: int, end: int, slots: Any, levels: Any, run_tables: Any, run_lengths: Any, states: Any, out: Any
 ) -> int:
     mask = len(states) - 1
-    low = np.uint32(0xFFF)
     first = 0
     for run in range(len(run_lengths)):
         slot, level = slots[run_tables[run]], levels[run_tables[run]]
         stop = first + run_lengths[run]
-        at_eight = stop - run_lengths[run] % 8 if mask == 7 else first  # noqa: PLR2004  # eight lanes, all in registers
-        x0, x1, x2, x3, x4, x5, x6, x7 = _eight(states)
-        for i in range(first, at_eight, 8):
-            e0, e1, e2, e3 = slot[x0 & low], slot[x1 & low], slot[x2 & low], slot[x3 & low]
-            e4, e5, e6, e7 = slot[x4 & low], slot[x5 & low], slot[x6 & low], slot[x7 & low]
-            x0, at = _take(x0, e0, words, at, level, out, i)
-            x1, at = _take(x1, e1, words, at, level, out, i + 1)
-            x2, at = _take(x2, e2, words, at, level, out, i + 2)
-            x3, at = _take(x3, e3, words, at, level, out, i + 3)
-            x4, at = _take(x4, e4, words, at, level, out, i + 4)
-            x5, at = _take(x5, e5, words, at, level, out, i + 5)
-            x6, at = _take(x6, e6, words, at, level, out, i + 6)
-            x7, at = _take(x7, e7, words, at, level, out, i + 7)
-            if at > end:
-                return at
-        if at_eight > first:
-            states[0], states[1], states[2], states[3] = x0, x1, x2, x3
-            states[4], states[5], states[6], states[7] = x4, x5, x6, x7
-        for i in range(at_eight, stop):
+        i = first
+        if mask == 7:  # noqa: PLR2004  # eight lanes
+            at = _eights(words, at, end, slot, level, states, out, i, stop)
+            i += run_lengths[run] // 8 * 8
+        while i < stop and at <= end:
             lane = (i - first) & mask
-            states[lane], at = _take(states[lane], slot[states[lane] & low], words, at, level, out, i)
-            if at > end:
-                return at
+            states[lane], at = _take(states[lane], slot[states[lane] & 0xFFF], words, at, level, out, i)
+            i += 1
+        if at > end:
+            return at
         first = stop
     return at
 
 
 @compiled
-def _eight(states: Any) -> Any:
-    if len(states) < 8:  # noqa: PLR2004  # lanes
-        x = states[0]
-        return x, x, x, x, x, x, x, x
-    return states[0], states[1], states[2], states[3], states[4], states[5], states[6], states[7]
+def _eights(
+    words: Any, at: int, end: int, slot: Any, level: Any, states: Any, out: Any, start: int, stop: int
+) -> int:
+    """As many symbols as lanes make whole rounds of, all lanes in registers."""
+    low, byte = np.uint32(0xFFF), np.uint32(255)
+    x0, x1, x2, x3 = states[0], states[1], states[2], states[3]
+    x4, x5, x6, x7 = states[4], states[5], states[6], states[7]
+    for i in range(start, stop - 7, 8):
+        e0, e1, e2, e3 = slot[x0 & low], slot[x1 & low], slot[x2 & low], slot[x3 & low]
+        e4, e5, e6, e7 = slot[x4 & low], slot[x5 & low], slot[x6 & low], slot[x7 & low]
+        s0, s1, s2, s3 = e0 & byte, e1 & byte, e2 & byte, e3 & byte
+        s4, s5, s6, s7 = e4 & byte, e5 & byte, e6 & byte, e7 & byte
+        if (s0 + 1 | s1 + 1 | s2 + 1 | s3 + 1 | s4 + 1 | s5 + 1 | s6 + 1 | s7 + 1) & 256:  # an escape among them
+            states[0], states[1], states[2], states[3] = x0, x1, x2, x3
+            states[4], states[5], states[6], states[7] = x4, x5, x6, x7
+            for lane in range(8):
+                states[lane], at = _take(states[lane], slot[states[lane] & low], words, at, level, out, i + lane)
+            x0, x1, x2, x3 = states[0], states[1], states[2], states[3]
+            x4, x5, x6, x7 = states[4], states[5], states[6], states[7]
+        else:
+            x0, at = _next(x0, e0, words, at)
+            x1, at = _next(x1, e1, words, at)
+            x2, at = _next(x2, e2, words, at)
+            x3, at = _next(x3, e3, words, at)
+            x4, at = _next(x4, e4, words, at)
+            x5, at = _next(x5, e5, words, at)
+            x6, at = _next(x6, e6, words, at)
+            x7, at = _next(x7, e7, words, at)
+            out[i], out[i + 1], out[i + 2], out[i + 3] = level[s0], level[s1], level[s2], level[s3]
+            out[i + 4], out[i + 5], out[i + 6], out[i + 7] = level[s4], level[s5], level[s6], level[s7]
+        if at > end:
+            return at
+    states[0], states[1], states[2], states[3] = x0, x1, x2, x3
+    states[4], states[5], states[6], states[7] = x4, x5, x6, x7
+    return at
+
+
+@inlined
+def _next(x: Any, entry: Any, words: Any, at: int) -> Any:
+    """A lane's next state and the place of the next word."""
+    x = (entry >> np.uint32(20)) * (x >> np.uint32(12)) + ((entry >> np.uint32(8)) & np.uint32(0xFFF))
+    # Both ways are computed, so that the choice is no branch: nobody could predict it.
+    refilled = (x << np.uint32(16)) | np.uint32(words[at])
+    more = x < np.uint32(65536)
+    x = refilled if more else x
+    return x, at + more
 
 
 @compiled
 def _take(x: Any, entry: Any, words: Any, at: int, level: Any, out: Any, i: int) -> Any:
-    """Put the level of one symbol; return the lane's next state and the place of the next word."""
-    x = (entry >> np.uint32(20)) * (x >> np.uint32(12)) + ((entry >> np.uint32(8)) & np.uint32(0xFFF))
+    """The same for a symbol that may be an escape; puts its level."""
+    x, at = _next(x, entry, words, at)
     symbol = entry & np.uint32(255)
     out[i] = level[symbol]
-    more = x < np.uint32(65536)
-    x = (x << np.uint32(16)) | np.uint32(words[at]) if more else x
-    at += more
     if symbol == np.uint32(255):
         out[i] = np.int16(words[at])
         at += 1
-    return x, at
+    return np.uint32(x), at

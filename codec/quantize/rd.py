@@ -1,10 +1,10 @@
 """``rd``: transform coding under calibrated tables; every coefficient has one step, so all errors cost alike.
 
-A calibration gives each layer's keys (before RoPE) and values, per head, a mean and a linear map to coefficients that are
-uncorrelated and in which equal errors cost equal KL divergence. One uniform step for all of them is then the best rate
-allocation (reverse water-filling): a coefficient whose deviation is far below the step is not sent. Integers are coded by
-rANS under the table of their deviation, in steps. A token belongs to a class of energy, which shifts its tables; a token
-unlike any in calibration (an attention sink) travels as ``int8``. Parameters, exactly one of them:
+A calibration gives each layer's keys (before RoPE) and values, per head, a mean and a linear map to coefficients that
+are uncorrelated and in which equal errors cost equal KL divergence. One uniform step for all of them is then the best
+rate allocation (reverse water-filling): a coefficient whose deviation is far below the step is not sent. Integers are
+coded by rANS under the table of their deviation, in steps. A token belongs to a class of energy, which shifts its
+tables; a token unlike any in calibration (an attention sink) travels as ``int8``. Parameters, exactly one of them:
 
 - ``bits``: bits per value, whole frames, on calibration text; ``quality``: KL in nats after 512 tokens of such text;
 - ``step``: the step itself, 2**((step - 128) / 16) units of the calibration.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codec.calibration import Calibration, Half
 from codec.entropy.rans import Decoder, Encoder
-from codec.planes import Plane
+from codec.planes import TOKENS_PER_BYTE, Plane
 from codec.quantize.base import Context
 from codec.quantize.int8 import Int8
 from kvwire.errors import DataLossError
@@ -119,7 +119,9 @@ class CodedPlane:
         codes, scales = _INT8.quantize(x[plan.precise][:, None], ctx)
         if not scales.finite():
             return None
-        parts = (np.uint8([layout.number]), encoder.finish(), scales.data.numpy(), codes.data.numpy())
+        words = encoder.finish()
+        padding = np.zeros(max(0, -(-classes.size // (2 * TOKENS_PER_BYTE)) - len(words)), np.uint16)
+        parts = (np.uint8([layout.number]), words, padding, scales.data.numpy(), codes.data.numpy())
         return torch.from_numpy(np.concatenate([part.reshape(-1).view(np.uint8) for part in parts]))
 
     @classmethod

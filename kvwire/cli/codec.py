@@ -33,7 +33,7 @@ def calibrate(
     torch.set_num_threads(threads)
     stored = ModelStore().pull(model)
     loaded = load(stored, dtype=torch.float32)
-    data = run(loaded, "\n".join(file.read_text(encoding="utf-8") for file in text), lambda line: typer.echo(line))
+    data = run(loaded, "\n".join(file.read_text(encoding="utf-8") for file in text), typer.echo)
     folder = out or default_home() / "calibrations"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(bytes.fromhex(stored.weights_fingerprint))

@@ -154,15 +154,6 @@ def test_a_damaged_plane_is_data_loss_and_never_a_crash(context, tokens):
     assert caught > 0.9 * len(damaged)  # bytes of a precise token are free; the frame's checksum covers them
 
 
-def test_other_tables_are_noticed(context, rd_tables):
-    """The coder does not come out where it should."""
-    x = gaussian((2, 400, 64))
-    ctx = context(x)
-    other = Context(1, Kind.KEY, 2, 400, 64, torch.arange(400), rd_tables(2, 64, seed=8))
-    with pytest.raises(DataLossError, match="words"):
-        RD.decode(RD.encode(x, ctx), other)
-
-
 @pytest.mark.parametrize("text", ["rd", "rd:bits=2,quality=0.02", "rd:step=256"])
 def test_exactly_one_parameter_is_taken(text):
     """Bits, quality or a step."""
