@@ -171,9 +171,7 @@ def _decode(
 
 
 @compiled
-def _eights(
-    words: Any, at: int, end: int, slot: Any, level: Any, states: Any, out: Any, start: int, stop: int
-) -> int:
+def _eights(words: Any, at: int, end: int, slot: Any, level: Any, states: Any, out: Any, start: int, stop: int) -> int:
     """As many symbols as lanes make whole rounds of, all lanes in registers."""
     low, byte = np.uint32(0xFFF), np.uint32(255)
     x0, x1, x2, x3 = states[0], states[1], states[2], states[3]

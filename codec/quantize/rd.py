@@ -33,6 +33,9 @@ ROUNDING = np.float32(0.42)
 #: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
 _DEAD_LIMIT_STEPS = 3.0
 _LIVE_LIMIT_STEPS = 32000.0
+#: The first token draws much of all attention, whatever its energy, and travels precisely: KL 0.061 without, 0.008 with
+#: it (SmolLM2, step 128, 2026-11-23). Four cost more and gain nothing.
+_SINKS = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,8 @@ def analyse(x: Tensor, ctx: Context, step: int) -> Analysis:
     classes = np.empty(ctx.shape[:2], np.uint8)
     dead, live = np.float32(_DEAD_LIMIT_STEPS) * layout.step, np.float32(_LIVE_LIMIT_STEPS) * layout.step
     rd_transform.classify(z, energies, half.energies, layout.tops, layout.active, dead, live, classes)
+    sinks = (ctx.positions < _SINKS).expand(ctx.shape[:2]).cpu().numpy()
+    classes[sinks] = len(layout.tops)
     return Analysis(layout, z, energies, classes, layout.plan(classes))
 
 
