@@ -21,12 +21,12 @@ from kvwire.models.load import LoadedModel
 #: Windows that moments and tables are taken from, and others that only check them.
 WINDOWS, CHECKED = 20, 4
 _DRAWS = 2
-_CLASS_SHIFTS = np.int16([-8, 0, 8])
+_CLASS_SHIFTS = np.array([-8, 0, 8], np.int16)
 _STEPS = np.arange(56, 177, dtype=np.int32)
 _TABLE_STEPS = range(64, 177, 12)
-_RATE_STEPS = np.arange(56, 177, 8)
-_DIVERGENCE_STEPS = np.arange(72, 177, 16)
-_LENGTHS = np.int32([4, 12, 32, 128, 512])
+_RATE_STEPS = range(56, 177, 8)
+_DIVERGENCE_STEPS = range(72, 177, 16)
+_LENGTHS = np.array([4, 12, 32, 128, 512], np.int32)
 #: Tokens whose energy is rarer than this are sent precisely; sinks are far outside.
 _RARE = 0.001
 _SEED = 20261123
@@ -65,7 +65,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
     tensors["rates"] = np.stack(
         [
             measure.between(_STEPS, _RATE_STEPS, [measure.rate(now(), step, tokens, held) for step in _RATE_STEPS])
-            for tokens in _LENGTHS
+            for tokens in _LENGTHS.tolist()
         ]
     )
     found = [measure.divergence(now(), step, reader, checked) for step in _DIVERGENCE_STEPS]
@@ -82,7 +82,7 @@ def untried(means: NDArray[np.float32], transform: Transform) -> Tensors:
         "forward": transform.forward.numpy(),
         "inverse": transform.inverse.numpy(),
         "scales": np.minimum.accumulate(transform.scales, axis=-1),
-        "energies": np.tile(np.float32([0, np.finfo(np.float32).max]), (*means.shape[:3], 1)),
+        "energies": np.tile(np.array([0, np.finfo(np.float32).max], np.float32), (*means.shape[:3], 1)),
         "class_shifts": _CLASS_SHIFTS,
         "class_frequencies": np.stack([flat, flat]),
         "frequencies": np.tile(flat, (TABLES, 1)),
@@ -98,7 +98,8 @@ def _halves(calibration: Calibration, caches: Sequence[Layers]) -> Any:
     for layers in caches:
         for index, halves in enumerate(layers):
             for kind, half in zip(Kind, halves, strict=True):
-                ctx = Context(index, kind, *half.shape, torch.arange(half.shape[1]), calibration)  # type: ignore[arg-type]
+                heads, tokens, dim = half.shape
+                ctx = Context(index, kind, heads, tokens, dim, torch.arange(tokens), calibration)
                 yield index, int(kind is Kind.VALUE), half, ctx
 
 

@@ -45,7 +45,7 @@ def there_and_back(codec: Codec, index: int, keys: Tensor, values: Tensor) -> tu
     return kv.keys, kv.values
 
 
-def between(steps: NDArray[np.int32], measured: NDArray[np.int64], at_measured: Sequence[float]) -> NDArray[np.float32]:
+def between(steps: NDArray[np.int32], measured: Sequence[int], at_measured: Sequence[float]) -> NDArray[np.float32]:
     """Fill in the steps between those measured, straight in the logarithm."""
     return np.exp(np.interp(steps, measured, np.log(at_measured))).astype(np.float32)
 

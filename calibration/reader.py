@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class Reader:
     @torch.no_grad()
     def read(self, tokens: Tensor) -> Window:
         """Read a window."""
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         self._model.get_decoder()(tokens[None, :CONTEXT_TOKENS], past_key_values=cache)
         positions = torch.arange(CONTEXT_TOKENS)
         layers = [
@@ -72,7 +73,9 @@ class Reader:
         cache, positions = DynamicCache(), torch.arange(CONTEXT_TOKENS)
         for index, (keys, values) in enumerate(layers):
             cache.update(rotate(keys, positions, self.ropes.layers[index])[None], values[None], index)
-        return self._model(tokens[None, CONTEXT_TOKENS:], past_key_values=cache).logits[0].float().log_softmax(-1)
+        output = self._model(tokens[None, CONTEXT_TOKENS:], past_key_values=cache)
+        logprobs: Tensor = output.logits[0].float().log_softmax(-1)
+        return logprobs
 
     def gradients(self, window: Window, draws: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
         """Gradients of the log-likelihood of continuations drawn from the model itself, keys then values by layer.
@@ -88,4 +91,4 @@ class Reader:
             total = logprobs.gather(1, drawn).sum()
             yield list(torch.autograd.grad(total, leaves, retain_graph=draw < draws - 1))
         for half in leaves:
-            half.requires_grad_(requires_grad=False)
+            half.requires_grad = False

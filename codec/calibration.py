@@ -147,7 +147,7 @@ class Calibration:
         Raises:
             SpecError: No step's is.
         """
-        within = self.tensors["divergences"] <= nats
+        within = self.tensors["divergences"].astype(np.float64) <= nats
         if not within.any():
             least = float(self.tensors["divergences"].astype(np.float64).min())
             raise SpecError(f"rd:quality={nats}: {self.model} is calibrated for a KL of {least:.4f} or more")
@@ -197,7 +197,7 @@ def _fault(tensors: Mapping[str, _Array]) -> str | None:
         if not np.isfinite(tensor).all():
             return f"{name} holds NaN or infinity"
     for name in ("frequencies", "class_frequencies"):
-        counts = tensors[name]
+        counts = tensors[name].astype(np.int64)
         if (counts < 0).any() or (counts.sum(axis=1) != TOTAL).any() or (counts[:, -1] < 1).any():
             return f"a row of {name} does not sum to {TOTAL} with an escape"
     return "scales increase" if (np.diff(tensors["scales"].astype(np.int64), axis=-1) > 0).any() else None

@@ -77,7 +77,8 @@ class Layout:
             self.half.scales[:, None, :] + self.calibration.class_shifts[:, None] - (self.number - _MIDDLE_STEP)
         )
         tables = (deviations - _FIRST_TABLE + _TABLE_SPACING // 2) // _TABLE_SPACING
-        return np.minimum(tables, len(self.calibration.tables.levels) - 1)
+        capped: NDArray[np.int64] = np.minimum(tables, len(self.calibration.tables.levels) - 1)
+        return capped
 
     @cached_property
     def active(self) -> NDArray[np.int64]:
@@ -121,7 +122,7 @@ class CodedPlane:
             return None
         words = encoder.finish()
         padding = np.zeros(max(0, -(-classes.size // (2 * TOKENS_PER_BYTE)) - len(words)), np.uint16)
-        parts = (np.uint8([layout.number]), words, padding, scales.data.numpy(), codes.data.numpy())
+        parts = (np.array([layout.number], np.uint8), words, padding, scales.data.numpy(), codes.data.numpy())
         return torch.from_numpy(np.concatenate([part.reshape(-1).view(np.uint8) for part in parts]))
 
     @classmethod
