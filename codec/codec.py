@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codec import frame, registry
 from codec.bases import Base
+from codec.calibration import Calibration
 from codec.entries import MAX_GROUPS
 from codec.frame import Frame, Limits
 from codec.groups import HeadGroup, head_groups, join
@@ -26,15 +27,20 @@ _AXES = ("kv_heads", "tokens", "head_dim")
 class Codec:
     """Encodes layers as one spec says.
 
-    ``rope`` is the sender's model's; only a spec with ``rope=pre`` needs it.
+    ``rope`` and ``calibration`` are the sender's model's; only a spec with ``rope=pre`` needs the first, only ``rd``
+    the second.
 
     Raises:
         SpecError: The spec names a base, parameter, selector or option that this build does not offer.
+        BindingError: The spec needs a calibration.
     """
 
-    def __init__(self, spec: CodecSpec, rope: RopeTable | None = None) -> None:
+    def __init__(self, spec: CodecSpec, rope: RopeTable | None = None, calibration: Calibration | None = None) -> None:
         self.spec = spec
+        self.calibration = calibration
         self._quantizers = _offered(spec)
+        if calibration is None and any(quantizer.needs_calibration for quantizer in self._quantizers.values()):
+            raise BindingError(f"codec {str(spec)!r} needs the model's tables; make them with: kvwire codec calibrate")
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
         self._rope = rope
 
@@ -63,7 +69,7 @@ class Codec:
         heads, kept, head_dim = keys.shape
         index = _index(slots, kept)
         coded_keys, coded_values = (
-            self._encode(half, Context(kv.layer, kind, heads, kept, head_dim, index))
+            self._encode(half, Context(kv.layer, kind, heads, kept, head_dim, index, self.calibration))
             for kind, half in ((Kind.KEY, keys), (Kind.VALUE, values))
         )
         return frame.write(
@@ -83,7 +89,7 @@ class Codec:
 
     def decode_layer(self, data: bytes | memoryview, limits: Limits) -> LayerKV:
         """:func:`decode_layer`, for a stream that announced this codec's spec."""
-        return decode_layer(data, limits, expect=self.spec)
+        return decode_layer(data, limits, expect=self.spec, calibration=self.calibration)
 
     def _encode(self, half: Tensor, ctx: Context) -> Planes:
         groups = head_groups(self.spec, ctx.layer, ctx.kind, ctx.kv_heads)
@@ -109,8 +115,16 @@ class Codec:
         )
 
 
-def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec | None = None) -> LayerKV:
+def decode_layer(
+    data: bytes | memoryview,
+    limits: Limits,
+    *,
+    expect: CodecSpec | None = None,
+    calibration: Calibration | None = None,
+) -> LayerKV:
     """Keys and values of a frame, float32, by what the frame itself says; ``expect`` is what its stream announced.
+
+    calibration: the sender's model's tables, for frames of ``rd``.
 
     Raises:
         DataLossError: The bytes are not an undamaged frame within the limits, or not of the announced spec.
@@ -120,7 +134,12 @@ def decode_layer(data: bytes | memoryview, limits: Limits, *, expect: CodecSpec 
     spec, quantizers = _codec_of(read, expect)
     index = _index(read.slots, read.kept)
     keys, values = (
-        _decode(planes, Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index), spec, quantizers)
+        _decode(
+            planes,
+            Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index, calibration),
+            spec,
+            quantizers,
+        )
         for kind, planes in ((Kind.KEY, read.keys), (Kind.VALUE, read.values))
     )
     return LayerKV(read.layer, keys, values, read.rope, read.tokens, read.slots)
@@ -156,7 +175,17 @@ def _offered(spec: CodecSpec) -> Mapping[Base, Quantizer]:
     if spec.entropy == "ans":
         raise SpecError(f"codec spec {str(spec)!r}: this build does not offer entropy=ans; use entropy=zstd or none")
     bases = (spec.base, *(part.base for part in spec.mix))
-    return {base: registry.resolve(base.name, dict(base.params)) for base in bases}
+    quantizers = {base: registry.resolve(base.name, dict(base.params)) for base in bases}
+    if any(quantizer.needs_calibration for quantizer in quantizers.values()):
+        _check_calibrated(spec)
+    return quantizers
+
+
+def _check_calibrated(spec: CodecSpec) -> None:
+    if spec.rope is RopePhase.POST:
+        raise SpecError(f"codec spec {str(spec)!r}: calibrated tables are for keys before RoPE; take rope=pre")
+    if any(part.heads is not None for part in spec.mix):
+        raise SpecError(f"codec spec {str(spec)!r}: calibrated tables are of all heads of a layer; leave H out of mix=")
 
 
 def _codec_of(read: Frame, expect: CodecSpec | None) -> tuple[CodecSpec, Mapping[Base, Quantizer]]:

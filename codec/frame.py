@@ -7,7 +7,7 @@ from torch import Tensor
 
 from codec import selection
 from codec.entries import read_planes, read_table, write_planes
-from codec.planes import Planes, nbytes
+from codec.planes import TOKENS_PER_BYTE, Planes, nbytes
 from codec.spec import MAX_CHARACTERS, Entropy, RopePhase
 from codec.varint import Reader, varint
 from kvwire.errors import BindingError, DataLossError
@@ -141,9 +141,10 @@ def _checked_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame
             f"{kv_heads} heads of {kept} tokens of {head_dim} values decode to {decoded} bytes; "
             f"this reader takes {limits.max_decoded_bytes}"
         )
-    if kv_heads * kept > frame_bytes:
+    if kv_heads * kept > TOKENS_PER_BYTE * frame_bytes:
         raise DataLossError(
-            f"{kv_heads} heads of {kept} tokens announced in {frame_bytes} bytes; a frame has a byte for each"
+            f"{kv_heads} heads of {kept} tokens announced in {frame_bytes} bytes; a frame has a byte for every "
+            f"{TOKENS_PER_BYTE} of them"
         )
     return decoded
 

@@ -9,6 +9,9 @@ from codec.kernels.finite import finite
 from codec.kernels.memory import in_main_memory
 from kvwire.errors import DataLossError
 
+#: A frame is at least as long as its tokens of all heads over this, so that a short one cannot claim much memory.
+TOKENS_PER_BYTE = 8
+
 #: Exponent and fraction of E4M3, all ones: its only NaN; it has no infinity.
 _E4M3_NAN = 0x7F
 

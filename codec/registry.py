@@ -1,4 +1,4 @@
-"""Every name of the codec grammar, and what this build offers behind it."""
+"""The names of the codec grammar, and what is behind them."""
 
 from collections.abc import Mapping
 
@@ -15,6 +15,7 @@ from codec.quantize.center import CenteredHadamard, CenteredInt4, CenteredInt8, 
 from codec.quantize.floats import Bf16, Fp16, Fp32
 from codec.quantize.fp8 import Fp8
 from codec.quantize.kivi import Kivi
+from codec.quantize.rd import Rd
 from kvwire.errors import SpecError
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
@@ -27,12 +28,8 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "nf4": CenteredNf4,
     "kivi": Kivi,
     "hadamard": CenteredHadamard,
+    "rd": Rd,
 }
-
-#: Names of the grammar without a quantizer yet: a spec may name them, :func:`resolve` refuses them.
-RESERVED = ("rd",)
-
-BASES = (*QUANTIZERS, *RESERVED)
 
 SELECTORS: dict[str, type[Selector]] = {
     "recency": Recency,

@@ -70,11 +70,12 @@ class CodecSpec:
             if name.text in given:
                 raise option.refuse(f"option {name.text!r} is given twice")
             given[name.text] = value
+        rope = _default_rope(base)
         mix = parse_mix(given["mix"]) if "mix" in given else ()
         return cls(
             base=base,
             keep=_parse_keep(given["keep"]) if "keep" in given else None,
-            rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else cls.rope,
+            rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else rope,
             entropy=_one_of(given["entropy"], get_args(Entropy)) if "entropy" in given else cls.entropy,
             mix=tuple(part for part in mix if part.base != base),
         )
@@ -82,11 +83,19 @@ class CodecSpec:
     def __str__(self) -> str:
         options = {
             "": self.keep and str(self.keep),
-            "rope=": self.rope is not RopePhase.POST and self.rope.value,
+            "rope=": self.rope is not _default_rope(self.base) and self.rope.value,
             "entropy=": self.entropy != "none" and self.entropy,
             "mix=": "/".join(str(part) for part in self.mix),
         }
         return "+".join([str(self.base), *(f"{name}{value}" for name, value in options.items() if value)])
+
+
+#: Bases whose tables are of keys before RoPE.
+_BEFORE_ROPE = frozenset({"rd"})
+
+
+def _default_rope(base: Base) -> RopePhase:
+    return RopePhase.PRE if base.name in _BEFORE_ROPE else RopePhase.POST
 
 
 _OPTIONS = ("keep", "rope", "entropy", "mix")

@@ -10,8 +10,8 @@ _FEW, _MANY = (1, 2, 64), (2, 1024, 64)
 
 
 def warm(dtype: torch.dtype) -> None:
-    """Encode and decode zeros with every quantizer that needs no parameters, from tensors of ``dtype``."""
-    for name in registry.QUANTIZERS:
+    """Encode and decode zeros with every quantizer that needs no calibration, from tensors of ``dtype``."""
+    for name in (name for name, kind in registry.QUANTIZERS.items() if not kind.needs_calibration):
         quantizer = registry.resolve(name, {})
         for shape in (_FEW, _MANY):
             heads, tokens, head_dim = shape

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kvwire.models.store import default_home
 from kvwire.security import ClientSecurity, ServerSecurity
 
 
@@ -24,6 +25,7 @@ class ServiceSettings(BaseSettings):
     )
 
     model: str = Field("smollm2-135m", description="catalog name, hf:OWNER/NAME@REVISION, or path:DIR")
+    calibrations: Path | None = Field(None, description="folder of codec tables; default: the model store's")
     device: str = Field("cpu", description="torch device: cpu, cuda, cuda:1")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="data type of the weights")
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores")
@@ -36,6 +38,10 @@ class ServiceSettings(BaseSettings):
     token_file: Path | None = Field(None, description="file with the bearer token callers must send")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+
+    def calibrations_folder(self) -> Path:
+        """Where codec tables are looked up."""
+        return self.calibrations or default_home() / "calibrations"
 
     def server_security(self) -> ServerSecurity:
         """How this service proves itself and whom it lets in."""

@@ -114,6 +114,7 @@ class Intake:
             ),
             ("fuser", header.fuser_fingerprint, request.fuser_fingerprint),
             ("codec", header.codec, request.codec),
+            ("calibration", b"".join(header.table_digests), b"".join(request.held_table_digests)),
             ("layer count", header.layers, len(card.layers)),
             ("kv head count", header.kv_heads, card.kv_heads),
             ("head_dim", header.head_dim, card.head_dim),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from codec.calibrations import Calibrations
 from fuser.registry import fuser_named
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
@@ -32,10 +33,13 @@ _FALLBACKS = {FaultPolicy.RECEIVER_ONLY: Method.RECEIVER_ONLY, FaultPolicy.TEXT:
 class Methods:
     """Prepares a receiver's answers."""
 
-    def __init__(self, engine: Engine, worker: Worker, sharers: Sharers, max_cache_bytes: int) -> None:
+    def __init__(
+        self, engine: Engine, worker: Worker, sharers: Sharers, calibrations: Calibrations, max_cache_bytes: int
+    ) -> None:
         self._engine = engine
         self._worker = worker
         self._sharers = sharers
+        self._calibrations = calibrations
         self._max_cache_bytes = max_cache_bytes
 
     async def __call__(self, question: Question) -> Prepared:
@@ -70,7 +74,8 @@ class Methods:
                 way = prefix if method is Method.PREFIX else fuse
                 fuser = fuser_named(exchange.fuser)
                 link = self._sharers.named(exchange.sharer)
-                return await way(CacheIntake(self._engine, self._worker, link, fuser, self._max_cache_bytes), question)
+                intake = CacheIntake(self._engine, self._worker, link, fuser, self._calibrations, self._max_cache_bytes)
+                return await way(intake, question)
             case Method.SHARER_ONLY:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
 

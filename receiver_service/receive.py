@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.formula import formula_bytes
 from codec.frame import Limits
@@ -65,12 +66,14 @@ class CacheIntake:
         worker: Worker,
         link: SharerLink,
         fuser: Fuser,
+        calibrations: Calibrations,
         max_cache_bytes: int,
     ) -> None:
         self.engine = engine
         self.worker = worker
         self._link = link
         self.fuser = fuser
+        self._calibrations = calibrations
         self._max_cache_bytes = max_cache_bytes
 
     async def receive(
@@ -96,8 +99,10 @@ class CacheIntake:
         except BindingError as error:
             raise self._link.forget(error) from None
         ropes = rope_table(sharer)
-        codec = Codec(CodecSpec.parse(question.exchange.codec), ropes)
-        request = self._request(question, wanted, sharer, str(codec.spec))
+        spec = CodecSpec.parse(question.exchange.codec)
+        calibration = self._calibrations.needed(spec, sharer.binding.weights_fingerprint, sharer.binding.id)
+        codec = Codec(spec, ropes, calibration)
+        request = self._request(question, wanted, sharer, codec)
         intake = Intake(request, sharer, self._max_cache_bytes)
         meter = Meter()
         layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(wanted.head)))
@@ -120,20 +125,21 @@ class CacheIntake:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
         return Received(header, trailer, sharer, _byte_counts(header, trailer, meter, codec))
 
-    def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: str) -> ShareRequest:
+    def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         targets = range(len(self.engine.card.layers))
         needed = sorted({source for target in targets for source in self.fuser.source_layers(target)})
         return ShareRequest(
             info=question.info,
             method=wanted.method,
             context=wanted.context,
-            codec=codec,
+            codec=str(codec.spec),
             expected_sharer=sharer.binding,
             receiver=self.engine.card.binding,
             fuser_fingerprint=self.fuser.fingerprint,
             head=wanted.head,
             needed_layers=() if len(needed) == len(sharer.layers) else tuple(needed),
             on_fault=question.exchange.on_fault,
+            held_table_digests=(codec.calibration.digest,) if codec.calibration else (),
         )
 
 

@@ -2,6 +2,7 @@
 
 import grpc
 
+from codec.calibrations import Calibrations
 from codec.registry import QUANTIZERS
 from codec.warm import warm
 from fuser.registry import FUSERS
@@ -33,7 +34,9 @@ async def run(settings: ReceiverSettings) -> None:
         sharers=sharers.names,
         software=__version__,
     )
-    answerer = Answerer(engine, worker, Methods(engine, worker, sharers, settings.max_cache_bytes), "receiver")
+    calibrations = Calibrations(settings.calibrations_folder())
+    methods = Methods(engine, worker, sharers, calibrations, settings.max_cache_bytes)
+    answerer = Answerer(engine, worker, methods, "receiver")
 
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.spec import CodecSpec
 from fuser.layers import rope_table
@@ -23,16 +24,20 @@ class Plan:
     header: CacheHeader
 
 
-def plan_share(engine: Engine, request: ShareRequest) -> Plan:
+def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations) -> Plan:
     """Check a request against this sharer and lay out its answer.
 
     Raises:
         SpecError: The codec spec does not parse or is not offered.
-        BindingError: The receiver expected another sharer, or reads with a tokenizer this sharer does not hold.
+        BindingError: The receiver expected another sharer, reads with a tokenizer this sharer does not hold, or the
+            codec needs tables that are not here.
         InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens.
     """
     card = engine.card
-    codec = Codec(CodecSpec.parse(request.codec), rope_table(card))
+    spec = CodecSpec.parse(request.codec)
+    calibration = calibrations.needed(spec, card.binding.weights_fingerprint, card.binding.id)
+    codec = Codec(spec, rope_table(card), calibration)
+    tables = (calibration.digest,) if calibration else ()
     _check_bindings(card.binding, request)
     if any(layer >= len(card.layers) for layer in request.needed_layers):
         raise InvalidRequestError(
@@ -62,7 +67,8 @@ def plan_share(engine: Engine, request: ShareRequest) -> Plan:
         slots=len(context),
         first_slot_position=len(request.head),
         sent_layers=() if len(layers) == len(card.layers) else layers,
-        content_digest=_content_digest(card.binding, request, context, str(codec.spec)),
+        table_digests=tables,
+        content_digest=_content_digest(card.binding, request, context, str(spec), tables),
     )
     key = ContextKey(request.info.caller, head, context)
     return Plan(Reading(key, frozenset(layers)), codec, header)
@@ -82,8 +88,10 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
         )
 
 
-def _content_digest(own: ModelBinding, request: ShareRequest, context: tuple[int, ...], spec: str) -> bytes:
-    """SHA-256 over caller, sharer, token prefix and codec: the address of what is sent."""
+def _content_digest(
+    own: ModelBinding, request: ShareRequest, context: tuple[int, ...], spec: str, tables: tuple[bytes, ...]
+) -> bytes:
+    """SHA-256 over caller, sharer, token prefix, codec and its tables: the address of what is sent."""
     digest = hashlib.sha256()
     ids = b"".join(token.to_bytes(4, "little") for token in (len(request.head), *request.head, *context))
     for part in (
@@ -92,6 +100,7 @@ def _content_digest(own: ModelBinding, request: ShareRequest, context: tuple[int
         own.tokenizer_fingerprint,
         ids,
         spec.encode(),
+        *tables,
     ):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

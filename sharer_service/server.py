@@ -2,6 +2,7 @@
 
 import grpc
 
+from codec.calibrations import Calibrations
 from codec.registry import QUANTIZERS
 from codec.warm import warm
 from kvwire import __version__
@@ -40,7 +41,15 @@ async def run(settings: SharerSettings) -> None:
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
         sharer_service_pb2_grpc.add_SharerServiceServicer_to_server(
-            SharerServicer(engine, worker, metrics, KeptCaches(settings.reuse_bytes), settings.relay_max_tokens), server
+            SharerServicer(
+                engine,
+                worker,
+                metrics,
+                KeptCaches(settings.reuse_bytes),
+                Calibrations(settings.calibrations_folder()),
+                settings.relay_max_tokens,
+            ),
+            server,
         )
 
     listening = Listening(

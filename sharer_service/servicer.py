@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
+from codec.calibrations import Calibrations
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
@@ -29,9 +30,16 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
     """Reads for receivers."""
 
     def __init__(
-        self, engine: Engine, worker: Worker, metrics: Metrics, kept: KeptCaches, relay_max_tokens: int
+        self,
+        engine: Engine,
+        worker: Worker,
+        metrics: Metrics,
+        kept: KeptCaches,
+        calibrations: Calibrations,
+        relay_max_tokens: int,
     ) -> None:
         self._engine = engine
+        self._calibrations = calibrations
         self._prefiller = Prefiller(engine, kept)
         self._worker = worker
         self._metrics = metrics
@@ -45,7 +53,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
         with self._worker.admit(), self._metrics.in_flight.track_inprogress():
-            plan = await self._worker.run(lambda: plan_share(self._engine, asked), task)
+            plan = await self._worker.run(lambda: plan_share(self._engine, asked, self._calibrations), task)
             watch.mark("queue")
             sealed = stream_serde.header_bytes(plan.header)
             writer = ChunkWriter(sealed)

@@ -6,16 +6,16 @@ the same bytes and given bytes decode to the same floats on every CPU.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from codec.calibration import Calibration, Half
 from codec.planes import Planes, PlaneShape, check_planes
-from kvwire.errors import InvalidRequestError
+from kvwire.errors import BindingError, InvalidRequestError
 
 
 class Kind(StrEnum):
@@ -32,7 +32,7 @@ class Context:
     tokens: how many the tensor holds, after pruning.
     positions: each token's index in the unpruned cache, ``(tokens,)`` or, if heads keep different tokens,
         ``(kv_heads, tokens)``, int64.
-    calibration: tables of the model at hand, by name; None for quantizers that need none.
+    calibration: tables of the model at hand; None for quantizers that need none.
     """
 
     layer: int
@@ -41,7 +41,7 @@ class Context:
     tokens: int
     head_dim: int
     positions: Tensor
-    calibration: Mapping[str, Tensor] | None = None
+    calibration: Calibration | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,6 +54,9 @@ class Context:
 
 class Quantizer(ABC):
     """A way to write numbers as planes. Subclasses are frozen dataclasses whose fields are the spec's parameters."""
+
+    #: Whether it works only with tables calibrated for the model, which are for keys before RoPE.
+    needs_calibration: ClassVar[bool] = False
 
     @abstractmethod
     def layout(self, ctx: Context) -> tuple[PlaneShape, ...]:
@@ -87,7 +90,7 @@ class Quantizer(ABC):
             raise InvalidRequestError(f"{ctx}: a float tensor of {ctx.shape} expected, got {x.dtype} {tuple(x.shape)}")
         planes = self.quantize(x, ctx)
         if not all(plane.finite() for plane in planes):
-            raise _unrepresentable(x, ctx, type(self).__name__)
+            raise unrepresentable(x, ctx, type(self).__name__)
         return planes
 
     @final
@@ -101,7 +104,7 @@ class Quantizer(ABC):
         return self.dequantize(planes, ctx)
 
 
-def _unrepresentable(x: Tensor, ctx: Context, quantizer: str) -> InvalidRequestError:
+def unrepresentable(x: Tensor, ctx: Context, quantizer: str) -> InvalidRequestError:
     """Name the first number, in row-major order, that keeps ``x`` from being encoded."""
     magnitude = x.abs()
     wrong = ~torch.isfinite(x)
@@ -113,3 +116,14 @@ def _unrepresentable(x: Tensor, ctx: Context, quantizer: str) -> InvalidRequestE
     if found:
         return InvalidRequestError(f"{where} is not a number a cache can hold; run the model in float32 or bfloat16")
     return InvalidRequestError(f"{where} is beyond the range of {quantizer}; use bf16 or fp32")
+
+
+def calibrated(ctx: Context) -> tuple[Calibration, Half]:
+    """The model's tables, and what they say of the tensor at hand.
+
+    Raises:
+        BindingError: There are none, or they are of another model.
+    """
+    if ctx.calibration is None:
+        raise BindingError(f"{ctx}: this codec needs the model's tables; make them with: kvwire codec calibrate MODEL")
+    return ctx.calibration, ctx.calibration.half(ctx.layer, ctx.kind is Kind.VALUE, ctx.kv_heads, ctx.head_dim)

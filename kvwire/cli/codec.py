@@ -1,4 +1,4 @@
-"""``kvwire codec``: what the codecs cost."""
+"""``kvwire codec``: what the codecs need to know of a model, and what they cost."""
 
 import json
 from dataclasses import asdict
@@ -13,14 +13,14 @@ from rich.table import Table
 if TYPE_CHECKING:
     from bench.speed import Speed
 
-app = typer.Typer(help="Measure codecs.", no_args_is_help=True)
+app = typer.Typer(help="Calibrate and measure codecs.", no_args_is_help=True)
 
 _DEFAULT = ["fp32", "bf16", "fp8", "int8", "int8:per=head", "int4", "nf4", "int8+rope=pre", "nf4+rope=pre"]
 
 
 @app.callback()
 def group() -> None:
-    """Measure codecs."""
+    """Calibrate and measure codecs."""
 
 
 @app.command("bench")
@@ -63,3 +63,31 @@ def _table(rows: "list[Speed]") -> Table:
         speeds = (f"{speed:.2f}" for speed in (row.bits_per_value, row.encode_gbps, row.decode_gbps, row.copy_gbps))
         table.add_row(row.codec, *speeds, f"{row.encode_us:,.0f}", f"{row.decode_us:,.0f}")
     return table
+
+
+@app.command()
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="REF", help="smollm2-135m, hf:OWNER/NAME@REVISION or path:DIR")],
+    text: Annotated[
+        list[Path], typer.Option(help="UTF-8 text like what will be sent, 15,000 tokens or more; may be repeated")
+    ],
+    out: Annotated[Path | None, typer.Option(help="folder of calibrations; default: the model store's")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="torch threads")] = 2,
+) -> None:
+    """Read text with a model once and write the tables that codec rd needs; sharer and receiver both load the file."""
+    import torch
+
+    from calibration.calibrate import calibrate as run
+    from codec.calibration import file_name
+    from kvwire.models.load import load
+    from kvwire.models.store import ModelStore, default_home
+
+    torch.set_num_threads(threads)
+    stored = ModelStore().pull(model)
+    loaded = load(stored, dtype=torch.float32)
+    data = run(loaded, "\n".join(file.read_text(encoding="utf-8") for file in text), typer.echo)
+    folder = out or default_home() / "calibrations"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / file_name(bytes.fromhex(stored.weights_fingerprint))
+    path.write_bytes(data)
+    typer.echo(path)

@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(codec.app, name="codec")
 app.add_typer(serve.app, name="serve")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(codec.app, name="codec")

@@ -66,7 +66,7 @@ HOSTILE = {
     "head_dim": header(0, 1, HUGE, 1),
     "tokens": header(0, 1, 1, HUGE),
     "decode to": header(0, 1024, 4096, 1 << 20),
-    "a frame has a byte for each": header(0, 1024, 1, 1 << 16),
+    "a frame has a byte for every 8": header(0, 1024, 1, 1 << 16),
     "kept": header(0, 1, 1, 8, flags=3) + varint(9),
     "selection bitmap": header(0, 1, 1, 9, flags=3) + varint(1),
     "keeps": header(0, 1, 1, 8, flags=3) + varint(1) + b"\x03",
@@ -110,9 +110,16 @@ def test_a_hostile_header_is_data_loss_before_anything_is_allocated(says):
 
 
 def test_a_codec_the_reader_does_not_offer_is_a_disagreement_not_damage():
-    """A newer sender may know more bases."""
-    with pytest.raises(BindingError, match="'rd' is not offered"):
-        decode_layer(sealed(header(0, 1, 1, 1, spec=b"rd:bits=2") + b"\x00"), LIMITS)
+    """A newer sender may know more entropy coders."""
+    with pytest.raises(BindingError, match="does not offer entropy=ans"):
+        decode_layer(sealed(header(0, 1, 1, 1, spec=b"int8+entropy=ans") + b"\x00"), LIMITS)
+
+
+def test_a_frame_of_rd_without_its_tables_is_a_disagreement_not_damage():
+    """The message names the command that makes them."""
+    plane = b"\x02\x00\x10\x01z\x01\x04\x10\x01z\x01" + bytes(2)
+    with pytest.raises(BindingError, match="kvwire codec calibrate"):
+        decode_layer(sealed(header(0, 1, 1, 1, flags=0, spec=b"rd:bits=2") + plane), LIMITS)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

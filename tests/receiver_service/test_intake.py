@@ -174,3 +174,10 @@ def test_a_seal_is_a_crc_of_what_it_seals():
     """IEEE CRC-32, as the document says."""
     part = stream_serde.sealed_header(b"header")
     assert part.header.crc32 == zlib.crc32(b"header")
+
+
+def test_other_tables_than_the_receivers_are_refused():
+    """Both sides must hold the same calibration file."""
+    header = dataclasses.replace(HEADER, table_digests=(b"\1" * 32,))
+    with pytest.raises(BindingError, match="calibration is 010101010101, but empty was expected"):
+        receive(stream(header, FRAMES))

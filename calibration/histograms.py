@@ -1,0 +1,89 @@
+"""Integer distributions of ``rd``'s symbols, one per deviation in steps, pooled over all coefficients that have it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.compiled import compiled
+from codec.entropy.rans import ESCAPE, OFFSET, SYMBOLS, TOTAL
+from codec.quantize.rd import ROUNDING, Analysis
+
+#: Deviations from 2**-3 to 2**5.75 steps, a quarter octave apart.
+TABLES = 36
+#: Less likely symbols escape: a share of 1/4096 for each would cost the others more.
+_LEAST_SHARE = 2.0**-14
+#: Weight of a Laplace distribution, in symbols seen: rules where text was too short to tell.
+_PRIOR_COUNT = 200.0
+
+
+class Histograms:
+    """Counts of symbols and sums of the magnitudes, in steps, that fell on them."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((TABLES, SYMBOLS))
+        self.sums = np.zeros((TABLES, SYMBOLS))
+
+    def add(self, half: Analysis) -> None:
+        """Count the coefficients of one half of a layer."""
+        plan, layout = half.plan, half.layout
+        _count(
+            half.coefficients,
+            plan.order,
+            plan.counts,
+            layout.active,
+            layout.tables,
+            np.float32(1) / layout.step,
+            ROUNDING,
+            self.counts,
+            self.sums,
+        )
+
+    def frequencies(self) -> NDArray[np.int32]:
+        """``(tables, 256)``, each row summing to 4096, symmetric around zero."""
+        magnitudes = np.abs(np.arange(ESCAPE) - OFFSET)
+        rows = []
+        for table, counts in enumerate(self.counts):
+            rate = np.sqrt(2) / 2.0 ** (table / 4 - 3)
+            prior = np.where(magnitudes == 0, 1 - np.exp(-rate / 2), np.exp(-rate * magnitudes) * np.sinh(rate / 2))
+            seen = counts[:ESCAPE] + counts[:ESCAPE][::-1] + _PRIOR_COUNT * prior / prior.sum()
+            rows.append(integers(seen))
+        return np.stack(rows)
+
+    def levels(self) -> NDArray[np.float32]:
+        """``(tables, 256)``: the mean of the magnitudes that fell on a symbol, which no other level beats."""
+        values = np.arange(ESCAPE) - OFFSET
+        counts = (self.counts + np.roll(self.counts[:, ::-1], -1, axis=1))[:, :ESCAPE]
+        sums = (self.sums + np.roll(self.sums[:, ::-1], -1, axis=1))[:, :ESCAPE]
+        trusted = 20.0  # a level seen less often stays near its symbol
+        means = np.sign(values) * (sums + trusted * np.abs(values)) / (counts + trusted)
+        return np.pad(means, ((0, 0), (0, 1))).astype(np.float32)
+
+
+def integers(seen: NDArray[np.float64]) -> NDArray[np.int32]:
+    """``(256,)`` frequencies summing to 4096 for ``(255,)`` counts; the escape has at least 1."""
+    shares = seen / seen.sum()
+    kept = shares >= _LEAST_SHARE
+    frequencies = np.where(kept, np.maximum(1, np.floor(shares * (TOTAL - 1))), 0).astype(np.int64)
+    frequencies[int(seen.argmax())] += TOTAL - 1 - frequencies.sum()
+    return np.append(frequencies, 1).astype(np.int32)
+
+
+@compiled
+def _count(
+    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_step: Any, rounding: Any, seen: Any, sums: Any
+) -> None:
+    for h in range(z.shape[0]):
+        first = 0
+        for c in range(counts.shape[1]):
+            for t in order[h, first : first + counts[h, c]]:
+                for j in range(active[h, c]):
+                    size = abs(z[h, t, j]) * per_step
+                    symbol = np.int32(size + rounding)
+                    if symbol > 127:  # noqa: PLR2004  # the largest in a table
+                        seen[tables[h, c, j], 255] += 1
+                    else:
+                        at = 127 + symbol if z[h, t, j] >= 0 else 127 - symbol
+                        seen[tables[h, c, j], at] += 1
+                        sums[tables[h, c, j], at] += size
+            first += counts[h, c]

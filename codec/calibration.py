@@ -1,0 +1,208 @@
+"""Tables calibrated for one model, as a file of safetensors; ``rd`` needs them. docs/wire-format.md is normative.
+
+======================  ======================================  ======================================================
+tensor                  shape, type                             meaning
+======================  ======================================  ======================================================
+``means``               (layers, 2, heads, dim) float32         subtracted first; axis 1: keys, values
+``forward``             (layers, 2, heads, dim, dim) float32    row vector times matrix: decorrelated coefficients
+``inverse``             (layers, 2, heads, dim, dim) float32    and back
+``scales``              (layers, 2, heads, dim) int16           16 log2 of a coefficient's deviation, not increasing
+``energies``            (layers, 2, heads, 2) float32           least and largest energy of a token that is coded
+``class_shifts``        (classes,) int16                        16 log2 of a token class's deviation, relative
+``class_frequencies``   (2, 256) int32                          of keys' and values' classes
+``frequencies``         (tables, 256) int32                     of symbols; see ``codec.entropy.rans``
+``levels``              (tables, 256) float32                   what a symbol stands for, in steps
+``steps``               (steps,) int32                          for which the following were measured, ascending
+``lengths``             (lengths,) int32                        contexts' tokens, ascending
+``rates``               (lengths, steps) float32                bits per value, whole frames
+``divergences``         (steps,) float32                        KL in nats after 512 tokens
+======================  ======================================  ======================================================
+
+Metadata: ``kvwire``, JSON of ``format``, ``version``, ``model``, ``weights`` (SHA-256 of the model's weights).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from codec.entropy.rans import SYMBOLS, TOTAL, Tables
+from kvwire.errors import BindingError, NotFoundError, SpecError
+
+FORMAT, VERSION = "kvwire calibration", "1"
+_HALVES = 2
+_Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """What is known of a layer's keys, or of its values; shapes as the module says, without the first two axes."""
+
+    means: NDArray[np.float32]
+    forward: NDArray[np.float32]
+    inverse: NDArray[np.float32]
+    scales: NDArray[np.int64]
+    energies: NDArray[np.float32]
+    classes: Tables
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """One model's tables. ``digest`` is the SHA-256 of their file; ``weights`` that of the model's weights."""
+
+    model: str
+    weights: bytes
+    digest: bytes
+    tensors: Mapping[str, _Array]
+
+    @classmethod
+    def load(cls, path: Path) -> "Calibration":
+        """Read a file.
+
+        Raises:
+            NotFoundError: It is not there.
+            BindingError: It is no calibration of this version.
+        """
+        try:
+            return cls.parse(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            raise NotFoundError(f"{path} is not there; make it with: kvwire codec calibrate MODEL") from None
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> "Calibration":
+        """Check and take apart a file's bytes; ``name`` is for errors.
+
+        Raises:
+            BindingError: They are no calibration of this version.
+        """
+        try:
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            metadata, tensors = dict(json.loads(header["__metadata__"]["kvwire"])), load_tensors(data)
+            said = (metadata["format"], metadata["version"])
+            weights = bytes.fromhex(metadata["weights"])
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise BindingError(f"{name} is no calibration ({error!r}); make it again: kvwire codec calibrate") from None
+        if said != (FORMAT, VERSION):
+            raise BindingError(f"{name} is {said[0]!r} version {said[1]}, this build reads {VERSION}; make it again")
+        if fault := _fault(tensors):
+            raise BindingError(f"{name} is damaged: {fault}; make it again: kvwire codec calibrate")
+        return cls(metadata.get("model", ""), weights, hashlib.sha256(data).digest(), tensors)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Of coefficients' symbols."""
+        return Tables.of(self.tensors["frequencies"].astype(np.uint32), self.tensors["levels"].astype(np.float32))
+
+    @cached_property
+    def class_shifts(self) -> NDArray[np.int64]:
+        """``(classes,)``, ascending."""
+        return self.tensors["class_shifts"].astype(np.int64)
+
+    def half(self, layer: int, values: bool, kv_heads: int, head_dim: int) -> Half:  # noqa: FBT001  # axis 1 of tensors
+        """What is known of a layer's keys or values.
+
+        Raises:
+            BindingError: The calibrated model has no such layer, or other heads.
+        """
+        layers, _, heads, dim = self.tensors["means"].shape
+        if layer >= layers or (kv_heads, head_dim) != (heads, dim):
+            raise BindingError(
+                f"layer {layer} with {kv_heads} heads of {head_dim}: the calibration is of {self.model}, with {layers} "
+                f"layers, {heads} heads of {dim}; calibrate this model: kvwire codec calibrate"
+            )
+        means, forward, inverse, energies = (
+            self.tensors[name][layer, int(values)].astype(np.float32)
+            for name in ("means", "forward", "inverse", "energies")
+        )
+        scales = self.tensors["scales"][layer, int(values)].astype(np.int64)
+        return Half(means, forward, inverse, scales, energies, self._classes[int(values)])
+
+    def step_for_rate(self, bits_per_value: float, tokens: int) -> int:
+        """The step at which a context of so many tokens takes about so many bits per value.
+
+        Raises:
+            SpecError: No step does.
+        """
+        lengths = np.log2(self.tensors["lengths"].astype(np.float64))
+        rates = self.tensors["rates"].astype(np.float64)
+        here = [float(np.interp(np.log2(tokens), lengths, column)) for column in rates.T]
+        if not min(here) <= bits_per_value <= max(here):
+            raise SpecError(
+                f"rd:bits={bits_per_value}: {self.model} is calibrated for {min(here):.2f} to {max(here):.2f} bits "
+                f"per value at {tokens} tokens"
+            )
+        return int(self.tensors["steps"][np.abs(np.array(here) - bits_per_value).argmin()])
+
+    def step_for_divergence(self, nats: float) -> int:
+        """The largest step whose KL divergence on calibration text is at most so many nats.
+
+        Raises:
+            SpecError: No step's is.
+        """
+        within = self.tensors["divergences"].astype(np.float64) <= nats
+        if not within.any():
+            least = float(self.tensors["divergences"].astype(np.float64).min())
+            raise SpecError(f"rd:quality={nats}: {self.model} is calibrated for a KL of {least:.4f} or more")
+        return int(self.tensors["steps"][within].max())
+
+    @cached_property
+    def _classes(self) -> tuple[Tables, Tables]:
+        each = self.tensors["class_frequencies"].astype(np.uint32)
+        values = np.arange(SYMBOLS, dtype=np.float32)[None] - 127
+        return Tables.of(each[:1], values), Tables.of(each[1:], values)
+
+
+def serialize(model: str, weights: bytes, tensors: Mapping[str, _Array]) -> bytes:
+    """A calibration file's bytes; equal arguments give equal bytes."""
+    about = {"format": FORMAT, "version": VERSION, "model": model, "weights": weights.hex()}
+    metadata = {"kvwire": json.dumps(about, sort_keys=True)}  # one entry: safetensors writes several in any order
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return save_tensors(contiguous, metadata)
+
+
+def _fault(tensors: Mapping[str, _Array]) -> str | None:
+    means, lengths, steps = (tensors.get(name) for name in ("means", "lengths", "steps"))
+    shifts, frequencies = tensors.get("class_shifts"), tensors.get("frequencies")
+    if means is None or lengths is None or steps is None or shifts is None or frequencies is None or means.ndim != 4:  # noqa: PLR2004  # axes
+        return "tensors are missing"
+    dim, each = means.shape[-1], means.shape[:-1]
+    tables = frequencies.shape[0]
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        "means": ((*each, dim), "f"),
+        "forward": ((*each, dim, dim), "f"),
+        "inverse": ((*each, dim, dim), "f"),
+        "scales": ((*each, dim), "i"),
+        "energies": ((*each, 2), "f"),
+        "class_shifts": ((shifts.shape[0],), "i"),
+        "class_frequencies": ((_HALVES, SYMBOLS), "i"),
+        "frequencies": ((tables, SYMBOLS), "i"),
+        "levels": ((tables, SYMBOLS), "f"),
+        "lengths": ((lengths.shape[0],), "i"),
+        "steps": ((steps.shape[0],), "i"),
+        "rates": ((lengths.shape[0], steps.shape[0]), "f"),
+        "divergences": ((steps.shape[0],), "f"),
+    }
+    for name, (shape, kind) in shapes.items():
+        tensor = tensors.get(name)
+        if tensor is None or tensor.shape != shape or tensor.dtype.kind != kind or 0 in shape:
+            return f"{name} is not of shape {shape}"
+        if not np.isfinite(tensor).all():
+            return f"{name} holds NaN or infinity"
+    for name in ("frequencies", "class_frequencies"):
+        counts = tensors[name].astype(np.int64)
+        if (counts < 0).any() or (counts.sum(axis=1) != TOTAL).any() or (counts[:, -1] < 1).any():
+            return f"a row of {name} does not sum to {TOTAL} with an escape"
+    return "scales increase" if (np.diff(tensors["scales"].astype(np.int64), axis=-1) > 0).any() else None
+
+
+def file_name(weights: bytes) -> str:
+    """Where a folder of calibrations keeps that of the model with these weights (SHA-256)."""
+    return f"{weights.hex()[:16]}.safetensors"

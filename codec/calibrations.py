@@ -1,0 +1,39 @@
+"""A folder of calibrations, found by the model they are for."""
+
+from pathlib import Path
+
+from codec import registry
+from codec.calibration import Calibration, file_name
+from codec.spec import CodecSpec
+from kvwire.errors import BindingError, NotFoundError
+
+
+class Calibrations:
+    """Loads each file once; ``folder`` need not exist while no codec asks for one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: dict[bytes, Calibration] = {}
+
+    def needed(self, spec: CodecSpec, weights: bytes, model: str) -> Calibration | None:
+        """What ``spec`` needs to know of the model with these weights (SHA-256); None if nothing.
+
+        Raises:
+            BindingError: There is no calibration of it here, or one of another model under its name.
+        """
+        quantizer = registry.QUANTIZERS.get(spec.base.name)
+        if quantizer is None or not quantizer.needs_calibration:
+            return None
+        if weights not in self._loaded:
+            path = self._folder / file_name(weights)
+            try:
+                found = Calibration.load(path)
+            except NotFoundError:
+                raise BindingError(
+                    f"codec {str(spec)!r} needs tables of {model}, and {path} is not there; make it with: kvwire codec "
+                    "calibrate, or copy the other side's"
+                ) from None
+            if found.weights != weights:
+                raise BindingError(f"{path} was calibrated for other weights ({found.model}); calibrate {model} again")
+            self._loaded[weights] = found
+        return self._loaded[weights]
