@@ -5,7 +5,7 @@ the best is the one least disturbed. Whole frames are made and read, checksum an
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,19 +48,25 @@ class Speed:
     decode_us: float
 
 
+@dataclass(frozen=True)
+class Times:
+    """Seconds of the best run over all layers at once, and what they became."""
+
+    encode_s: float
+    decode_s: float
+    copy_s: float
+    frame_bytes: int
+
+
 def measure(spec: CodecSpec, shape: Shape, budget_s: float, clock: Callable[[], float] = time.perf_counter) -> Speed:
     """Encode, decode and copy a layer of Gaussian numbers for ``budget_s`` seconds each.
 
     Raises:
         SpecError: This build does not offer the spec.
     """
-    kv, codec, limits = _layer(shape), Codec(spec, _ropes(shape.head_dim)), Limits()
-    positions = torch.arange(shape.tokens)
-    data = codec.encode_layer(kv, positions)
-    encode_s = best_s(lambda: codec.encode_layer(kv, positions), budget_s, clock)
-    decode_s = best_s(lambda: codec.decode_layer(data, limits), budget_s, clock)
-    copy_s = best_s(lambda: (kv.keys.clone(), kv.values.clone()), budget_s, clock)
-    gigabytes = _BYTES_OF_BF16 * 2 * kv.keys.numel() / 1e9
+    kv = _layer(shape)
+    times = time_layers(Codec(spec, _ropes(shape.head_dim)), [kv], budget_s, clock)
+    gigabytes = gigabytes_of([kv])
     return Speed(
         codec=str(spec),
         tokens=shape.tokens,
@@ -68,13 +74,32 @@ def measure(spec: CodecSpec, shape: Shape, budget_s: float, clock: Callable[[], 
         head_dim=shape.head_dim,
         dtype=str(shape.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
-        bits_per_value=bits_per_value(len(data), kv),
-        encode_gbps=gigabytes / encode_s,
-        decode_gbps=gigabytes / decode_s,
-        copy_gbps=gigabytes / copy_s,
-        encode_us=encode_s * 1e6,
-        decode_us=decode_s * 1e6,
+        bits_per_value=bits_per_value(times.frame_bytes, kv),
+        encode_gbps=gigabytes / times.encode_s,
+        decode_gbps=gigabytes / times.decode_s,
+        copy_gbps=gigabytes / times.copy_s,
+        encode_us=times.encode_s * 1e6,
+        decode_us=times.decode_s * 1e6,
     )
+
+
+def time_layers(
+    codec: Codec, layers: Sequence[LayerKV], budget_s: float, clock: Callable[[], float] = time.perf_counter
+) -> Times:
+    """Encode, decode and copy layers of one length, one after the other, for ``budget_s`` seconds each."""
+    positions, limits = torch.arange(layers[0].tokens), Limits()
+    frames = [codec.encode_layer(kv, positions) for kv in layers]
+    return Times(
+        encode_s=best_s(lambda: [codec.encode_layer(kv, positions) for kv in layers], budget_s, clock),
+        decode_s=best_s(lambda: [codec.decode_layer(frame, limits) for frame in frames], budget_s, clock),
+        copy_s=best_s(lambda: [(kv.keys.clone(), kv.values.clone()) for kv in layers], budget_s, clock),
+        frame_bytes=sum(map(len, frames)),
+    )
+
+
+def gigabytes_of(layers: Sequence[LayerKV]) -> float:
+    """Their size, counted as bfloat16."""
+    return sum(_BYTES_OF_BF16 * 2 * kv.keys.numel() for kv in layers) / 1e9
 
 
 def best_s(run: Callable[[], object], budget_s: float, clock: Callable[[], float]) -> float:

@@ -25,6 +25,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from codec.kernels import means as kernel
+from codec.kernels.memory import in_main_memory
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.hadamard import Hadamard
@@ -60,7 +62,7 @@ class Centered(Quantizer):
 
     def quantize(self, x: Tensor, ctx: Context) -> Planes:
         """Subtract in float32, where there is a mean."""
-        mean = self._mean(x.float())
+        mean = self._mean(x)
         if mean is None:
             return self.plain().quantize(x, ctx)
         return (*self.plain().quantize(x.float() - mean.float(), ctx), Plane("m", mean))
@@ -73,26 +75,41 @@ class Centered(Quantizer):
 
     def error_bound(self, x: Tensor) -> Tensor:
         """That of the plain quantizer around the means."""
-        mean = self._mean(x.float())
+        mean = self._mean(x)
         return self.plain().error_bound(x if mean is None else x.float() - mean.float())
 
     def _mean(self, x: Tensor) -> Tensor | None:
         """``(kv_heads, 1, head_dim)`` float16, if there shall be one."""
-        if self.center == "none":
+        tokens = x.shape[1]
+        if self.center == "none" or (self.center == "auto" and tokens < _FEWEST_TOKENS):
             return None
-        mean = (sum_in_halves(x, dim=1) / x.shape[1]).to(torch.float16)
+        mean = (sums(x) / tokens).to(torch.float16)
         if self.center == "channel":
             return mean
-        pays = _pays(x, mean)
+        # False for NaN and infinity, which the plain quantizer then refuses.
+        pays = all_shorter(x, mean, 4.0 ** (-_MEAN_BITS / tokens))
         return mean * pays if bool(pays.any()) else None
 
 
-def _pays(x: Tensor, mean: Tensor) -> Tensor:
-    """``(kv_heads, 1, 1)`` bool; false for NaN and infinity, which the plain quantizer then refuses."""
-    if x.shape[1] < _FEWEST_TOKENS:
-        return torch.zeros((x.shape[0], 1, 1), dtype=torch.bool, device=x.device)
-    around, whole = (sum_in_halves(each.square(), dim=-1) for each in (x - mean.float(), x))
-    shorter: Tensor = around < whole * 4.0 ** (-_MEAN_BITS / x.shape[1])
+def sums(x: Tensor) -> Tensor:
+    """Over the tokens, ``(kv_heads, 1, head_dim)`` float32."""
+    return kernel.sums(x) if in_main_memory(x) else sums_plainly(x)
+
+
+def all_shorter(x: Tensor, mean: Tensor, share: float) -> Tensor:
+    """``(kv_heads, 1, 1)`` bool: every vector of a head has less than ``share`` of its energy around the mean."""
+    return kernel.all_shorter(x, mean, share) if in_main_memory(x) else all_shorter_plainly(x, mean, share)
+
+
+def sums_plainly(x: Tensor) -> Tensor:
+    """What the kernel computes, in torch."""
+    return sum_in_halves(x.float(), dim=1)
+
+
+def all_shorter_plainly(x: Tensor, mean: Tensor, share: float) -> Tensor:
+    """What the kernel computes, in torch."""
+    around, whole = (sum_in_halves(each.square(), dim=-1) for each in (x.float() - mean.float(), x.float()))
+    shorter: Tensor = around < whole * share
     return shorter.all(dim=1, keepdim=True)
 
 

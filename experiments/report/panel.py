@@ -62,12 +62,12 @@ class Panel:
     levels: tuple[Level, ...]
 
 
-def draw(panel: Panel, x: Axis, y: Axis, y_label: str) -> str:
+def draw(panel: Panel, x: Axis, y: Axis, y_label: str, x_label: str = "bytes per request") -> str:
     """The panel as one ``<svg>``."""
     return svg(
         panel.title,
         [
-            *_frame(panel.title, x, y, y_label),
+            *_frame(panel.title, x, y, y_label, x_label),
             *(part for level in panel.levels if level.value >= y.low for part in _level(level, x, y)),
             *(part for series in panel.series for part in _series(series, f"c{series.style % COLOURS}", x, y)),
             *(part for single in panel.singles if _shows(single, y) for part in _series(single, "single", x, y)),
@@ -107,7 +107,7 @@ def svg(title: str, parts: Sequence[str]) -> str:
     )
 
 
-def _frame(title: str, x: Axis, y: Axis, y_label: str) -> list[str]:
+def _frame(title: str, x: Axis, y: Axis, y_label: str, x_label: str) -> list[str]:
     parts = [f'<text class="title" x="8" y="16">{escape(title)}</text>']
     for tick in x.ticks():
         at = x.at(tick)
@@ -120,7 +120,7 @@ def _frame(title: str, x: Axis, y: Axis, y_label: str) -> list[str]:
         parts.append(f'<path class="grid" d="M{LEFT},{at:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text class="small" text-anchor="end" x="{LEFT - 5}" y="{at + 4:.1f}">{y.text(tick)}</text>')
     parts.append(f'<path class="frame" d="M{LEFT},{TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    parts.append(f'<text class="small" text-anchor="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 8}">bytes per request</text>')
+    parts.append(f'<text class="small" text-anchor="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 8}">{escape(x_label)}</text>')
     parts.append(f'<text class="small" x="8" y="33">{escape(y_label)}</text>')
     return parts
 
