@@ -113,7 +113,7 @@ def test_it_reads_a_golden_frame_as_the_file_beside_it_and_as_codec_does(path):
 
 
 def test_every_offered_base_is_among_the_specs():
-    """A new base is read by the stand-alone decoder too, or this fails; rd, whose tables are a file apart, is not yet."""
+    """A new base is read by the stand-alone decoder too, or this fails; rd, whose tables are a file apart, is not."""
     assert {CodecSpec.parse(spec).base.name for spec in SPECS} == set(registry.QUANTIZERS) - {"rd"}
 
 
