@@ -126,22 +126,27 @@ def _save(file: Path | None, rows: "Sequence[Speed | Row]") -> None:
 
 
 def _quality_table(title: str, rows: "Sequence[Row]") -> Table:
-    caption = "KL in nats per token; GB/s of the cache counted as bfloat16, best run"
-    table = Table(box=SIMPLE_HEAD, title=title, caption=caption, pad_edge=False)
+    caption = "KL: nats per token. GB/s: encode, decode, plain copy; of bfloat16, best run"
+    table = Table(box=SIMPLE_HEAD, title=title, caption=caption, pad_edge=False, collapse_padding=True)
     table.add_column("codec", no_wrap=True)
-    for column in ("bits", "KL", "95 %", "top-1", "encode", "decode", "copy"):
+    for column in ("bits", "KL", "95 %", "top-1", "GB/s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         low, high = row.kl_ci95
         table.add_row(
             *(row.codec, f"{row.bits_per_value:.2f}", f"{row.kl:.4f}", f"{low:.4f}-{high:.4f}", f"{row.top1:.1%}"),
-            *(f"{speed:.2f}" for speed in (row.encode_gbps, row.decode_gbps, row.copy_gbps)),
+            f"{row.encode_gbps:.2f} {row.decode_gbps:.2f} {row.copy_gbps:4.1f}",
         )
     return table
 
 
 def _speed_table(rows: "Sequence[Speed]") -> Table:
-    table = Table(box=SIMPLE_HEAD, caption="GB/s: the layer counted as bfloat16; us: per layer; best run")
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption="GB/s: the layer counted as bfloat16; us: per layer; best run",
+    )
     table.add_column("codec", no_wrap=True)
     for column in ("tokens", "bits", "encode GB/s", "decode GB/s", "copy GB/s", "encode us", "decode us"):
         table.add_column(column, justify="right")
