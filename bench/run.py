@@ -8,13 +8,14 @@ from bench.documents import SCORED_TOKENS, Document
 from bench.quality import Change, Reader
 from bench.row import Row, row
 from bench.speed import Times, gigabytes_of, time_layers
+from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
 from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
-from kvwire.models.store import ModelStore
+from kvwire.models.store import ModelStore, default_home
 
 _MAX_TOKENS = 1 << 17  # the model's own limit is the one that counts
 
@@ -46,18 +47,22 @@ class Run:
         self._gigabytes = 0.0
         self._changes: dict[CodecSpec, list[Change]] = {spec: [] for spec in specs}
         self._times: dict[CodecSpec, Times] = {}
+        self._calibrations = Calibrations(default_home() / "calibrations")
 
     def measure(self, document: Document, tell: Callable[[str], object]) -> None:
         """Send the document through every codec; the first one's layers are what codecs are timed on.
 
         Raises:
             SpecError: This build does not offer a spec.
+            BindingError: A spec needs a calibration of the model, and there is none.
             InvalidRequestError: A codec cannot carry a layer's numbers.
         """
         reader = Reader(self._engine, document)
         self._gigabytes = gigabytes_of(reader.layers)
         for spec in self._specs:
-            codec = Codec(spec, reader.ropes)
+            binding = self._engine.card.binding
+            calibration = self._calibrations.needed(spec, binding.weights_fingerprint, binding.id)
+            codec = Codec(spec, reader.ropes, calibration)
             if spec not in self._times:
                 self._times[spec] = time_layers(codec, reader.layers, self._budget_s)
             change = reader.through(codec)

@@ -21,8 +21,8 @@ class Calibrations:
         Raises:
             BindingError: There is no calibration of it here, or one of another model under its name.
         """
-        quantizer = registry.QUANTIZERS.get(spec.base.name)
-        if quantizer is None or not quantizer.needs_calibration:
+        bases = (spec.base, *(part.base for part in spec.mix))
+        if not any(registry.QUANTIZERS[base.name].needs_calibration for base in bases):
             return None
         if weights not in self._loaded:
             path = self._folder / file_name(weights)
