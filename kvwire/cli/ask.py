@@ -79,10 +79,16 @@ def _summary(answer: "Generation") -> list[str]:
             f"payload   {moved.payload_bytes} bytes, {moved.bits_per_value:.2f} bits per value, codec {report.codec}",
             f"grpc      {moved.grpc_bytes} bytes{_over(moved.grpc_bytes, moved.payload_bytes)}",
             f"socket    {moved.socket_bytes} bytes{_over(moved.socket_bytes, moved.payload_bytes)}, both directions",
-            f"formula   {moved.formula_bytes:.0f} bytes (the literature's; forgets layers, scales and indices)",
+            f"formula   {_formula(moved.formula_bytes)}",
         ]
     return lines
 
 
 def _over(larger: int, payload: int) -> str:
     return f" (payload {100 * (larger - payload) / payload:+.2f} %)" if payload and larger else ""
+
+
+def _formula(formula_bytes: float) -> str:
+    if not formula_bytes:
+        return "none: it knows no precision of this codec"
+    return f"{formula_bytes:.0f} bytes (the literature's; forgets layers, scales and indices)"
