@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.compiled import compiled
 from codec.entropy.rans import ESCAPE, OFFSET, SYMBOLS, TOTAL
+from codec.kernels.compile import loop
 from codec.quantize.rd import ROUNDING, Analysis
 
 #: Deviations from 2**-3 to 2**5.75 steps, a quarter octave apart.
@@ -69,7 +69,7 @@ def integers(seen: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.append(frequencies, 1).astype(np.int32)
 
 
-@compiled
+@loop
 def _count(
     z: Any, order: Any, counts: Any, active: Any, tables: Any, per_step: Any, rounding: Any, seen: Any, sums: Any
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.compiled import compiled, inlined
+from codec.kernels.compile import loop, spliced
 from kvwire.errors import DataLossError
 
 #: A table's symbols are the integers -127 to 127 in order, then the escape.
@@ -119,7 +119,7 @@ class Decoder:
             raise DataLossError(f"{self._owner}: the coded words do not end where they should; send the frame again")
 
 
-@compiled
+@loop
 def _encode(
     symbols: Any, frequencies: Any, starts: Any, run_tables: Any, run_lengths: Any, states: Any, words: Any, at: int
 ) -> int:
@@ -147,7 +147,7 @@ def _encode(
     return at
 
 
-@compiled
+@loop
 def _decode(
     words: Any, at: int, end: int, slots: Any, levels: Any, run_tables: Any, run_lengths: Any, states: Any, out: Any
 ) -> int:
@@ -170,7 +170,7 @@ def _decode(
     return at
 
 
-@compiled
+@loop
 def _eights(words: Any, at: int, end: int, slot: Any, level: Any, states: Any, out: Any, start: int, stop: int) -> int:
     """As many symbols as lanes make whole rounds of, all lanes in registers."""
     low, byte = np.uint32(0xFFF), np.uint32(255)
@@ -206,7 +206,7 @@ def _eights(words: Any, at: int, end: int, slot: Any, level: Any, states: Any, o
     return at
 
 
-@inlined
+@spliced
 def _next(x: Any, entry: Any, words: Any, at: int) -> Any:
     """A lane's next state and the place of the next word."""
     x = (entry >> np.uint32(20)) * (x >> np.uint32(12)) + ((entry >> np.uint32(8)) & np.uint32(0xFFF))
@@ -217,7 +217,7 @@ def _next(x: Any, entry: Any, words: Any, at: int) -> Any:
     return x, at + more
 
 
-@compiled
+@loop
 def _take(x: Any, entry: Any, words: Any, at: int, level: Any, out: Any, i: int) -> Any:
     """The same for a symbol that may be an escape; puts its level."""
     x, at = _next(x, entry, words, at)

@@ -37,6 +37,11 @@ def _named(function: F) -> F:
     return function
 
 
+#: For a part of a loop that takes arrays: a call would count references to them, once per number.
+spliced: Callable[[F], F] = cast(
+    "Callable[[F], F]", numba.njit(inline="always", nogil=True, fastmath=False, error_model="numpy")
+)
+
 #: For what only loops call.
 inlined: Callable[[F], F] = extending.register_jitable
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from codec.compiled import compiled
+from codec.kernels.compile import loop
 
 
-@compiled
+@loop
 def coefficients(x: Any, means: Any, forward: Any, weights: Any, out: Any, energies: Any) -> None:
     """``out`` = (x - means) forward per head, and each token's sum of weighted squares.
 
@@ -32,7 +32,7 @@ def coefficients(x: Any, means: Any, forward: Any, weights: Any, out: Any, energ
             energies[h, t] = _energy(y, weight, dim, whole)
 
 
-@compiled
+@loop
 def _add_eight(y: Any, row: Any, matrix: Any, d: int, dim: int) -> None:
     a, b, c, e, f, g, h, i = row[d], row[d + 1], row[d + 2], row[d + 3], row[d + 4], row[d + 5], row[d + 6], row[d + 7]
     m0, m1, m2, m3 = matrix[d], matrix[d + 1], matrix[d + 2], matrix[d + 3]
@@ -42,7 +42,7 @@ def _add_eight(y: Any, row: Any, matrix: Any, d: int, dim: int) -> None:
         y[j] = (((total + f * m4[j]) + g * m5[j]) + h * m6[j]) + i * m7[j]
 
 
-@compiled
+@loop
 def _energy(y: Any, weight: Any, dim: int, whole: int) -> Any:
     parts = np.zeros(8, np.float32)
     for j in range(0, whole, 8):
@@ -56,7 +56,7 @@ def _energy(y: Any, weight: Any, dim: int, whole: int) -> Any:
     return total
 
 
-@compiled
+@loop
 def classify(
     z: Any, energies: Any, bounds: Any, tops: Any, active: Any, dead_limit: Any, live_limit: Any, out: Any
 ) -> None:
@@ -84,7 +84,7 @@ def classify(
             out[h, t] = chosen if ordinary and lost == 0 else classes
 
 
-@compiled
+@loop
 def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, rounding: Any, out: Any) -> None:
     """Each head's classes' coefficients, in this order and largest deviation first, token after token, as integers.
 
@@ -106,7 +106,7 @@ def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, roundin
             first += counts[h, c]
 
 
-@compiled
+@loop
 def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, means: Any, step: Any, out: Any) -> None:
     """The inverse of :func:`symbols` and :func:`coefficients`: ``out`` = means + step x (levels inverse).
 
