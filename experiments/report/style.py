@@ -33,15 +33,16 @@ FIGURE = f"""
 PAGE = """
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem;background:#fff;color:#222}
+body{overflow-wrap:anywhere}
 h1{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #ccc}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:.5rem}
 .panels svg{width:100%;height:auto}
 .scroll{overflow-x:auto;max-width:100%}
-table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;overflow-wrap:normal;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid #ddd}
 th{vertical-align:bottom;white-space:normal}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
-.note{color:#555}code{font-size:.9em;overflow-wrap:anywhere}
+.note{color:#555}code{font-size:.9em}
 @media (prefers-color-scheme: dark){
 body,th:first-child,td:first-child{background:#161616;color:#ddd}
 h2{border-color:#444}th,td{border-color:#333}.note{color:#aaa}
