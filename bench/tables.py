@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 from bench.row import Absent, Result, Row, name_of
 
+_PAGE = """# Codec bench: all rows
+
+Written by `kvwire codec report`; [what the columns mean](codec-bench.md). KL in nats per token; speeds in GB/s.
+"""
 _HEAD = "| codec | bits per value | KL | 95 % interval | top-1 | encode | decode |\n|---|---|---|---|---|---|---|\n"
-_SMALL = 0.001
+_SMALL, _SLOW = 0.001, 0.01
 
 
 def by_place(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -17,8 +21,9 @@ def by_place(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """All tables, with a heading each."""
-    return "\n".join(f"## {title}\n\n{_table(those)}" for title, those in by_place(results).items())
+    """A page of all tables, with a heading each."""
+    tables = "".join(f"\n## {title}\n\n{_table(those)}" for title, those in by_place(results).items())
+    return f"{_PAGE}\n{tables}"
 
 
 def absences(results: Sequence[Result]) -> list[str]:
@@ -43,7 +48,11 @@ def _table(results: Sequence[Result]) -> str:
 def _line(row: Row) -> str:
     low, high = row.kl_ci95
     numbers = (f"{row.bits_per_value:.2f}", _kl(row.kl), f"{_kl(low)} to {_kl(high)}", f"{100 * row.top1:.1f} %")
-    return f"| `{name_of(row)}` | {' | '.join(numbers)} | {row.encode_gbps:.2g} | {row.decode_gbps:.2g} |\n"
+    return f"| `{name_of(row)}` | {' | '.join((*numbers, _speed(row.encode_gbps), _speed(row.decode_gbps)))} |\n"
+
+
+def _speed(gbps: float) -> str:
+    return f"{gbps:.2f}" if gbps >= _SLOW else f"{gbps:.1g}"
 
 
 def _kl(nats: float) -> str:
