@@ -19,3 +19,6 @@ BY_BASE: dict[str, tuple[str, ...]] = {
 }
 
 DEFAULT = tuple(spec for specs in BY_BASE.values() for spec in specs)
+
+#: For Gaussian numbers, which no calibration is of.
+UNCALIBRATED = tuple(spec for spec in DEFAULT if spec not in BY_BASE["rd"])

@@ -61,7 +61,8 @@ def bench(
     if dtype not in {"float32", "bfloat16", "float16"}:
         raise InvalidRequestError(f"dtype {dtype!r}: use float32, bfloat16 or float16")
     torch.set_num_threads(threads)
-    parsed = [CodecSpec.parse(text) for text in codec or specs.DEFAULT] if own else []
+    usual = specs.UNCALIBRATED if speed_only else specs.DEFAULT
+    parsed = [CodecSpec.parse(text) for text in codec or usual] if own else []
     if speed_only:
         shapes = [Shape(each, kv_heads, head_dim, getattr(torch, dtype)) for each in tokens or _SPEED_TOKENS]
         speeds = _measure_speed(parsed, shapes, budget_s)

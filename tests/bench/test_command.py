@@ -8,8 +8,11 @@ from typer.testing import CliRunner
 
 from bench.results import read, text_of
 from bench.row import PeerRow, Row
+from bench.speed import Speed
+from codec.codec import Codec
 from kvwire.cli.codec import app
 
+SPEED = Speed("int8", 4096, 8, 128, "bfloat16", 1, 8.1, 1.0, 1.0, 6.0, 1.0, 1.0)
 ARGUMENTS = ["bench", "--speed-only", "--tokens", "16", "--tokens", "8", "--budget-s", "0", "--codec", "int8"]
 
 
@@ -27,6 +30,18 @@ def test_speed_alone_needs_no_model(tmp_path):
     done = CliRunner().invoke(app, [*ARGUMENTS, "--json", str(file)])
     assert done.exit_code == 0
     assert [(row["codec"], row["tokens"]) for row in json.loads(file.read_text())] == [("int8", 16), ("int8", 8)]
+
+
+def test_speed_alone_needs_no_calibration(monkeypatch):
+    """Of all codecs that are measured without being asked for by name, none does."""
+    from bench import speed  # noqa: PLC0415  # what is patched here
+
+    specs = []
+    monkeypatch.setattr(speed, "measure", lambda spec, *_: specs.append(spec) or SPEED)
+    assert CliRunner().invoke(app, ["bench", "--speed-only"]).exit_code == 0
+    assert len(specs) > 10
+    for spec in specs:
+        Codec(spec)
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
