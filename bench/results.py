@@ -11,8 +11,9 @@ from kvwire.errors import InvalidRequestError
 
 
 def text_of(results: Sequence[Result]) -> str:
-    """What such a file holds."""
-    return json.dumps([asdict(result) for result in results], indent=2) + "\n"
+    """What such a file holds, a result a line."""
+    lines = ",\n".join(json.dumps(asdict(result)) for result in results)
+    return f"[\n{lines}\n]\n"
 
 
 def read(files: Sequence[Path]) -> list[Result]:
