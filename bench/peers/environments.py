@@ -9,7 +9,7 @@ from kvwire.errors import StoreError, UnavailableError
 
 #: Written last, with what was installed: an environment that was cut half-way, or is of other pins, is made anew.
 _MARK = "kvwire-requirements.txt"
-_PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
+_PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:")
 
 
 def python_of(peer: Peer, home: Path) -> Path:
@@ -35,8 +35,11 @@ def install(peer: Peer, home: Path) -> Path:
     try:
         python_of(peer, home)
     except UnavailableError:
+        pip, pins = (str(folder / "bin" / "python"), *_PIP), str(peer.requirements)
         _run([sys.executable, "-m", "venv", "--clear", str(folder)], peer)
-        _run([str(folder / "bin" / "python"), *_PIP, "--requirement", str(peer.requirements)], peer)
+        # Which libraries torch needs differs between its builds; everything else is in the pins.
+        _run([*pip, "--constraint", pins, "torch"], peer)
+        _run([*pip, "--no-deps", "--requirement", pins], peer)
         (folder / _MARK).write_text(peer.requirements.read_text(encoding="utf-8"), encoding="utf-8")
     return folder
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kvwire.cli.options import DataOption
@@ -189,7 +190,7 @@ def _quality_table(title: str, results: "Sequence[Result]") -> Table:
     from bench.tables import absences
 
     caption = "KL: nats per token. GB/s: encode, decode, plain copy; of bfloat16, best run"
-    lines = "\n".join([caption, *absences(results)])
+    lines = "\n".join([caption, *map(escape, absences(results))])
     table = Table(box=SIMPLE_HEAD, title=title, caption=lines, pad_edge=False, collapse_padding=True)
     table.add_column("codec", overflow="fold")
     for column in ("bits", "KL", "95 %", "top-1", "GB/s"):
