@@ -35,6 +35,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from codec.entropy.rans import SYMBOLS, TOTAL, Tables
+from codec.kernels.tile import WIDTH
 from kvwire.errors import BindingError, NotFoundError, SpecError
 
 FORMAT, VERSION = "kvwire calibration", "1"
@@ -44,7 +45,10 @@ _Array = NDArray[np.generic]
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """What is known of a layer's keys, or of its values; shapes as the module says, without the first two axes."""
+    """What is known of a layer's keys, or of its values; shapes as the module says, without the first two axes.
+
+    The columns of ``forward`` and ``inverse`` are padded to whole tiles, with zeros.
+    """
 
     means: NDArray[np.float32]
     forward: NDArray[np.float32]
@@ -118,12 +122,8 @@ class Calibration:
                 f"layer {layer} with {kv_heads} heads of {head_dim}: the calibration is of {self.model}, with {layers} "
                 f"layers, {heads} heads of {dim}; calibrate this model: kvwire codec calibrate"
             )
-        means, forward, inverse, energies = (
-            self.tensors[name][layer, int(values)].astype(np.float32)
-            for name in ("means", "forward", "inverse", "energies")
-        )
-        scales = self.tensors["scales"][layer, int(values)].astype(np.int64)
-        return Half(means, forward, inverse, scales, energies, self._classes[int(values)])
+        key = (layer, int(values))
+        return self._halves.get(key) or self._halves.setdefault(key, self._half(*key))
 
     def step_for_rate(self, bits_per_value: float, tokens: int) -> int:
         """The step at which a context of so many tokens takes about so many bits per value.
@@ -152,6 +152,18 @@ class Calibration:
             least = float(self.tensors["divergences"].astype(np.float64).min())
             raise SpecError(f"rd:quality={nats}: {self.model} is calibrated for a KL of {least:.4f} or more")
         return int(self.tensors["steps"][within].max())
+
+    @cached_property
+    def _halves(self) -> dict[tuple[int, int], Half]:
+        return {}
+
+    def _half(self, layer: int, kind: int) -> Half:
+        means, forward, inverse, energies = (
+            self.tensors[name][layer, kind].astype(np.float32) for name in ("means", "forward", "inverse", "energies")
+        )
+        spare = ((0, 0), (0, 0), (0, -means.shape[-1] % WIDTH))
+        scales = self.tensors["scales"][layer, kind].astype(np.int64)
+        return Half(means, np.pad(forward, spare), np.pad(inverse, spare), scales, energies, self._classes[kind])
 
     @cached_property
     def _classes(self) -> tuple[Tables, Tables]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize import rd_transform
 from codec.quantize.base import Context, Quantizer, calibrated, unrepresentable
-from codec.quantize.rd_plane import CodedPlane, Layout, Plan
+from codec.quantize.rd_plane import CodedPlane, Layout, Plan, layout_of
 from kvwire.errors import SpecError
 
 #: Rounds towards zero a little: such errors cost fewer bits.
@@ -40,7 +40,7 @@ _SINKS = 1
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tensor's coefficients ``(heads, tokens, dim)``, its tokens' energies and classes ``(heads, tokens)``."""
+    """A tensor's coefficients ``(heads, tokens, padded)``, its tokens' energies and classes ``(heads, tokens)``."""
 
     layout: Layout
     coefficients: NDArray[np.float32]
@@ -60,14 +60,14 @@ class Analysis:
 def analyse(x: Tensor, ctx: Context, step: int) -> Analysis:
     """Transform and classify ``x``, float32 and contiguous, for a step number."""
     calibration, half = calibrated(ctx)
-    layout = Layout(calibration, half, step)
-    z, energies = np.empty(ctx.shape, np.float32), np.empty(ctx.shape[:2], np.float32)
+    layout = layout_of(calibration, half, step)
+    energies = np.empty(ctx.shape[:2], np.float32)
+    z = np.empty((*ctx.shape[:2], half.forward.shape[-1]), np.float32)
     rd_transform.coefficients(x.detach().numpy(), half.means, half.forward, layout.weights, z, energies)
     classes = np.empty(ctx.shape[:2], np.uint8)
     dead, live = np.float32(_DEAD_LIMIT_STEPS) * layout.step, np.float32(_LIVE_LIMIT_STEPS) * layout.step
     rd_transform.classify(z, energies, half.energies, layout.tops, layout.active, dead, live, classes)
-    sinks = (ctx.positions < _SINKS).expand(ctx.shape[:2]).cpu().numpy()
-    classes[sinks] = len(layout.tops)
+    classes[..., ctx.positions.cpu().numpy() < _SINKS] = len(layout.tops)
     return Analysis(layout, z, energies, classes, layout.plan(classes))
 
 
@@ -80,6 +80,7 @@ class Rd(Quantizer):
     step: int = 0
 
     needs_calibration: ClassVar[bool] = True
+    on_one_thread: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if [self.bits > 0, self.quality > 0, self.step > 0].count(True) != 1 or self.step > 255:  # noqa: PLR2004  # a byte
@@ -93,7 +94,7 @@ class Rd(Quantizer):
         """Transform, classify, round, code; float32 throughout."""
         source = x.detach().cpu().float().contiguous()
         half = analyse(source, ctx, self.step_for(ctx))
-        coded = CodedPlane.pack(half.layout, half.plan, half.classes, half.symbols(), source, ctx)
+        coded = CodedPlane.pack(half.layout, half.plan, half.classes, half.symbols(), source)
         if coded is None:
             raise unrepresentable(x, ctx, type(self).__name__)
         return (Plane("z", coded),)
@@ -102,7 +103,7 @@ class Rd(Quantizer):
         """Decode, look up, transform back."""
         tables, half = calibrated(ctx)
         read = CodedPlane.unpack(planes[0].data, tables, half, ctx)
-        out = torch.empty(ctx.shape)
+        out = np.empty(ctx.shape, np.float32)
         rd_transform.restore(
             read.levels,
             read.plan.order,
@@ -111,10 +112,10 @@ class Rd(Quantizer):
             half.inverse,
             half.means,
             read.layout.step,
-            out.numpy(),
+            out,
         )
-        out[read.plan.precise] = read.precise
-        return out
+        out[read.plan.precise[0], read.plan.precise[1]] = read.precise
+        return torch.from_numpy(out)
 
     def error_bound(self, x: Tensor) -> Tensor:
         """Infinite: it depends on the calibration; :meth:`bound` knows."""
@@ -123,8 +124,8 @@ class Rd(Quantizer):
     def bound(self, x: Tensor, ctx: Context) -> Tensor:
         """Upper bound on ``|decoded - x|`` in exact arithmetic under the calibration of ``ctx``, ``x.shape``."""
         tables, half = calibrated(ctx)
-        step = float(Layout(tables, half, self.step_for(ctx)).step)
-        coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None] * (step * _DEAD_LIMIT_STEPS)
+        step = float(layout_of(tables, half, self.step_for(ctx)).step)
+        coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None, : ctx.head_dim] * (step * _DEAD_LIMIT_STEPS)
         precise = x.float().abs().amax(dim=-1, keepdim=True) / 127
         return torch.maximum(coded, precise).expand_as(x)
 

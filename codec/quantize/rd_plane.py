@@ -1,7 +1,7 @@
 """The bytes of an ``rd`` plane: step, coded words, then the tokens that travel precisely."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from codec.calibration import Calibration, Half
 from codec.entropy.rans import Decoder, Encoder
-from codec.planes import TOKENS_PER_BYTE, Plane
+from codec.kernels import eightbit
+from codec.kernels.tile import ROWS
+from codec.planes import TOKENS_PER_BYTE
 from codec.quantize.base import Context
-from codec.quantize.int8 import Int8
+from codec.quantize.rd_order import lay_out
 from kvwire.errors import DataLossError
 
 #: From so many symbols on, eight lanes: 28 bytes more for a decoder four times as fast.
@@ -20,7 +22,7 @@ EIGHT_LANES_FROM = 16384
 #: 16 log2 of the deviation, in steps, that the first table is for; tables are a quarter octave apart.
 _FIRST_TABLE, _TABLE_SPACING = -48, 4
 _MIDDLE_STEP = 128
-_INT8 = Int8()
+_INT8_TOP = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +30,14 @@ class Plan:
     """Where the symbols of given classes stand.
 
     order: ``(heads, tokens)``, tokens sorted by class; counts: ``(heads, classes)``; tables and lengths: of each run.
-    precise: heads and tokens, as indices, that travel as ``int8``, in the order of ``order``.
+    precise: ``(2, tokens)``: heads and tokens that travel as ``int8``, in the order of ``order``.
     """
 
     order: NDArray[np.int64]
     counts: NDArray[np.int64]
     tables: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    precise: tuple[Tensor, Tensor]
+    precise: NDArray[np.int64]
 
     @property
     def symbols(self) -> int:
@@ -58,11 +60,10 @@ class Layout:
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
-        """``(heads, dim)``: 1 / (dim x deviation squared), so that an average token has energy 1."""
-        weights: NDArray[np.float32] = (2.0 ** (self.half.scales / -8.0) / self.half.scales.shape[-1]).astype(
-            np.float32
-        )
-        return weights
+        """``(heads, padded)``: 1 / (dim x deviation squared), so that an average token has energy 1; then zeros."""
+        scales, padded = self.half.scales, self.half.forward.shape[-1]
+        weights = 2.0 ** (scales / -8.0) / scales.shape[-1]
+        return np.pad(weights.astype(np.float32), ((0, 0), (0, padded - scales.shape[-1])))
 
     @cached_property
     def tops(self) -> NDArray[np.float32]:
@@ -88,42 +89,42 @@ class Layout:
 
     def plan(self, classes: NDArray[np.uint8]) -> Plan:
         """Lay out the symbols of tokens of these classes, ``(heads, tokens)``."""
-        kinds = self.active.shape[1]
-        order = np.argsort(classes, axis=1, kind="stable")
-        counts = (classes[:, None, :] == np.arange(kinds)[:, None]).sum(axis=-1)
-        sent = (self.tables >= 0) & (counts > 0)[..., None]
-        lengths = np.broadcast_to(counts[..., None], sent.shape)[sent]
-        coded = counts.sum(axis=1)
-        precise = [(h, t) for h, row in enumerate(order) for t in row[coded[h] :]]
-        heads, tokens = (torch.tensor([at[i] for at in precise], dtype=torch.int64) for i in (0, 1))
-        return Plan(order, counts, self.tables[sent], lengths.astype(np.int64), (heads, tokens))
+        return Plan(*lay_out(classes, self.tables, self.active))
+
+
+@lru_cache(maxsize=1024)
+def layout_of(calibration: Calibration, half: Half, number: int) -> Layout:
+    """The layout of a model's half of a layer at a step number, kept for the next time."""
+    return Layout(calibration, half, number)
 
 
 @dataclass(frozen=True, eq=False)
 class CodedPlane:
-    """A plane taken apart: levels of all runs, in steps, and the precise tokens, ``(tokens, dim)`` float32."""
+    """A plane taken apart: levels of all runs, in steps, padded; the precise tokens, ``(tokens, dim)`` float32."""
 
     layout: Layout
     plan: Plan
     levels: NDArray[np.float32]
-    precise: Tensor
+    precise: NDArray[np.float32]
 
     @staticmethod
     def pack(
-        layout: Layout, plan: Plan, classes: NDArray[np.uint8], symbols: NDArray[np.int16], x: Tensor, ctx: Context
+        layout: Layout, plan: Plan, classes: NDArray[np.uint8], symbols: NDArray[np.int16], x: Tensor
     ) -> Tensor | None:
         """The plane's bytes, uint8; None if a precise token holds what ``int8`` cannot carry."""
         encoder = Encoder(_lanes(x.numel()), symbols.size + classes.size)
         encoder.write(symbols, layout.calibration.tables, plan.tables, plan.lengths)
         flat = classes.reshape(-1).astype(np.int16)
         encoder.write(flat, layout.half.classes, *_one_run(flat.size))
-        precise = x[plan.precise][None]
-        codes, scales = _INT8.quantize(precise, replace(ctx, kv_heads=1, tokens=precise.shape[1]))
-        if not scales.finite():
+        precise = x.numpy()[plan.precise[0], plan.precise[1]]
+        codes, scales = np.empty(precise.shape, np.int8), np.empty(len(precise), np.float16)
+        source, *filled = (torch.from_numpy(array) for array in (precise[None], codes, scales))
+        eightbit.encode(source, filled[0], filled[1], _INT8_TOP)
+        if not np.isfinite(scales).all():
             return None
         words = encoder.finish()
         padding = np.zeros(max(0, -(-classes.size // (2 * TOKENS_PER_BYTE)) - len(words)), np.uint16)
-        parts = (np.array([layout.number], np.uint8), words, padding, scales.data.numpy(), codes.data.numpy())
+        parts = (np.array([layout.number], np.uint8), words, padding, scales, codes)
         return torch.from_numpy(np.concatenate([part.reshape(-1).view(np.uint8) for part in parts]))
 
     @classmethod
@@ -136,19 +137,19 @@ class CodedPlane:
         stored = data.cpu().contiguous().numpy()
         if len(stored) == 0:
             raise DataLossError(f"{ctx}: plane 'z' is empty, a step was expected; send the frame again")
-        layout = Layout(calibration, half, int(stored[0]))
+        layout = layout_of(calibration, half, int(stored[0]))
         lanes = _lanes(ctx.kv_heads * ctx.tokens * ctx.head_dim)
         words = stored[1 : len(stored) - (len(stored) - 1) % 2].copy().view(np.uint16)
         classes = _read_classes(Decoder(words, lanes, str(ctx)), layout, ctx)
         plan = layout.plan(classes)
-        precise_bytes = len(plan.precise[0]) * (2 + ctx.head_dim)
+        precise_bytes = plan.precise.shape[1] * (2 + ctx.head_dim)
         coded_bytes = len(stored) - 1 - precise_bytes
         if coded_bytes < 0 or coded_bytes % 2:
             raise DataLossError(f"{ctx}: {len(stored)} bytes, {precise_bytes} of precise tokens expected among them")
         decoder = Decoder(stored[1 : 1 + coded_bytes].copy().view(np.uint16), lanes, str(ctx))
         decoder.read(half.classes, *_one_run(classes.size))
-        levels = decoder.read(calibration.tables, plan.tables, plan.lengths)
-        decoder.finish()
+        levels = decoder.read(calibration.tables, plan.tables, plan.lengths, spare=ROWS)
+        decoder.finish(levels)
         return cls(layout, plan, levels, _read_precise(stored[1 + coded_bytes :], ctx))
 
 
@@ -168,10 +169,10 @@ def _read_classes(decoder: Decoder, layout: Layout, ctx: Context) -> NDArray[np.
     return read.astype(np.uint8).reshape(ctx.kv_heads, ctx.tokens)
 
 
-def _read_precise(stored: NDArray[np.uint8], ctx: Context) -> Tensor:
+def _read_precise(stored: NDArray[np.uint8], ctx: Context) -> NDArray[np.float32]:
     count = len(stored) // (2 + ctx.head_dim)
-    scales = torch.from_numpy(stored[: 2 * count].copy().view(np.float16)).reshape(count, 1, 1)
-    codes = torch.from_numpy(stored[2 * count :].copy().view(np.int8)).reshape(count, 1, ctx.head_dim)
-    if not Plane("s", scales).finite():
+    scales = stored[: 2 * count].copy().view(np.float16)
+    if not np.isfinite(scales).all():
         raise DataLossError(f"{ctx}: a precise token has a scale of NaN or infinity, which no encoder writes")
-    return codes[:, 0].float() * scales[:, 0].float()
+    codes = stored[2 * count :].view(np.int8).reshape(count, ctx.head_dim)
+    return codes.astype(np.float32) * scales.astype(np.float32)[:, None]

@@ -1,59 +1,59 @@
-"""Loops of ``rd``: a token's coefficients, their symbols, and back. Sums run in the order written, in float32."""
+"""Loops of ``rd``: a token's coefficients, their symbols, and back. Sums run in the order written, in float32.
+
+Matrices are ``(heads, dim, padded)`` float32, their columns padded to whole tiles.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from codec.kernels.compile import loop
+from codec.kernels.numbers import magnitude
+from codec.kernels.tile import ROWS, WIDTH, multiply
 
 
 @loop
 def coefficients(x: Any, means: Any, forward: Any, weights: Any, out: Any, energies: Any) -> None:
     """``out`` = (x - means) forward per head, and each token's sum of weighted squares.
 
-    x, out: ``(heads, tokens, dim)``; means, weights: ``(heads, dim)``; forward: ``(heads, dim, dim)``; energies:
-    ``(heads, tokens)``. All float32.
+    x: ``(heads, tokens, dim)``; means: ``(heads, dim)``; weights: ``(heads, padded)``; energies: ``(heads, tokens)``;
+    out: ``(heads, tokens, padded)``. All float32.
     """
     heads, tokens, dim = x.shape
-    row = np.empty(dim, np.float32)
-    whole = dim - dim % 8
+    padded = forward.shape[2]
+    rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
+    squares = np.empty((ROWS, WIDTH), np.float32)
     for h in range(heads):
-        matrix, mean, weight = forward[h], means[h], weights[h]
-        for t in range(tokens):
-            y = out[h, t]
-            for d in range(dim):
-                row[d] = x[h, t, d] - mean[d]
-                y[d] = np.float32(0)
-            for d in range(0, whole, 8):
-                _add_eight(y, row, matrix, d, dim)
-            for d in range(whole, dim):
-                for j in range(dim):
-                    y[j] += row[d] * matrix[d, j]
-            energies[h, t] = _energy(y, weight, dim, whole)
+        matrix, mean = forward[h].reshape(dim * padded), means[h]
+        for t in range(0, tokens, ROWS):
+            many = min(ROWS, tokens - t)
+            for r in range(ROWS):
+                source, row = x[h, t + min(r, many - 1)], rows[r * dim : (r + 1) * dim]
+                for d in range(dim):
+                    row[d] = source[d] - mean[d]
+            squares[:] = np.float32(0)
+            for first in range(0, padded, WIDTH):
+                multiply(rows, dim, 1, matrix[first:], padded, dim, tile)
+                weight = weights[h, first : first + WIDTH]
+                for r in range(many):
+                    y, square = out[h, t + r, first : first + WIDTH], squares[r]
+                    for j in range(WIDTH):
+                        number = tile[r * WIDTH + j]
+                        y[j] = number
+                        square[j] += weight[j] * (number * number)
+            for r in range(many):
+                energies[h, t + r] = _sum(squares[r])
 
 
 @loop
-def _add_eight(y: Any, row: Any, matrix: Any, d: int, dim: int) -> None:
-    a, b, c, e, f, g, h, i = row[d], row[d + 1], row[d + 2], row[d + 3], row[d + 4], row[d + 5], row[d + 6], row[d + 7]
-    m0, m1, m2, m3 = matrix[d], matrix[d + 1], matrix[d + 2], matrix[d + 3]
-    m4, m5, m6, m7 = matrix[d + 4], matrix[d + 5], matrix[d + 6], matrix[d + 7]
-    for j in range(dim):
-        total = (((y[j] + a * m0[j]) + b * m1[j]) + c * m2[j]) + e * m3[j]
-        y[j] = (((total + f * m4[j]) + g * m5[j]) + h * m6[j]) + i * m7[j]
-
-
-@loop
-def _energy(y: Any, weight: Any, dim: int, whole: int) -> Any:
-    parts = np.zeros(8, np.float32)
-    for j in range(0, whole, 8):
-        for lane in range(8):
-            parts[lane] += weight[j + lane] * (y[j + lane] * y[j + lane])
-    for j in range(whole, dim):
-        parts[j - whole] += weight[j] * (y[j] * y[j])
-    total = np.float32(0)
-    for lane in range(8):
-        total += parts[lane]
-    return total
+def _sum(numbers: Any) -> Any:
+    """By halves, so that several are added at a time."""
+    width = WIDTH // 2
+    while width > 0:
+        for j in range(width):
+            numbers[j] += numbers[j + width]
+        width //= 2
+    return numbers[0]
 
 
 @loop
@@ -63,7 +63,7 @@ def classify(
     """Each token's class: the first whose top its energy is below, or the last plus one if it must travel precisely.
 
     That is a token whose energy is out of bounds, or one of whose coefficients is beyond what its class carries.
-    z: ``(heads, tokens, dim)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; active: ``(heads, classes)``, how many
+    z: ``(heads, tokens, padded)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; active: ``(heads, classes)``, how many
     coefficients a class codes; out: ``(heads, tokens)`` uint8.
     """
     heads, tokens, dim = z.shape
@@ -74,14 +74,18 @@ def classify(
             chosen = 0
             while chosen < classes - 1 and energy >= tops[chosen]:
                 chosen += 1
-            live = active[h, chosen]
-            lost = 0
-            for j in range(live):
-                lost += not (abs(z[h, t, j]) <= live_limit)
-            for j in range(live, dim):
-                lost += not (abs(z[h, t, j]) <= dead_limit)
-            ordinary = bounds[h, 0] <= energy <= bounds[h, 1]
-            out[h, t] = chosen if ordinary and lost == 0 else classes
+            # With a coefficient that is no number the energy is none, which is out of any bounds.
+            carried = _largest(z[h, t], 0, active[h, chosen]) <= live_limit
+            carried &= _largest(z[h, t], active[h, chosen], dim) <= dead_limit
+            out[h, t] = chosen if carried and bounds[h, 0] <= energy <= bounds[h, 1] else classes
+
+
+@loop
+def _largest(numbers: Any, first: int, last: int) -> Any:
+    largest = np.uint32(0)  # magnitudes are ordered like their bits, and a maximum of those is found eight at a time
+    for j in range(first, last):
+        largest = max(largest, magnitude(numbers[j]))
+    return np.uint32(largest).view(np.float32)
 
 
 @loop
@@ -90,51 +94,55 @@ def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, roundin
 
     order: ``(heads, tokens)``, tokens by class; counts, active: ``(heads, classes)``; out: ``(symbols,)`` int16.
     """
+    dim = z.shape[2]
+    rounded = np.empty((ROWS, dim), np.int16)
     at = 0
     for h in range(z.shape[0]):
         first = 0
         for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            for i in range(len(tokens)):
-                row = z[h, tokens[i]]
-                place = at + i
-                for j in range(active[h, c]):
-                    size = np.int32(abs(row[j]) * per_step + rounding)
-                    out[place] = size if row[j] >= 0 else -size
-                    place += len(tokens)
-            at += len(tokens) * active[h, c]
-            first += counts[h, c]
+            many, live = counts[h, c], active[h, c]
+            for i in range(0, many, ROWS):
+                rows = min(ROWS, many - i)
+                for r in range(rows):
+                    row = z[h, order[h, first + i + r]]
+                    whole = rounded[r]
+                    for j in range(live):
+                        steps = row[j] * per_step
+                        whole[j] = np.int32(steps + rounding) if steps >= 0 else np.int32(steps - rounding)
+                for j in range(live):
+                    run = out[at + j * many + i :]
+                    for r in range(rows):
+                        run[r] = rounded[r, j]
+            at += many * live
+            first += many
 
 
 @loop
 def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, means: Any, step: Any, out: Any) -> None:
     """The inverse of :func:`symbols` and :func:`coefficients`: ``out`` = means + step x (levels inverse).
 
-    levels: ``(symbols,)`` float32; inverse: ``(heads, dim, dim)``; out: ``(heads, tokens, dim)`` float32. Tokens of no
-    class are left as they are.
+    levels: ``(symbols + ROWS,)`` float32, the last not read for what they say; out: ``(heads, tokens, dim)`` float32.
+    Tokens of no class are left as they are.
     """
-    dim = out.shape[2]
-    row = np.empty(dim, np.float32)
+    dim, padded = out.shape[2], inverse.shape[2]
+    tile = np.empty(ROWS * WIDTH, np.float32)
     at = 0
     for h in range(out.shape[0]):
-        matrix, mean = inverse[h], means[h]
+        matrix = inverse[h].reshape(dim * padded)
         first = 0
         for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            live = active[h, c]
-            whole = live - live % 8
-            for i in range(len(tokens)):
-                y = out[h, tokens[i]]
-                for j in range(live):
-                    row[j] = levels[at + i + j * len(tokens)]
-                for d in range(dim):
-                    y[d] = np.float32(0)
-                for j in range(0, whole, 8):
-                    _add_eight(y, row, matrix, j, dim)
-                for j in range(whole, live):
-                    for d in range(dim):
-                        y[d] += row[j] * matrix[j, d]
-                for d in range(dim):
-                    y[d] = mean[d] + step * y[d]
-            at += len(tokens) * live
-            first += counts[h, c]
+            many, live = counts[h, c], active[h, c]
+            for i in range(0, many, ROWS):
+                for column in range(0, dim, WIDTH):
+                    if live == 0:
+                        tile[:] = np.float32(0)
+                    else:
+                        multiply(levels[at + i :], 1, many, matrix[column:], padded, live, tile)
+                    wide = min(WIDTH, dim - column)
+                    mean = means[h, column : column + wide]
+                    for r in range(min(ROWS, many - i)):
+                        y = out[h, order[h, first + i + r], column : column + wide]
+                        for j in range(wide):
+                            y[j] = mean[j] + step * tile[r * WIDTH + j]
+            at += many * live
+            first += many

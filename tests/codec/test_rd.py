@@ -1,5 +1,7 @@
 """What every quantizer promises, checked on ``rd`` under synthetic tables, and what only ``rd`` promises."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from codec.codec import Codec
 from codec.frame import Limits
 from codec.layer import LayerKV
 from codec.planes import Plane
+from codec.quantize import rd_transform
 from codec.quantize.base import Context, Kind
 from codec.quantize.rd import Rd
 from codec.spec import CodecSpec, RopePhase
@@ -106,6 +109,62 @@ def test_encoding_is_deterministic_and_blind_to_strides(context):
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one[0].data, two[0].data)
+
+
+def test_two_threads_write_and_read_what_one_does(rd_tables):
+    """Keys on one, values on the other."""
+    x = gaussian((2, 600, 64))
+    codec = Codec(CodecSpec.parse("rd:step=100"), calibration=rd_tables(2, 64))
+    threads = torch.get_num_threads()
+    frames, decoded = [], []
+    try:
+        for torch_threads in (1, 2):
+            torch.set_num_threads(torch_threads)
+            frames.append(codec.encode_layer(LayerKV(0, x, -x, RopePhase.PRE, 600)))
+            decoded.append(codec.decode_layer(frames[0], Limits()))
+    finally:
+        torch.set_num_threads(threads)
+    assert frames[0] == frames[1]
+    assert torch.equal(decoded[0].keys, decoded[1].keys)
+    assert torch.equal(decoded[0].values, decoded[1].values)
+
+
+def test_an_error_of_either_half_arrives_from_two_threads(rd_tables):
+    """The values' own thread included."""
+    x = gaussian((2, 600, 64))
+    bad = x.clone()
+    bad[1, 2, 3] = torch.nan
+    codec = Codec(CodecSpec.parse("rd:step=100"), calibration=rd_tables(2, 64))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for keys, values, kind in ((bad, x, "keys"), (x, bad, "values")):
+            with pytest.raises(InvalidRequestError, match=f"{kind}, head 1, token 2, channel 3"):
+                codec.encode_layer(LayerKV(0, keys, values, RopePhase.PRE, 600))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_transform_is_fused_multiply_adds_in_order():
+    """To the bit, on every CPU: against exact sums rounded once per term, of rows and columns that fill no tile."""
+    numbers = np.random.default_rng(5)
+    means = np.zeros((1, 33), np.float32)
+    forward = np.pad(numbers.standard_normal((1, 33, 33)).astype(np.float32), ((0, 0), (0, 0), (0, 31)))
+    x = numbers.standard_normal((1, 11, 33)).astype(np.float32)
+    out, energies = np.empty((1, 11, 64), np.float32), np.empty((1, 11), np.float32)
+    rd_transform.coefficients(x, means, forward, np.ones((1, 64), np.float32), out, energies)
+    for token, column in ((0, 0), (7, 31), (8, 32), (10, 5)):
+        total = np.float32(0)
+        for k in range(33):
+            exact = Fraction(float(x[0, token, k])) * Fraction(float(forward[0, k, column])) + Fraction(float(total))
+            total = nearest_single(exact)
+        assert out[0, token, column] == total
+
+
+def nearest_single(exact):
+    guess = np.float32(float(exact))
+    around = [np.nextafter(guess, np.float32(-np.inf)), guess, np.nextafter(guess, np.float32(np.inf))]
+    return min(around, key=lambda one: (abs(Fraction(float(one)) - exact), int(one.view(np.uint32)) & 1))
 
 
 def test_a_coarser_step_takes_fewer_bytes(context):
