@@ -33,7 +33,7 @@ class Histograms:
             plan.counts,
             layout.active,
             layout.tables,
-            np.float32(1) / layout.step,
+            np.float32(1) / layout.steps,
             ROUNDING,
             self.counts,
             self.sums,
@@ -71,14 +71,14 @@ def integers(seen: NDArray[np.float64]) -> NDArray[np.int32]:
 
 @loop
 def _count(
-    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_step: Any, rounding: Any, seen: Any, sums: Any
+    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_steps: Any, rounding: Any, seen: Any, sums: Any
 ) -> None:
     for h in range(z.shape[0]):
         first = 0
         for c in range(counts.shape[1]):
             for t in order[h, first : first + counts[h, c]]:
                 for j in range(active[h, c]):
-                    size = abs(z[h, t, j]) * per_step
+                    size = abs(z[h, t, j]) * per_steps[h, c]
                     symbol = np.int32(size + rounding)
                     if symbol > 127:  # noqa: PLR2004  # the largest in a table
                         seen[tables[h, c, j], 255] += 1

@@ -25,7 +25,7 @@ from torch import Tensor
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize import rd_transform
 from codec.quantize.base import Context, Quantizer, calibrated, unrepresentable
-from codec.quantize.rd_plane import CodedPlane, Layout, Plan
+from codec.quantize.rd_plane import CodedPlane, Layout, Plan, is_first
 from kvwire.errors import SpecError
 
 #: Rounds towards zero a little: such errors cost fewer bits.
@@ -33,14 +33,11 @@ ROUNDING = np.float32(0.42)
 #: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
 _DEAD_LIMIT_STEPS = 3.0
 _LIVE_LIMIT_STEPS = 32000.0
-#: The first token draws much of all attention, whatever its energy, and travels precisely: KL 0.061 without, 0.008 with
-#: it (SmolLM2, step 128, 2026-11-23). Four cost more and gain nothing.
-_SINKS = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tensor's coefficients ``(heads, tokens, dim)``, its tokens' energies and classes ``(heads, tokens)``."""
+    """A tensor's coefficients ``(heads, tokens, dim)``, its tokens' energies and class symbols ``(heads, tokens)``."""
 
     layout: Layout
     coefficients: NDArray[np.float32]
@@ -52,23 +49,46 @@ class Analysis:
         """The integers to code, in the plan's order."""
         layout, plan = self.layout, self.plan
         symbols = np.empty(plan.symbols, np.int16)
-        per_step = np.float32(1) / layout.step
-        rd_transform.symbols(self.coefficients, plan.order, plan.counts, layout.active, per_step, ROUNDING, symbols)
+        per_steps = np.float32(1) / layout.steps
+        rd_transform.symbols(
+            self.coefficients, plan.order, plan.counts, layout.active, plan.starts, per_steps, ROUNDING, symbols
+        )
         return symbols
 
 
 def analyse(x: Tensor, ctx: Context, step: int) -> Analysis:
     """Transform and classify ``x``, float32 and contiguous, for a step number."""
     calibration, half = calibrated(ctx)
-    layout = Layout(calibration, half, step)
-    z, energies = np.empty(ctx.shape, np.float32), np.empty(ctx.shape[:2], np.float32)
-    rd_transform.coefficients(x.detach().numpy(), half.means, half.forward, layout.weights, z, energies)
-    classes = np.empty(ctx.shape[:2], np.uint8)
-    dead, live = np.float32(_DEAD_LIMIT_STEPS) * layout.step, np.float32(_LIVE_LIMIT_STEPS) * layout.step
-    rd_transform.classify(z, energies, half.energies, layout.tops, layout.active, dead, live, classes)
-    sinks = (ctx.positions < _SINKS).expand(ctx.shape[:2]).cpu().numpy()
-    classes[sinks] = len(layout.tops)
-    return Analysis(layout, z, energies, classes, layout.plan(classes))
+    layout, source = Layout(calibration, half, step), x.detach().numpy()
+    bounds = half.energies[:, :2]
+    z, energies, classes = _classified(source, layout, half.means, half.scales, bounds, layout.zones(ctx))
+    if (first := is_first(ctx)[:, 0]).any():  # positions ascend
+        bounds = half.energies[:, 2:] * np.array([0, 1], np.float32)
+        start, zone = source[:, :1].copy(), np.zeros((len(source), 1), np.int64)
+        own_z, own_energies, own = _classified(start, layout, half.first_means, half.first_scales, bounds, zone)
+        known = first & (own[:, 0] < layout.classes)
+        z[known, 0], energies[known, 0] = own_z[known, 0], own_energies[known, 0]
+        after_all = np.where(classes[:, 0] < layout.classes, classes[:, 0] + layout.classes + 1, layout.classes)
+        classes[first, 0] = np.where(known, own[:, 0], after_all)[first]
+    return Analysis(layout, z, energies, classes, layout.plan(layout.buckets(classes, ctx)))
+
+
+def _classified(
+    x: NDArray[np.float32],
+    layout: Layout,
+    means: NDArray[np.float32],
+    scales: NDArray[np.int64],
+    bounds: NDArray[np.float32],
+    zones: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """Coefficients, energies and classes of tokens in ``zones``, if these are their means and deviations."""
+    # An average token has energy 1.
+    weights = np.exp2(scales / -8.0 - np.log2(scales.shape[-1])).astype(np.float32)
+    z, energies, classes = np.empty_like(x), np.empty(x.shape[:2], np.float32), np.empty(x.shape[:2], np.uint8)
+    rd_transform.coefficients(x, means, layout.half.forward, weights, z, energies)
+    dead, live = np.float32(_DEAD_LIMIT_STEPS) * layout.steps, np.float32(_LIVE_LIMIT_STEPS) * layout.steps
+    rd_transform.classify(z, energies, bounds, layout.tops, zones, layout.active, dead, live, classes)
+    return z, energies, classes
 
 
 @dataclass(frozen=True)
@@ -108,9 +128,11 @@ class Rd(Quantizer):
             read.plan.order,
             read.plan.counts,
             read.layout.active,
+            read.plan.starts,
             half.inverse,
-            half.means,
-            read.layout.step,
+            np.stack([half.first_means, half.means]),
+            read.layout.classes,
+            read.layout.steps,
             out.numpy(),
         )
         out[read.plan.precise] = read.precise
@@ -123,7 +145,7 @@ class Rd(Quantizer):
     def bound(self, x: Tensor, ctx: Context) -> Tensor:
         """Upper bound on ``|decoded - x|`` in exact arithmetic under the calibration of ``ctx``, ``x.shape``."""
         tables, half = calibrated(ctx)
-        step = float(Layout(tables, half, self.step_for(ctx)).step)
+        step = float(Layout(tables, half, self.step_for(ctx)).steps.max())
         coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None] * (step * _DEAD_LIMIT_STEPS)
         precise = x.float().abs().amax(dim=-1, keepdim=True) / 127
         return torch.maximum(coded, precise).expand_as(x)

@@ -25,14 +25,16 @@ _INT8 = Int8()
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where the symbols of given classes stand.
+    """Where the symbols of tokens in given buckets stand.
 
-    order: ``(heads, tokens)``, tokens sorted by class; counts: ``(heads, classes)``; tables and lengths: of each run.
+    order: ``(heads, tokens)``, tokens sorted by bucket; counts: ``(heads, buckets)``; starts: ``(heads, buckets, dim)``,
+    the first symbol of each coefficient. tables and lengths: of each run.
     precise: heads and tokens, as indices, that travel as ``int8``, in the order of ``order``.
     """
 
     order: NDArray[np.int64]
     counts: NDArray[np.int64]
+    starts: NDArray[np.int64]
     tables: NDArray[np.int64]
     lengths: NDArray[np.int64]
     precise: tuple[Tensor, Tensor]
@@ -45,24 +47,26 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What a calibration and a step number determine, whatever the tokens."""
+    """What a calibration and a step number determine, whatever the tokens.
+
+    A bucket is a zone and a class: zone x classes + class. Zone 0 is position 0, zone 1 + k the tokens less than 2**k
+    before the last, and not less than half that.
+    """
 
     calibration: Calibration
     half: Half
     number: int
 
-    @cached_property
-    def step(self) -> np.float32:
-        """In units of the calibration."""
-        return np.float32(2.0 ** ((self.number - _MIDDLE_STEP) / 16))
+    @property
+    def classes(self) -> int:
+        """Of energy."""
+        return len(self.calibration.class_shifts)
 
     @cached_property
-    def weights(self) -> NDArray[np.float32]:
-        """``(heads, dim)``: 1 / (dim x deviation squared), so that an average token has energy 1."""
-        weights: NDArray[np.float32] = (2.0 ** (self.half.scales / -8.0) / self.half.scales.shape[-1]).astype(
-            np.float32
-        )
-        return weights
+    def steps(self) -> NDArray[np.float32]:
+        """``(heads, buckets)``: in units of the calibration."""
+        steps = 2.0 ** ((self.number - _MIDDLE_STEP - self.half.gains) / 16)
+        return np.repeat(steps.astype(np.float32), self.classes, axis=-1)
 
     @cached_property
     def tops(self) -> NDArray[np.float32]:
@@ -72,31 +76,57 @@ class Layout:
 
     @cached_property
     def tables(self) -> NDArray[np.int64]:
-        """``(heads, classes, dim)``: the table of each coefficient; negative if it is not sent."""
-        deviations = (
-            self.half.scales[:, None, :] + self.calibration.class_shifts[:, None] - (self.number - _MIDDLE_STEP)
-        )
-        tables = (deviations - _FIRST_TABLE + _TABLE_SPACING // 2) // _TABLE_SPACING
+        """``(heads, buckets, dim)``: the table of each coefficient; negative if it is not sent."""
+        half, zones = self.half, self.half.gains.shape[-1]
+        scales = np.stack([half.first_scales, *[half.scales] * (zones - 1)], axis=1)
+        deviations = (scales + half.gains[..., None])[:, :, None, :] + self.calibration.class_shifts[:, None]
+        tables = (deviations - (self.number - _MIDDLE_STEP) - _FIRST_TABLE + _TABLE_SPACING // 2) // _TABLE_SPACING
         capped: NDArray[np.int64] = np.minimum(tables, len(self.calibration.tables.levels) - 1)
-        return capped
+        return capped.reshape(len(scales), -1, scales.shape[-1])
 
     @cached_property
     def active(self) -> NDArray[np.int64]:
-        """``(heads, classes)``: how many coefficients are sent; they come first."""
+        """``(heads, buckets)``: how many coefficients are sent; they come first."""
         active: NDArray[np.int64] = (self.tables >= 0).sum(axis=-1)
         return active
 
-    def plan(self, classes: NDArray[np.uint8]) -> Plan:
-        """Lay out the symbols of tokens of these classes, ``(heads, tokens)``."""
-        kinds = self.active.shape[1]
-        order = np.argsort(classes, axis=1, kind="stable")
-        counts = (classes[:, None, :] == np.arange(kinds)[:, None]).sum(axis=-1)
-        sent = (self.tables >= 0) & (counts > 0)[..., None]
-        lengths = np.broadcast_to(counts[..., None], sent.shape)[sent]
+    def zones(self, ctx: Context) -> NDArray[np.int64]:
+        """``(heads, tokens)``: where tokens stand, position 0 among the others."""
+        positions = ctx.positions.cpu().numpy()
+        before_last = positions.max() - positions
+        zones = 1 + np.frexp(before_last.astype(np.float64))[1].astype(np.int64)
+        capped = np.minimum(zones, self.half.gains.shape[-1] - 1)
+        return np.broadcast_to(capped, ctx.shape[:2])
+
+    def buckets(self, symbols: NDArray[np.uint8], ctx: Context) -> NDArray[np.int64]:
+        """``(heads, tokens)`` buckets of tokens with these class symbols; one too many for those that are precise."""
+        precise, first = symbols == self.classes, is_first(ctx)
+        classes = np.where(symbols > self.classes, symbols.astype(np.int64) - self.classes - 1, symbols)
+        zones = np.where(first & (symbols < self.classes), 0, self.zones(ctx))
+        return np.where(precise, self.active.shape[1], zones * self.classes + classes)
+
+    def plan(self, buckets: NDArray[np.int64]) -> Plan:
+        """Lay out the symbols of tokens in these buckets, ``(heads, tokens)``."""
+        every = self.active.shape[1]
+        order = np.argsort(buckets, axis=1, kind="stable")
+        counts = (buckets[:, None, :] == np.arange(every)[:, None]).sum(axis=-1)
+        sent = np.flatnonzero((self.tables >= 0) & (counts > 0)[..., None])
+        dim = self.tables.shape[-1]
+        tables, lengths = self.tables.reshape(-1)[sent], counts.reshape(-1)[sent // dim]
+        by_table = np.argsort(tables, kind="stable")
+        starts = np.full(self.tables.size, -1)
+        starts[sent[by_table]] = np.cumsum(lengths[by_table]) - lengths[by_table]
+        runs = np.bincount(tables, weights=lengths).astype(np.int64)
+        used = np.flatnonzero(runs)
         coded = counts.sum(axis=1)
         precise = [(h, t) for h, row in enumerate(order) for t in row[coded[h] :]]
-        heads, tokens = (torch.tensor([at[i] for at in precise], dtype=torch.int64) for i in (0, 1))
-        return Plan(order, counts, self.tables[sent], lengths.astype(np.int64), (heads, tokens))
+        where = tuple(torch.tensor([at[i] for at in precise], dtype=torch.int64) for i in (0, 1))
+        return Plan(order, counts, starts.reshape(self.tables.shape), used, runs[used], (where[0], where[1]))
+
+
+def is_first(ctx: Context) -> NDArray[np.bool_]:
+    """``(heads, tokens)``: whether a token is at position 0."""
+    return np.broadcast_to(ctx.positions.cpu().numpy() == 0, ctx.shape[:2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +170,7 @@ class CodedPlane:
         lanes = _lanes(ctx.kv_heads * ctx.tokens * ctx.head_dim)
         words = stored[1 : len(stored) - (len(stored) - 1) % 2].copy().view(np.uint16)
         classes = _read_classes(Decoder(words, lanes, str(ctx)), layout, ctx)
-        plan = layout.plan(classes)
+        plan = layout.plan(layout.buckets(classes, ctx))
         precise_bytes = len(plan.precise[0]) * (2 + ctx.head_dim)
         coded_bytes = len(stored) - 1 - precise_bytes
         if coded_bytes < 0 or coded_bytes % 2:
@@ -161,11 +191,11 @@ def _one_run(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _read_classes(decoder: Decoder, layout: Layout, ctx: Context) -> NDArray[np.uint8]:
-    read = decoder.read(layout.half.classes, *_one_run(ctx.kv_heads * ctx.tokens))
-    kinds = len(layout.calibration.class_shifts)
-    if (read < 0).any() or (read > kinds).any():
-        raise DataLossError(f"{ctx}: a token class is not among 0 to {kinds}; wrong tables, or send the frame again")
-    return read.astype(np.uint8).reshape(ctx.kv_heads, ctx.tokens)
+    read = decoder.read(layout.half.classes, *_one_run(ctx.kv_heads * ctx.tokens)).reshape(ctx.shape[:2])
+    most = np.where(is_first(ctx), 2 * layout.classes, layout.classes)
+    if (read < 0).any() or (read > most).any():
+        raise DataLossError(f"{ctx}: a token class is not among 0 to {most.max()}; wrong tables, or send it again")
+    return read.astype(np.uint8)
 
 
 def _read_precise(stored: NDArray[np.uint8], ctx: Context) -> Tensor:

@@ -58,13 +58,13 @@ def _energy(y: Any, weight: Any, dim: int, whole: int) -> Any:
 
 @loop
 def classify(
-    z: Any, energies: Any, bounds: Any, tops: Any, active: Any, dead_limit: Any, live_limit: Any, out: Any
+    z: Any, energies: Any, bounds: Any, tops: Any, zones: Any, active: Any, dead_limits: Any, live_limits: Any, out: Any
 ) -> None:
     """Each token's class: the first whose top its energy is below, or the last plus one if it must travel precisely.
 
     That is a token whose energy is out of bounds, or one of whose coefficients is beyond what its class carries.
-    z: ``(heads, tokens, dim)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; active: ``(heads, classes)``, how many
-    coefficients a class codes; out: ``(heads, tokens)`` uint8.
+    z: ``(heads, tokens, dim)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; zones, out: ``(heads, tokens)``; active,
+    limits: ``(heads, buckets)``, how many coefficients a bucket codes and how large they and the others may be.
     """
     heads, tokens, dim = z.shape
     classes = len(tops)
@@ -74,7 +74,8 @@ def classify(
             chosen = 0
             while chosen < classes - 1 and energy >= tops[chosen]:
                 chosen += 1
-            live = active[h, chosen]
+            bucket = zones[h, t] * classes + chosen
+            live, live_limit, dead_limit = active[h, bucket], live_limits[h, bucket], dead_limits[h, bucket]
             lost = 0
             for j in range(live):
                 lost += not (abs(z[h, t, j]) <= live_limit)
@@ -85,48 +86,56 @@ def classify(
 
 
 @loop
-def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, rounding: Any, out: Any) -> None:
-    """Each head's classes' coefficients, in this order and largest deviation first, token after token, as integers.
+def symbols(
+    z: Any, order: Any, counts: Any, active: Any, starts: Any, per_steps: Any, rounding: Any, out: Any
+) -> None:
+    """Each coefficient's integers, those of one head and bucket one after another from ``starts``.
 
-    order: ``(heads, tokens)``, tokens by class; counts, active: ``(heads, classes)``; out: ``(symbols,)`` int16.
+    order: ``(heads, tokens)``, tokens by bucket; counts, active, per_steps: ``(heads, buckets)``; starts: ``(heads,
+    buckets, dim)``; out: ``(symbols,)`` int16.
     """
-    at = 0
     for h in range(z.shape[0]):
         first = 0
-        for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            for i in range(len(tokens)):
-                row = z[h, tokens[i]]
-                place = at + i
-                for j in range(active[h, c]):
+        for b in range(counts.shape[1]):
+            per_step = per_steps[h, b]
+            for i in range(counts[h, b]):
+                row = z[h, order[h, first + i]]
+                for j in range(active[h, b]):
                     size = np.int32(abs(row[j]) * per_step + rounding)
-                    out[place] = size if row[j] >= 0 else -size
-                    place += len(tokens)
-            at += len(tokens) * active[h, c]
-            first += counts[h, c]
+                    out[starts[h, b, j] + i] = size if row[j] >= 0 else -size
+            first += counts[h, b]
 
 
 @loop
-def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, means: Any, step: Any, out: Any) -> None:
+def restore(
+    levels: Any,
+    order: Any,
+    counts: Any,
+    active: Any,
+    starts: Any,
+    inverse: Any,
+    means: Any,
+    firsts: int,
+    steps: Any,
+    out: Any,
+) -> None:
     """The inverse of :func:`symbols` and :func:`coefficients`: ``out`` = means + step x (levels inverse).
 
-    levels: ``(symbols,)`` float32; inverse: ``(heads, dim, dim)``; out: ``(heads, tokens, dim)`` float32. Tokens of no
-    class are left as they are.
+    levels: ``(symbols,)`` float32; inverse: ``(heads, dim, dim)``; means: ``(2, heads, dim)``, first those of the first
+    buckets; steps: ``(heads, buckets)``; out: ``(heads, tokens, dim)`` float32. Precise tokens are left as they are.
     """
     dim = out.shape[2]
     row = np.empty(dim, np.float32)
-    at = 0
     for h in range(out.shape[0]):
-        matrix, mean = inverse[h], means[h]
+        matrix = inverse[h]
         first = 0
-        for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            live = active[h, c]
+        for b in range(counts.shape[1]):
+            live, step, mean = active[h, b], steps[h, b], means[0 if b < firsts else 1, h]
             whole = live - live % 8
-            for i in range(len(tokens)):
-                y = out[h, tokens[i]]
+            for i in range(counts[h, b]):
+                y = out[h, order[h, first + i]]
                 for j in range(live):
-                    row[j] = levels[at + i + j * len(tokens)]
+                    row[j] = levels[starts[h, b, j] + i]
                 for d in range(dim):
                     y[d] = np.float32(0)
                 for j in range(0, whole, 8):
@@ -136,5 +145,4 @@ def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, mea
                         y[d] += row[j] * matrix[j, d]
                 for d in range(dim):
                     y[d] = mean[d] + step * y[d]
-            at += len(tokens) * live
-            first += counts[h, c]
+            first += counts[h, b]
