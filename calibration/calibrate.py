@@ -98,6 +98,7 @@ def untried(means: NDArray[np.float32], transform: Transform) -> Tensors:
         "class_frequencies": np.stack([flat, flat]),
         "frequencies": np.tile(flat, (TABLES, 1)),
         "levels": np.tile(values, (TABLES, 1)),
+        "roundings": np.full(TABLES, 0.42, np.float32),
         "steps": _STEPS,
         "lengths": _LENGTHS,
         "rates": np.ones((len(_LENGTHS), len(_STEPS)), np.float32),
@@ -138,6 +139,7 @@ def _tables(calibration: Calibration, caches: Sequence[Layers]) -> Tensors:
     return {
         "frequencies": histograms.frequencies(),
         "levels": histograms.levels(),
+        "roundings": histograms.roundings(),
         "class_frequencies": np.stack([_class_row(row) for row in classes]),
     }
 

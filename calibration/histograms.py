@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from codec.entropy.rans import ESCAPE, OFFSET, SYMBOLS, TOTAL
 from codec.kernels.compile import loop
-from codec.quantize.rd import ROUNDING, Analysis
+from codec.quantize.rd import Analysis
 
 #: Deviations from 2**-3 to 2**5.75 steps, a quarter octave apart.
 TABLES = 36
+#: Squared error, in squares of a step, that a bit is worth.
+BIT_COST = 0.15
 #: Less likely symbols escape: a share of 1/4096 for each would cost the others more.
 _LEAST_SHARE = 2.0**-14
 #: Weight of a Laplace distribution, in symbols seen: rules where text was too short to tell.
@@ -34,7 +36,7 @@ class Histograms:
             layout.active,
             layout.tables,
             np.float32(1) / layout.steps,
-            ROUNDING,
+            layout.roundings,
             self.counts,
             self.sums,
         )
@@ -49,6 +51,13 @@ class Histograms:
             seen = counts[:ESCAPE] + counts[:ESCAPE][::-1] + _PRIOR_COUNT * prior / prior.sum()
             rows.append(integers(seen))
         return np.stack(rows)
+
+    def roundings(self) -> NDArray[np.float32]:
+        """``(tables,)``: where 1 begins to be worth its bits over 0; above, costs rise about as steadily."""
+        bits = -np.log2(np.maximum(self.frequencies()[:, OFFSET : OFFSET + 2], 0.5) / TOTAL)
+        ones = self.levels()[:, OFFSET + 1]
+        threshold = ones / 2 + BIT_COST * (bits[:, 1] - bits[:, 0]) / (2 * ones)
+        return np.clip(1 - threshold, -0.2, 0.5).astype(np.float32)
 
     def levels(self) -> NDArray[np.float32]:
         """``(tables, 256)``: the mean of the magnitudes that fell on a symbol, which no other level beats."""
@@ -71,7 +80,7 @@ def integers(seen: NDArray[np.float64]) -> NDArray[np.int32]:
 
 @loop
 def _count(
-    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_steps: Any, rounding: Any, seen: Any, sums: Any
+    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_steps: Any, roundings: Any, seen: Any, sums: Any
 ) -> None:
     for h in range(z.shape[0]):
         first = 0
@@ -79,7 +88,7 @@ def _count(
             for t in order[h, first : first + counts[h, c]]:
                 for j in range(active[h, c]):
                     size = abs(z[h, t, j]) * per_steps[h, c]
-                    symbol = np.int32(size + rounding)
+                    symbol = np.int32(size + roundings[h, c, j])
                     if symbol > 127:  # noqa: PLR2004  # the largest in a table
                         seen[tables[h, c, j], 255] += 1
                     else:

@@ -15,6 +15,7 @@ tensor                  shape, type                             meaning
 ``class_frequencies``   (2, 256) int32                          of keys' and values' classes
 ``frequencies``         (tables, 256) int32                     of symbols; see ``codec.entropy.rans``
 ``levels``              (tables, 256) float32                   what a symbol stands for, in steps
+``roundings``           (tables,) float32                       encoders add it to a magnitude, in steps, and cut
 ``steps``               (steps,) int32                          for which the following were measured, ascending
 ``lengths``             (lengths,) int32                        contexts' tokens, ascending
 ``rates``               (lengths, steps) float32                bits per value, whole frames
@@ -199,6 +200,7 @@ def _fault(tensors: Mapping[str, _Array]) -> str | None:
         "class_frequencies": ((_HALVES, SYMBOLS), "i"),
         "frequencies": ((tables, SYMBOLS), "i"),
         "levels": ((tables, SYMBOLS), "f"),
+        "roundings": ((tables,), "f"),
         "lengths": ((lengths.shape[0],), "i"),
         "steps": ((steps.shape[0],), "i"),
         "rates": ((lengths.shape[0], steps.shape[0]), "f"),

@@ -28,8 +28,6 @@ from codec.quantize.base import Context, Quantizer, calibrated, unrepresentable
 from codec.quantize.rd_plane import CodedPlane, Layout, Plan, is_first
 from kvwire.errors import SpecError
 
-#: Rounds towards zero a little: such errors cost fewer bits.
-ROUNDING = np.float32(0.42)
 #: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
 _DEAD_LIMIT_STEPS = 3.0
 _LIVE_LIMIT_STEPS = 32000.0
@@ -51,7 +49,14 @@ class Analysis:
         symbols = np.empty(plan.symbols, np.int16)
         per_steps = np.float32(1) / layout.steps
         rd_transform.symbols(
-            self.coefficients, plan.order, plan.counts, layout.active, plan.starts, per_steps, ROUNDING, symbols
+            self.coefficients,
+            plan.order,
+            plan.counts,
+            layout.active,
+            plan.starts,
+            per_steps,
+            layout.roundings,
+            symbols,
         )
         return symbols
 

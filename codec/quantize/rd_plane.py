@@ -85,6 +85,12 @@ class Layout:
         return capped.reshape(len(scales), -1, scales.shape[-1])
 
     @cached_property
+    def roundings(self) -> NDArray[np.float32]:
+        """``(heads, buckets, dim)``: what an encoder adds to a magnitude, in steps, before it cuts."""
+        roundings: NDArray[np.float32] = self.calibration.tensors["roundings"].astype(np.float32)[self.tables]
+        return roundings
+
+    @cached_property
     def active(self) -> NDArray[np.int64]:
         """``(heads, buckets)``: how many coefficients are sent; they come first."""
         active: NDArray[np.int64] = (self.tables >= 0).sum(axis=-1)

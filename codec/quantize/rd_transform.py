@@ -87,12 +87,12 @@ def classify(
 
 @loop
 def symbols(
-    z: Any, order: Any, counts: Any, active: Any, starts: Any, per_steps: Any, rounding: Any, out: Any
+    z: Any, order: Any, counts: Any, active: Any, starts: Any, per_steps: Any, roundings: Any, out: Any
 ) -> None:
     """Each coefficient's integers, those of one head and bucket one after another from ``starts``.
 
-    order: ``(heads, tokens)``, tokens by bucket; counts, active, per_steps: ``(heads, buckets)``; starts: ``(heads,
-    buckets, dim)``; out: ``(symbols,)`` int16.
+    order: ``(heads, tokens)``, tokens by bucket; counts, active, per_steps: ``(heads, buckets)``; starts, roundings:
+    ``(heads, buckets, dim)``; out: ``(symbols,)`` int16.
     """
     for h in range(z.shape[0]):
         first = 0
@@ -101,7 +101,7 @@ def symbols(
             for i in range(counts[h, b]):
                 row = z[h, order[h, first + i]]
                 for j in range(active[h, b]):
-                    size = np.int32(abs(row[j]) * per_step + rounding)
+                    size = np.int32(abs(row[j]) * per_step + roundings[h, b, j])
                     out[starts[h, b, j] + i] = size if row[j] >= 0 else -size
             first += counts[h, b]
 
