@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from codec.kernels import eightbit
 from codec.kernels.tile import ROWS
 from codec.planes import TOKENS_PER_BYTE
 from codec.quantize.base import Context
-from codec.quantize.rd_order import lay_out
+from codec.quantize.rd_maps import Integers, Maps, lay_out
 from kvwire.errors import DataLossError
 
 #: From so many symbols on, eight lanes: 28 bytes more for a decoder four times as fast.
@@ -25,19 +26,15 @@ _MIDDLE_STEP = 128
 _INT8_TOP = 127
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Where the symbols of given classes stand.
+class Plan(NamedTuple):
+    """Where the symbols of tokens stand, and which tokens travel precisely; see :func:`codec.quantize.rd_maps.lay_out`."""
 
-    order: ``(heads, tokens)``, tokens sorted by class; counts: ``(heads, classes)``; tables and lengths: of each run.
-    precise: ``(2, tokens)``: heads and tokens that travel as ``int8``, in the order of ``order``.
-    """
-
-    order: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    tables: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    precise: NDArray[np.int64]
+    order: Integers
+    counts: Integers
+    starts: Integers
+    tables: Integers
+    lengths: Integers
+    precise: Integers
 
     @property
     def symbols(self) -> int:
@@ -53,43 +50,45 @@ class Layout:
     half: Half
     number: int
 
-    @cached_property
-    def step(self) -> np.float32:
-        """In units of the calibration."""
-        return np.float32(2.0 ** ((self.number - _MIDDLE_STEP) / 16))
+    @property
+    def classes(self) -> int:
+        """Of energy."""
+        return len(self.calibration.class_shifts)
 
     @cached_property
-    def weights(self) -> NDArray[np.float32]:
-        """``(heads, padded)``: 1 / (dim x deviation squared), so that an average token has energy 1; then zeros."""
-        scales, padded = self.half.scales, self.half.forward.shape[-1]
-        weights = 2.0 ** (scales / -8.0) / scales.shape[-1]
-        return np.pad(weights.astype(np.float32), ((0, 0), (0, padded - scales.shape[-1])))
-
-    @cached_property
-    def tops(self) -> NDArray[np.float32]:
-        """``(classes,)``: the energy at which the next class begins, half way to its deviation."""
-        shifts = self.calibration.class_shifts
-        return np.append(2.0 ** ((shifts[:-1] + shifts[1:]) / 16.0), np.inf).astype(np.float32)
-
-    @cached_property
-    def tables(self) -> NDArray[np.int64]:
-        """``(heads, classes, dim)``: the table of each coefficient; negative if it is not sent."""
-        deviations = (
-            self.half.scales[:, None, :] + self.calibration.class_shifts[:, None] - (self.number - _MIDDLE_STEP)
+    def maps(self) -> Maps:
+        """For the loops."""
+        half, tables, zones = self.half, self._tables, self.half.gains.shape[-1]
+        spare = half.forward.shape[-1] - half.means.shape[-1]
+        scales, shifts = np.stack([half.first_scales, half.scales]), self.calibration.class_shifts
+        weights = np.exp2(scales / -8.0 - np.log2(scales.shape[-1]))  # an average token has energy 1
+        steps = 2.0 ** ((self.number - _MIDDLE_STEP - half.gains) / 16)
+        return Maps(
+            forward=half.forward,
+            inverse=half.inverse,
+            means=np.stack([half.first_means, half.means]),
+            weights=np.pad(weights, ((0, 0), (0, 0), (0, spare))).astype(np.float32),
+            bounds=np.stack([half.energies[:, 2:] * np.array([0, 1], np.float32), half.energies[:, :2]]),
+            # Half way to the next class's deviation.
+            tops=np.append(2.0 ** ((shifts[:-1] + shifts[1:]) / 16.0), np.inf).astype(np.float32),
+            tables=tables,
+            active=(tables >= 0).sum(axis=-1),
+            steps=np.repeat(steps.astype(np.float32), tables.shape[1] // zones, axis=-1),
+            roundings=self.calibration.tensors["roundings"].astype(np.float32)[tables],
         )
-        tables = (deviations - _FIRST_TABLE + _TABLE_SPACING // 2) // _TABLE_SPACING
-        capped: NDArray[np.int64] = np.minimum(tables, len(self.calibration.tables.levels) - 1)
-        return capped
 
     @cached_property
-    def active(self) -> NDArray[np.int64]:
-        """``(heads, classes)``: how many coefficients are sent; they come first."""
-        active: NDArray[np.int64] = (self.tables >= 0).sum(axis=-1)
-        return active
+    def _tables(self) -> Integers:
+        half, zones = self.half, self.half.gains.shape[-1]
+        scales = np.stack([half.first_scales, *[half.scales] * (zones - 1)], axis=1)
+        deviations = (scales + half.gains[..., None])[:, :, None, :] + self.calibration.class_shifts[:, None]
+        tables = (deviations - (self.number - _MIDDLE_STEP) - _FIRST_TABLE + _TABLE_SPACING // 2) // _TABLE_SPACING
+        capped: Integers = np.minimum(tables, len(self.calibration.tables.levels) - 1)
+        return capped.reshape(len(scales), -1, scales.shape[-1])
 
-    def plan(self, classes: NDArray[np.uint8]) -> Plan:
-        """Lay out the symbols of tokens of these classes, ``(heads, tokens)``."""
-        return Plan(*lay_out(classes, self.tables, self.active))
+    def plan(self, classes: NDArray[np.uint8], positions: Integers) -> Plan:
+        """Lay out the symbols of tokens with these class symbols and positions, both ``(heads, tokens)``."""
+        return Plan(*lay_out(classes, positions, self.maps, len(self.calibration.tables.levels)))
 
 
 @lru_cache(maxsize=1024)
@@ -118,8 +117,9 @@ class CodedPlane:
         encoder.write(flat, layout.half.classes, *_one_run(flat.size))
         precise = x.numpy()[plan.precise[0], plan.precise[1]]
         codes, scales = np.empty(precise.shape, np.int8), np.empty(len(precise), np.float16)
-        source, *filled = (torch.from_numpy(array) for array in (precise[None], codes, scales))
-        eightbit.encode(source, filled[0], filled[1], _INT8_TOP)
+        if precise.size:
+            source, *filled = (torch.from_numpy(array) for array in (precise[None], codes, scales))
+            eightbit.encode(source, filled[0], filled[1], _INT8_TOP)
         if not np.isfinite(scales).all():
             return None
         words = encoder.finish()
@@ -140,8 +140,9 @@ class CodedPlane:
         layout = layout_of(calibration, half, int(stored[0]))
         lanes = _lanes(ctx.kv_heads * ctx.tokens * ctx.head_dim)
         words = stored[1 : len(stored) - (len(stored) - 1) % 2].copy().view(np.uint16)
-        classes = _read_classes(Decoder(words, lanes, str(ctx)), layout, ctx)
-        plan = layout.plan(classes)
+        positions = positions_of(ctx)
+        classes = _read_classes(Decoder(words, lanes, str(ctx)), layout, positions, ctx)
+        plan = layout.plan(classes, positions)
         precise_bytes = plan.precise.shape[1] * (2 + ctx.head_dim)
         coded_bytes = len(stored) - 1 - precise_bytes
         if coded_bytes < 0 or coded_bytes % 2:
@@ -161,12 +162,17 @@ def _one_run(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.zeros(1, np.int64), np.array([length], np.int64)
 
 
-def _read_classes(decoder: Decoder, layout: Layout, ctx: Context) -> NDArray[np.uint8]:
-    read = decoder.read(layout.half.classes, *_one_run(ctx.kv_heads * ctx.tokens))
-    kinds = len(layout.calibration.class_shifts)
-    if (read < 0).any() or (read > kinds).any():
-        raise DataLossError(f"{ctx}: a token class is not among 0 to {kinds}; wrong tables, or send the frame again")
-    return read.astype(np.uint8).reshape(ctx.kv_heads, ctx.tokens)
+def positions_of(ctx: Context) -> Integers:
+    """``(heads, tokens)``, ascending."""
+    return np.ascontiguousarray(np.broadcast_to(ctx.positions.cpu().numpy(), ctx.shape[:2]))
+
+
+def _read_classes(decoder: Decoder, layout: Layout, positions: Integers, ctx: Context) -> NDArray[np.uint8]:
+    read = decoder.read(layout.half.classes, *_one_run(positions.size)).reshape(positions.shape)
+    most = np.where(positions == 0, 2 * layout.classes, layout.classes)
+    if not ((read >= 0) & (read <= most)).all():
+        raise DataLossError(f"{ctx}: a token class is not among 0 to {most.max()}; wrong tables, or send it again")
+    return read.astype(np.uint8)
 
 
 def _read_precise(stored: NDArray[np.uint8], ctx: Context) -> NDArray[np.float32]:

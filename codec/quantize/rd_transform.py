@@ -1,6 +1,6 @@
-"""Loops of ``rd``: a token's coefficients, their symbols, and back. Sums run in the order written, in float32.
+"""Loops of ``rd``: tokens' coefficients and classes, their symbols, and back. Sums run in the order written, in float32.
 
-Matrices are ``(heads, dim, padded)`` float32, their columns padded to whole tiles.
+Matrices are padded to whole tiles; coefficients are ``(heads, tokens, padded)`` float32.
 """
 
 from typing import Any
@@ -10,39 +10,72 @@ import numpy as np
 from codec.kernels.compile import loop
 from codec.kernels.numbers import magnitude
 from codec.kernels.tile import ROWS, WIDTH, multiply
+from codec.quantize.rd_maps import Maps, zone
+
+#: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
+DEAD_LIMIT_STEPS = np.float32(3)
+_LIVE_LIMIT_STEPS = np.float32(32000)
 
 
 @loop
-def coefficients(x: Any, means: Any, forward: Any, weights: Any, out: Any, energies: Any) -> None:
-    """``out`` = (x - means) forward per head, and each token's sum of weighted squares.
+def analyse(x: Any, positions: Any, maps: Maps, z: Any, energies: Any, classes: Any) -> None:
+    """Fill in tokens' coefficients (x - means) forward, the weighted sums of their squares, and their class symbols.
 
-    x: ``(heads, tokens, dim)``; means: ``(heads, dim)``; weights: ``(heads, padded)``; energies: ``(heads, tokens)``;
-    out: ``(heads, tokens, padded)``. All float32.
+    x: ``(heads, tokens, dim)`` float32; positions, energies, classes: ``(heads, tokens)`` int64, float32, uint8.
+    A class is the first whose top the energy is below, or the number of classes for a token that must travel precisely:
+    one whose energy is out of bounds, or one of whose coefficients is beyond what its bucket carries.
     """
     heads, tokens, dim = x.shape
-    padded = forward.shape[2]
+    kinds, zones = len(maps.tops), maps.active.shape[1] // len(maps.tops)
     rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
     squares = np.empty((ROWS, WIDTH), np.float32)
+    first_z, first_energy = np.empty((1, z.shape[2]), np.float32), np.empty(1, np.float32)
+    last = positions.max()
     for h in range(heads):
-        matrix, mean = forward[h].reshape(dim * padded), means[h]
+        matrix = maps.forward[h].reshape(dim * z.shape[2])
         for t in range(0, tokens, ROWS):
             many = min(ROWS, tokens - t)
-            for r in range(ROWS):
-                source, row = x[h, t + min(r, many - 1)], rows[r * dim : (r + 1) * dim]
-                for d in range(dim):
-                    row[d] = source[d] - mean[d]
-            squares[:] = np.float32(0)
-            for first in range(0, padded, WIDTH):
-                multiply(rows, dim, 1, matrix[first:], padded, dim, tile)
-                weight = weights[h, first : first + WIDTH]
-                for r in range(many):
-                    y, square = out[h, t + r, first : first + WIDTH], squares[r]
-                    for j in range(WIDTH):
-                        number = tile[r * WIDTH + j]
-                        y[j] = number
-                        square[j] += weight[j] * (number * number)
-            for r in range(many):
-                energies[h, t + r] = _sum(squares[r])
+            _center(x[h, t : t + many], maps.means[1, h], rows)
+            _transform(rows, matrix, maps.weights[1, h], tile, squares, z[h, t : t + many], energies[h, t : t + many])
+        for t in range(tokens):
+            at = zone(last - positions[h, t], zones)
+            classes[h, t] = _class(z[h, t], energies[h, t], maps.bounds[1, h], maps, h, at)
+        if positions[h, 0] == 0:
+            _center(x[h, :1], maps.means[0, h], rows)
+            _transform(rows, matrix, maps.weights[0, h], tile, squares, first_z, first_energy)
+            first = _class(first_z[0], first_energy[0], maps.bounds[0, h], maps, h, 0)
+            if first < kinds:
+                z[h, 0], energies[h, 0], classes[h, 0] = first_z[0], first_energy[0], first
+            elif classes[h, 0] < kinds:
+                classes[h, 0] += kinds + 1
+
+
+@loop
+def _center(x: Any, mean: Any, rows: Any) -> None:
+    """Into a tile's rows; the last one again where there are fewer."""
+    dim = len(mean)
+    for r in range(ROWS):
+        source, row = x[min(r, len(x) - 1)], rows[r * dim : (r + 1) * dim]
+        for d in range(dim):
+            row[d] = source[d] - mean[d]
+
+
+@loop
+def _transform(rows: Any, matrix: Any, weight: Any, tile: Any, squares: Any, out: Any, energies: Any) -> None:
+    padded = len(weight)
+    dim = len(matrix) // padded
+    squares[:] = np.float32(0)
+    for first in range(0, padded, WIDTH):
+        multiply(rows, dim, 1, matrix[first:], padded, dim, tile)
+        share = weight[first : first + WIDTH]
+        for r in range(len(out)):
+            y, square = out[r, first : first + WIDTH], squares[r]
+            for j in range(WIDTH):
+                number = tile[r * WIDTH + j]
+                y[j] = number
+                square[j] += share[j] * (number * number)
+    for r in range(len(out)):
+        energies[r] = _sum(squares[r])
 
 
 @loop
@@ -57,92 +90,90 @@ def _sum(numbers: Any) -> Any:
 
 
 @loop
-def classify(
-    z: Any, energies: Any, bounds: Any, tops: Any, active: Any, dead_limit: Any, live_limit: Any, out: Any
-) -> None:
-    """Each token's class: the first whose top its energy is below, or the last plus one if it must travel precisely.
-
-    That is a token whose energy is out of bounds, or one of whose coefficients is beyond what its class carries.
-    z: ``(heads, tokens, padded)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; active: ``(heads, classes)``, how many
-    coefficients a class codes; out: ``(heads, tokens)`` uint8.
-    """
-    heads, tokens, dim = z.shape
-    classes = len(tops)
-    for h in range(heads):
-        for t in range(tokens):
-            energy = energies[h, t]
-            chosen = 0
-            while chosen < classes - 1 and energy >= tops[chosen]:
-                chosen += 1
-            # With a coefficient that is no number the energy is none, which is out of any bounds.
-            carried = _largest(z[h, t], 0, active[h, chosen]) <= live_limit
-            carried &= _largest(z[h, t], active[h, chosen], dim) <= dead_limit
-            out[h, t] = chosen if carried and bounds[h, 0] <= energy <= bounds[h, 1] else classes
+def _class(row: Any, energy: Any, bounds: Any, maps: Maps, h: int, at: int) -> int:
+    kinds = len(maps.tops)
+    chosen = 0
+    while chosen < kinds - 1 and energy >= maps.tops[chosen]:
+        chosen += 1
+    live, step = maps.active[h, at * kinds + chosen], maps.steps[h, at * kinds + chosen]
+    # With a coefficient that is no number the energy is none, which is out of any bounds.
+    carried = _largest(row[:live]) <= _LIVE_LIMIT_STEPS * step and _largest(row[live:]) <= DEAD_LIMIT_STEPS * step
+    return chosen if carried and bounds[0] <= energy <= bounds[1] else kinds
 
 
 @loop
-def _largest(numbers: Any, first: int, last: int) -> Any:
+def _largest(numbers: Any) -> Any:
     largest = np.uint32(0)  # magnitudes are ordered like their bits, and a maximum of those is found eight at a time
-    for j in range(first, last):
+    for j in range(len(numbers)):
         largest = max(largest, magnitude(numbers[j]))
     return np.uint32(largest).view(np.float32)
 
 
 @loop
-def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, rounding: Any, out: Any) -> None:
-    """Each head's classes' coefficients, in this order and largest deviation first, token after token, as integers.
+def symbols(z: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: Any) -> None:
+    """Each coefficient's integers, those of one head and bucket one after another from ``starts``.
 
-    order: ``(heads, tokens)``, tokens by class; counts, active: ``(heads, classes)``; out: ``(symbols,)`` int16.
+    order, counts, starts: as :func:`~codec.quantize.rd_maps.lay_out` gives them; out: ``(symbols,)`` int16.
     """
-    dim = z.shape[2]
-    rounded = np.empty((ROWS, dim), np.int16)
-    at = 0
+    rounded = np.empty((ROWS, z.shape[2]), np.int16)
     for h in range(z.shape[0]):
         first = 0
-        for c in range(counts.shape[1]):
-            many, live = counts[h, c], active[h, c]
+        for b in range(counts.shape[1]):
+            many, live = counts[h, b], maps.active[h, b]
+            per_step, rounding = np.float32(1) / maps.steps[h, b], maps.roundings[h, b]
             for i in range(0, many, ROWS):
                 rows = min(ROWS, many - i)
                 for r in range(rows):
-                    row = z[h, order[h, first + i + r]]
-                    whole = rounded[r]
-                    for j in range(live):
-                        steps = row[j] * per_step
-                        whole[j] = np.int32(steps + rounding) if steps >= 0 else np.int32(steps - rounding)
+                    _round(z[h, order[h, first + i + r], :live], per_step, rounding, rounded[r])
                 for j in range(live):
-                    run = out[at + j * many + i :]
+                    run = out[starts[h, b, j] + i :]
                     for r in range(rows):
                         run[r] = rounded[r, j]
-            at += many * live
             first += many
 
 
 @loop
-def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, means: Any, step: Any, out: Any) -> None:
-    """The inverse of :func:`symbols` and :func:`coefficients`: ``out`` = means + step x (levels inverse).
+def _round(row: Any, per_step: Any, rounding: Any, out: Any) -> None:
+    for j in range(len(row)):
+        steps = row[j] * per_step
+        out[j] = np.int32(steps + rounding[j]) if steps >= 0 else np.int32(steps - rounding[j])
 
-    levels: ``(symbols + ROWS,)`` float32, the last not read for what they say; out: ``(heads, tokens, dim)`` float32.
-    Tokens of no class are left as they are.
+
+@loop
+def restore(levels: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: Any) -> None:
+    """The inverse of :func:`symbols` and :func:`analyse`: ``out`` = means + step x (levels inverse).
+
+    levels: ``(symbols + ROWS,)`` float32, the last without meaning; out: ``(heads, tokens, dim)`` float32. Precise
+    tokens are left as they are.
     """
-    dim, padded = out.shape[2], inverse.shape[2]
-    tile = np.empty(ROWS * WIDTH, np.float32)
-    at = 0
+    dim, padded = out.shape[2], maps.inverse.shape[2]
+    rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
     for h in range(out.shape[0]):
-        matrix = inverse[h].reshape(dim * padded)
+        matrix = maps.inverse[h].reshape(dim * padded)
         first = 0
-        for c in range(counts.shape[1]):
-            many, live = counts[h, c], active[h, c]
+        for b in range(counts.shape[1]):
+            many, live, mean = counts[h, b], maps.active[h, b], maps.means[min(b // len(maps.tops), 1), h]
             for i in range(0, many, ROWS):
-                for column in range(0, dim, WIDTH):
-                    if live == 0:
-                        tile[:] = np.float32(0)
-                    else:
-                        multiply(levels[at + i :], 1, many, matrix[column:], padded, live, tile)
-                    wide = min(WIDTH, dim - column)
-                    mean = means[h, column : column + wide]
-                    for r in range(min(ROWS, many - i)):
-                        y = out[h, order[h, first + i + r], column : column + wide]
-                        for j in range(wide):
-                            y[j] = mean[j] + step * tile[r * WIDTH + j]
-            at += many * live
+                for j in range(live):
+                    column, run = rows[j * ROWS : (j + 1) * ROWS], levels[starts[h, b, j] + i :]
+                    for r in range(ROWS):
+                        column[r] = run[r]
+                tokens = order[h, first + i : first + min(i + ROWS, many)]
+                _inverse(rows, live, matrix, padded, maps.steps[h, b], mean, tile, tokens, out[h])
             first += many
+
+
+@loop
+def _inverse(
+    rows: Any, live: int, matrix: Any, padded: int, step: Any, mean: Any, tile: Any, tokens: Any, out: Any
+) -> None:
+    for first in range(0, len(mean), WIDTH):
+        if live == 0:
+            tile[:] = np.float32(0)
+        else:
+            multiply(rows, 1, ROWS, matrix[first:], padded, live, tile)
+        offset = mean[first : first + WIDTH]
+        for r in range(len(tokens)):
+            y, sums = out[tokens[r], first : first + WIDTH], tile[r * WIDTH : (r + 1) * WIDTH]
+            for j in range(len(offset)):
+                y[j] = offset[j] + step * sums[j]

@@ -14,9 +14,8 @@ from codec.codec import Codec
 from codec.frame import Limits
 from codec.layer import LayerKV
 from codec.planes import Plane
-from codec.quantize import rd_transform
 from codec.quantize.base import Context, Kind
-from codec.quantize.rd import Rd
+from codec.quantize.rd import Rd, analyse
 from codec.spec import CodecSpec, RopePhase
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 
@@ -145,14 +144,11 @@ def test_an_error_of_either_half_arrives_from_two_threads(rd_tables):
         torch.set_num_threads(threads)
 
 
-def test_the_transform_is_fused_multiply_adds_in_order():
+def test_the_transform_is_fused_multiply_adds_in_order(rd_tables):
     """To the bit, on every CPU: against exact sums rounded once per term, of rows and columns that fill no tile."""
-    numbers = np.random.default_rng(5)
-    means = np.zeros((1, 33), np.float32)
-    forward = np.pad(numbers.standard_normal((1, 33, 33)).astype(np.float32), ((0, 0), (0, 0), (0, 31)))
-    x = numbers.standard_normal((1, 11, 33)).astype(np.float32)
-    out, energies = np.empty((1, 11, 64), np.float32), np.empty((1, 11), np.float32)
-    rd_transform.coefficients(x, means, forward, np.ones((1, 64), np.float32), out, energies)
+    tables, x = rd_tables(1, 33), gaussian((1, 11, 33))
+    analysis = analyse(x, Context(0, Kind.KEY, 1, 11, 33, torch.arange(1, 12), tables), 100)
+    forward, out = tables.tensors["forward"][0, 0], analysis.coefficients
     for token, column in ((0, 0), (7, 31), (8, 32), (10, 5)):
         total = np.float32(0)
         for k in range(33):
