@@ -134,6 +134,12 @@ class Decoder:
             raise DataLossError(f"{self._owner}: the coded words end in the middle; send the frame again")
         return levels
 
+    def end_at(self, length: int) -> None:
+        """Of the words, only so many belong to the stream."""
+        if length < self._at:
+            raise DataLossError(f"{self._owner}: {length} coded words, {self._at} were read; send the frame again")
+        self._length = length
+
     def finish(self, levels: NDArray[np.float32]) -> None:
         """Put what escaped into the last batch's ``levels``; refuse a stream that does not end there, but for zeros."""
         rest = self._words[self._at : self._length]

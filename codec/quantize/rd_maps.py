@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.kernels.compile import loop
+from codec.kernels.compile import inlined, loop
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -35,14 +35,11 @@ class Maps(NamedTuple):
     roundings: Floats
 
 
-@loop
+@inlined
 def zone(before_last: int, zones: int) -> int:
-    """Of a token so many positions before the last, were it no first one."""
-    found = 1
-    while before_last > 0 and found < zones - 1:
-        before_last >>= 1
-        found += 1
-    return found
+    """Of a token so many positions before the last, were it no first one: 1 + that number's length in bits."""
+    exponent = (np.float64(before_last).view(np.int64) >> 52) - 1022  # of a fraction in [0.5, 1)
+    return min(1 + max(exponent, 0), zones - 1)
 
 
 @loop
@@ -76,7 +73,7 @@ def lay_out(classes: Any, positions: Any, maps: Maps, every: int) -> Any:
         for b in range(buckets):
             for j in range(maps.active[h, b] if counts[h, b] > 0 else 0):
                 lengths[maps.tables[h, b, j]] += counts[h, b]
-    starts, at = np.full(maps.tables.shape, -1), np.cumsum(lengths) - lengths
+    starts, at = np.empty(maps.tables.shape, np.int64), np.cumsum(lengths) - lengths
     for h in range(heads):
         for b in range(buckets):
             for j in range(maps.active[h, b] if counts[h, b] > 0 else 0):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from codec.kernels.compile import loop
+from codec.kernels.compile import loop, spliced
 from codec.kernels.numbers import magnitude
 from codec.kernels.tile import ROWS, WIDTH, multiply
 from codec.quantize.rd_maps import Maps, zone
@@ -26,31 +26,35 @@ def analyse(x: Any, positions: Any, maps: Maps, z: Any, energies: Any, classes: 
     one whose energy is out of bounds, or one of whose coefficients is beyond what its bucket carries.
     """
     heads, tokens, dim = x.shape
-    kinds, zones = len(maps.tops), maps.active.shape[1] // len(maps.tops)
+    tops, bounds, kinds = maps.tops, maps.bounds, len(maps.tops)
+    zones = maps.active.shape[1] // kinds
     rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
     squares = np.empty((ROWS, WIDTH), np.float32)
     first_z, first_energy = np.empty((1, z.shape[2]), np.float32), np.empty(1, np.float32)
     last = positions.max()
     for h in range(heads):
-        matrix = maps.forward[h].reshape(dim * z.shape[2])
+        matrix, active, steps = maps.forward[h].reshape(dim * z.shape[2]), maps.active[h], maps.steps[h]
         for t in range(0, tokens, ROWS):
             many = min(ROWS, tokens - t)
             _center(x[h, t : t + many], maps.means[1, h], rows)
             _transform(rows, matrix, maps.weights[1, h], tile, squares, z[h, t : t + many], energies[h, t : t + many])
         for t in range(tokens):
-            at = zone(last - positions[h, t], zones)
-            classes[h, t] = _class(z[h, t], energies[h, t], maps.bounds[1, h], maps, h, at)
+            chosen = _class(energies[h, t], tops)
+            at = zone(last - positions[h, t], zones) * kinds + chosen
+            ordinary = bounds[1, h, 0] <= energies[h, t] <= bounds[1, h, 1]
+            classes[h, t] = chosen if ordinary and _carried(z[h, t], active[at], steps[at]) else kinds
         if positions[h, 0] == 0:
             _center(x[h, :1], maps.means[0, h], rows)
             _transform(rows, matrix, maps.weights[0, h], tile, squares, first_z, first_energy)
-            first = _class(first_z[0], first_energy[0], maps.bounds[0, h], maps, h, 0)
-            if first < kinds:
-                z[h, 0], energies[h, 0], classes[h, 0] = first_z[0], first_energy[0], first
+            chosen = _class(first_energy[0], tops)
+            ordinary = bounds[0, h, 0] <= first_energy[0] <= bounds[0, h, 1]
+            if ordinary and _carried(first_z[0], active[chosen], steps[chosen]):
+                z[h, 0], energies[h, 0], classes[h, 0] = first_z[0], first_energy[0], chosen
             elif classes[h, 0] < kinds:
                 classes[h, 0] += kinds + 1
 
 
-@loop
+@spliced
 def _center(x: Any, mean: Any, rows: Any) -> None:
     """Into a tile's rows; the last one again where there are fewer."""
     dim = len(mean)
@@ -60,7 +64,7 @@ def _center(x: Any, mean: Any, rows: Any) -> None:
             row[d] = source[d] - mean[d]
 
 
-@loop
+@spliced
 def _transform(rows: Any, matrix: Any, weight: Any, tile: Any, squares: Any, out: Any, energies: Any) -> None:
     padded = len(weight)
     dim = len(matrix) // padded
@@ -78,7 +82,7 @@ def _transform(rows: Any, matrix: Any, weight: Any, tile: Any, squares: Any, out
         energies[r] = _sum(squares[r])
 
 
-@loop
+@spliced
 def _sum(numbers: Any) -> Any:
     """By halves, so that several are added at a time."""
     width = WIDTH // 2
@@ -89,22 +93,26 @@ def _sum(numbers: Any) -> Any:
     return numbers[0]
 
 
-@loop
-def _class(row: Any, energy: Any, bounds: Any, maps: Maps, h: int, at: int) -> int:
-    kinds = len(maps.tops)
+@spliced
+def _class(energy: Any, tops: Any) -> Any:
     chosen = 0
-    while chosen < kinds - 1 and energy >= maps.tops[chosen]:
+    while chosen < len(tops) - 1 and energy >= tops[chosen]:
         chosen += 1
-    live, step = maps.active[h, at * kinds + chosen], maps.steps[h, at * kinds + chosen]
-    # With a coefficient that is no number the energy is none, which is out of any bounds.
-    carried = _largest(row[:live]) <= _LIVE_LIMIT_STEPS * step and _largest(row[live:]) <= DEAD_LIMIT_STEPS * step
-    return chosen if carried and bounds[0] <= energy <= bounds[1] else kinds
+    return chosen
 
 
 @loop
-def _largest(numbers: Any) -> Any:
+def _carried(row: Any, live: int, step: Any) -> Any:
+    """Whether no coefficient is beyond what is sent of it; one that is no number shows in the energy."""
+    return (
+        _largest(row, 0, live) <= _LIVE_LIMIT_STEPS * step and _largest(row, live, len(row)) <= DEAD_LIMIT_STEPS * step
+    )
+
+
+@loop
+def _largest(numbers: Any, first: int, last: int) -> Any:
     largest = np.uint32(0)  # magnitudes are ordered like their bits, and a maximum of those is found eight at a time
-    for j in range(len(numbers)):
+    for j in range(first, last):
         largest = max(largest, magnitude(numbers[j]))
     return np.uint32(largest).view(np.float32)
 
@@ -132,7 +140,7 @@ def symbols(z: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: Any) 
             first += many
 
 
-@loop
+@spliced
 def _round(row: Any, per_step: Any, rounding: Any, out: Any) -> None:
     for j in range(len(row)):
         steps = row[j] * per_step
@@ -163,7 +171,7 @@ def restore(levels: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: 
             first += many
 
 
-@loop
+@spliced
 def _inverse(
     rows: Any, live: int, matrix: Any, padded: int, step: Any, mean: Any, tile: Any, tokens: Any, out: Any
 ) -> None:
