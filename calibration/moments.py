@@ -1,6 +1,7 @@
 """First and second moments of caches and of the sensitivity to them, per layer, keys or values, and head."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ class Moments:
 
 def zone_slices() -> list[slice]:
     """Of a context's tokens."""
-    pairs = zip(_BEFORE_LAST, _BEFORE_LAST[1:], strict=False)
+    pairs = pairwise(_BEFORE_LAST)
     return [slice(0, 1), *(slice(CONTEXT_TOKENS - last, CONTEXT_TOKENS - first) for first, last in pairs)]
 
 

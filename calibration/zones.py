@@ -40,7 +40,7 @@ def gains(sensitivity_by_zone: Tensor, draws: int, transform: Transform) -> NDAr
 def first_tokens(
     tokens: Tensor, gains: NDArray[np.int16], transform: Transform
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Tensors on position 0 from ``(layers, 2, heads, tokens, dim)``, and its largest energy, ``(layers, 2, heads)``."""
+    """Tensors on position 0 from ``(layers, 2, heads, tokens, dim)``; its largest energy, ``(layers, 2, heads)``."""
     means = tokens.mean(dim=-2)
     z = (tokens - means[..., None, :]) @ transform.forward
     scales = sixteenths(z.square().mean(dim=-2).sqrt().clamp(min=torch.finfo(torch.float32).tiny))

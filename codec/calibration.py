@@ -226,6 +226,10 @@ def _fault(tensors: Mapping[str, _Array]) -> str | None:
             return f"{name} is not of shape {shape}"
         if not np.isfinite(tensor).all():
             return f"{name} holds NaN or infinity"
+    return _table_fault(tensors)
+
+
+def _table_fault(tensors: Mapping[str, _Array]) -> str | None:
     for name in ("frequencies", "class_frequencies"):
         counts = tensors[name].astype(np.int64)
         if (counts < 0).any() or (counts.sum(axis=1) != TOTAL).any() or (counts[:, -1] < 1).any():

@@ -31,7 +31,7 @@ from kvwire.errors import SpecError
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tensor's coefficients ``(heads, tokens, padded)``, its tokens' energies and class symbols ``(heads, tokens)``."""
+    """A tensor's coefficients ``(heads, tokens, padded)``; its tokens' energies, class symbols ``(heads, tokens)``."""
 
     layout: Layout
     coefficients: NDArray[np.float32]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.kernels.compile import inlined, loop
+from codec.kernels.compile import loop
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -35,64 +35,80 @@ class Maps(NamedTuple):
     roundings: Floats
 
 
-@inlined
-def zone(before_last: int, zones: int) -> int:
+@loop
+def zone(before_last: Any, zones: Any) -> Any:
     """Of a token so many positions before the last, were it no first one: 1 + that number's length in bits."""
     exponent = (np.float64(before_last).view(np.int64) >> 52) - 1022  # of a fraction in [0.5, 1)
-    return min(1 + max(exponent, 0), zones - 1)
+    found = 1 + exponent if exponent > 0 else 1
+    return found if found < zones else zones - 1
 
 
 @loop
-def lay_out(classes: Any, positions: Any, maps: Maps, every: int) -> Any:
+def lay_out(classes: Any, positions: Any, maps: Maps, tables: int) -> Any:
     """Arrays, all int64: order, counts, starts, run tables, run lengths, precise.
 
-    classes: ``(heads, tokens)`` class symbols: below C, the number of classes, that class; C, precise; C + 1 + class for
-    a first token that is coded like the others. positions: alike, ascending. every: how many tables there are.
+    classes: ``(heads, tokens)`` class symbols: below C, the number of classes, that class; C, precise; C + 1 + class
+    for a first token that is coded like the others. positions: alike, ascending. tables: how many there are.
     order: ``(heads, tokens)``, tokens by bucket, those of one in their order; counts: ``(heads, buckets)``, of tokens;
     starts: ``(heads, buckets, dim)``, a coefficient's first symbol; runs: one per table in use; precise:
     ``(2, tokens)``, heads and tokens.
     """
     heads, tokens = classes.shape
-    kinds, buckets = len(maps.tops), maps.active.shape[1]
+    buckets = maps.active.shape[1]
     order, counts = np.empty((heads, tokens), np.int64), np.zeros((heads, buckets + 1), np.int64)
-    own, ends = np.empty(tokens, np.int64), np.empty(buckets + 1, np.int64)
-    last = positions.max()
+    own, last = np.empty(tokens, np.int64), positions.max()
     for h in range(heads):
         for t in range(tokens):
-            own[t] = _bucket(classes[h, t], positions[h, t], last, kinds, buckets)
-            counts[h, own[t]] += 1
-        total = 0
-        for b in range(buckets + 1):
-            ends[b] = total
-            total += counts[h, b]
-        for t in range(tokens):
-            order[h, ends[own[t]]] = t
-            ends[own[t]] += 1
-    lengths = np.zeros(every, np.int64)
-    for h in range(heads):
-        for b in range(buckets):
-            for j in range(maps.active[h, b] if counts[h, b] > 0 else 0):
-                lengths[maps.tables[h, b, j]] += counts[h, b]
-    starts, at = np.empty(maps.tables.shape, np.int64), np.cumsum(lengths) - lengths
-    for h in range(heads):
-        for b in range(buckets):
-            for j in range(maps.active[h, b] if counts[h, b] > 0 else 0):
-                table = maps.tables[h, b, j]
-                starts[h, b, j] = at[table]
-                at[table] += counts[h, b]
-    precise, many = np.empty((2, counts[:, buckets].sum()), np.int64), 0
+            own[t] = _bucket(classes[h, t], positions[h, t], last, len(maps.tops), buckets)
+        _sort(own, order[h], counts[h])
+    coded = counts[:, :buckets].copy()
+    lengths = np.zeros(tables, np.int64)
+    _measure(coded, maps.active, maps.tables, lengths)
+    starts = np.empty(maps.tables.shape, np.int64)
+    _place(coded, maps.active, maps.tables, np.cumsum(lengths) - lengths, starts)
+    precise, found = np.empty((2, counts[:, buckets].sum()), np.int64), 0
     for h in range(heads):
         for t in range(tokens - counts[h, buckets], tokens):
-            precise[0, many], precise[1, many] = h, order[h, t]
-            many += 1
+            precise[0, found], precise[1, found] = h, order[h, t]
+            found += 1
     used = np.nonzero(lengths)[0]
-    return order, counts[:, :buckets].copy(), starts, used, lengths[used], precise
+    return order, coded, starts, used, lengths[used], precise
 
 
 @loop
-def _bucket(symbol: int, position: int, last: int, kinds: int, buckets: int) -> int:
+def _bucket(symbol: Any, position: Any, last: Any, kinds: int, buckets: int) -> Any:
     if symbol == kinds:
         return buckets
     if symbol < kinds and position == 0:
         return np.int64(symbol)
     return zone(last - position, buckets // kinds) * kinds + (symbol if symbol < kinds else symbol - kinds - 1)
+
+
+@loop
+def _sort(own: Any, order: Any, counts: Any) -> None:
+    """Count tokens' buckets, and put the tokens in their order."""
+    for t in range(len(own)):
+        counts[own[t]] += 1
+    ends = np.cumsum(counts) - counts
+    for t in range(len(own)):
+        order[ends[own[t]]] = t
+        ends[own[t]] += 1
+
+
+@loop
+def _measure(counts: Any, active: Any, tables: Any, lengths: Any) -> None:
+    for h in range(counts.shape[0]):
+        for b in range(counts.shape[1]):
+            if counts[h, b] > 0:
+                for j in range(active[h, b]):
+                    lengths[tables[h, b, j]] += counts[h, b]
+
+
+@loop
+def _place(counts: Any, active: Any, tables: Any, at: Any, starts: Any) -> None:
+    for h in range(counts.shape[0]):
+        for b in range(counts.shape[1]):
+            if counts[h, b] > 0:
+                for j in range(active[h, b]):
+                    starts[h, b, j] = at[tables[h, b, j]]
+                    at[tables[h, b, j]] += counts[h, b]

@@ -27,7 +27,7 @@ _INT8_TOP = 127
 
 
 class Plan(NamedTuple):
-    """Where the symbols of tokens stand, and which tokens travel precisely; see :func:`codec.quantize.rd_maps.lay_out`."""
+    """Where the symbols of tokens stand, and which tokens travel precisely; :func:`~codec.quantize.rd_maps.lay_out`."""
 
     order: Integers
     counts: Integers

@@ -1,4 +1,4 @@
-"""Loops of ``rd``: tokens' coefficients and classes, their symbols, and back. Sums run in the order written, in float32.
+"""Loops of ``rd``: tokens' coefficients and classes, their symbols, and back; float32, sums in the order written.
 
 Matrices are padded to whole tiles; coefficients are ``(heads, tokens, padded)`` float32.
 """
