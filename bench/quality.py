@@ -16,6 +16,7 @@ from codec.layer import LayerKV
 from codec.rope import RopeTable
 from codec.spec import RopePhase
 from fuser.layers import in_phase, kept_positions, rope_table
+from kvwire.engine.attention import AttentionObserver
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
@@ -37,10 +38,10 @@ class Reader:
         self._engine = engine
         self._document = document
         self.ropes: RopeTable = rope_table(engine.card)
-        cache = engine.new_cache()
-        engine.read(document.prefix, cache, 0)
+        cache, attention = engine.new_cache(), dict[int, Tensor]()
+        engine.read(document.prefix, cache, 0, AttentionObserver(attention.__setitem__))
         self.layers: list[LayerKV] = [
-            LayerKV(layer, *cache.layer(layer), RopePhase.POST, len(document.prefix))
+            LayerKV(layer, *cache.layer(layer), RopePhase.POST, len(document.prefix), attention=attention[layer])
             for layer in range(len(engine.card.layers))
         ]
         self._reference = self._distributions(self.layers)
