@@ -20,6 +20,7 @@ from kvwire.engine.attention import AttentionObserver
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
+from kvwire.errors import InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,12 @@ class Reader:
         """What the codec changes.
 
         Raises:
-            InvalidRequestError: The codec cannot carry a layer's numbers.
+            InvalidRequestError: The codec cannot carry a layer's numbers, or ranks tokens by a question.
         """
+        if codec.needs_question:
+            raise InvalidRequestError(
+                f"{str(codec.spec)!r} ranks tokens by a question, and articles have none; use kvwire experiment"
+            )
         positions, limits = torch.arange(len(self._document.prefix)), Limits()
         frames = [codec.encode_layer(kv, positions) for kv in self.layers]
         decoded = [in_phase(codec.decode_layer(frame, limits), RopePhase.POST, 0, self.ropes) for frame in frames]
