@@ -53,6 +53,11 @@ class Codec:
         """Whether layers must bring the attention that their tokens drew; to observe it costs a prefill some time."""
         return self._selector is not None and self._selector.observes
 
+    @property
+    def needs_question(self) -> bool:
+        """Whether that attention is to be the receiver's question's."""
+        return self._selector is not None and self._selector.asks
+
     def encode_layer(self, kv: LayerKV, positions: Tensor | None = None) -> bytes:
         """The frame of one layer, pruned and with keys before or after RoPE as the spec says.
 
