@@ -81,7 +81,10 @@ class RequestInfo:
 
 @dataclass(frozen=True)
 class Exchange:
-    """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it."""
+    """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it.
+
+    ``policy``, such as ``budget=65536`` (bytes of frames), lets the sharer choose; ``codec``'s options stay.
+    """
 
     method: Method = Method.PREFIX
     sharer: str = ""
@@ -90,6 +93,7 @@ class Exchange:
     on_fault: FaultPolicy = FaultPolicy.FAIL
     relay: RelayMode = RelayMode.WRITTEN
     relay_max_tokens: int = 0
+    policy: str = ""
 
 
 @dataclass(frozen=True)

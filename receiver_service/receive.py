@@ -15,7 +15,7 @@ from fuser.layers import in_phase, rope_table
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
 from kvwire.engine.worker import Worker
-from kvwire.errors import BindingError, DataLossError
+from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 from kvwire.progress import Stopwatch
 from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
 from kvwire.rpc.stream_serde import header_from_bytes
@@ -50,11 +50,12 @@ class Received:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A cache to ask for: by which method, of what, behind which head."""
+    """A cache to ask for: by which method, of what, behind which head; ``question`` is told only to codecs that ask."""
 
     method: Method
     context: Input
     head: tuple[int, ...]
+    question: tuple[int, ...] = ()
 
 
 class CacheIntake:
@@ -112,6 +113,7 @@ class CacheIntake:
             if isinstance(part, bytes):
                 header = header_from_bytes(part)
                 intake.accept_header(part, header)
+                codec = codec if request.codec == header.codec else _resolved(codec.spec, header, ropes)
                 await opened(header)
             elif isinstance(part, CacheTrailer):
                 trailer = part
@@ -128,6 +130,11 @@ class CacheIntake:
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         targets = range(len(self.engine.card.layers))
         needed = sorted({source for target in targets for source in self.fuser.source_layers(target)})
+        if codec.needs_question and not wanted.question:
+            raise InvalidRequestError(
+                f"codec {str(codec.spec)!r} ranks tokens by the receiver's question, which method {wanted.method} has "
+                "in the context itself; use by=attention"
+            )
         return ShareRequest(
             info=question.info,
             method=wanted.method,
@@ -140,7 +147,20 @@ class CacheIntake:
             needed_layers=() if len(needed) == len(sharer.layers) else tuple(needed),
             on_fault=question.exchange.on_fault,
             held_table_digests=(codec.calibration.digest,) if codec.calibration else (),
+            policy=question.exchange.policy,
+            question=wanted.question if codec.needs_question else (),
         )
+
+
+def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
+    """The codec that a policy came to; options are still those that were asked for."""
+    try:
+        spec = CodecSpec.parse(header.codec)
+    except SpecError as error:
+        raise DataLossError(f"the stream's codec: {error}") from None
+    if (spec.keep, spec.rope, spec.entropy) != (asked.keep, asked.rope, asked.entropy) or str(spec) != header.codec:
+        raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
+    return Codec(spec, ropes)
 
 
 @dataclass(frozen=True)

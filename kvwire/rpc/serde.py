@@ -106,6 +106,7 @@ def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
         on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
         relay=known(RELAY_MODES, message.relay, "relay mode"),
         relay_max_tokens=message.relay_max_tokens,
+        policy=message.policy,
     )
 
 
@@ -119,6 +120,7 @@ def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
         on_fault=FAULT_POLICY_NUMBERS[exchange.on_fault],
         relay=RELAY_MODE_NUMBERS[exchange.relay],
         relay_max_tokens=exchange.relay_max_tokens,
+        policy=exchange.policy,
     )
 
 

@@ -152,6 +152,7 @@ class Exchange(_message.Message):
     ON_FAULT_FIELD_NUMBER: _builtins.int
     RELAY_FIELD_NUMBER: _builtins.int
     RELAY_MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     method: Global___Method.ValueType
     """Who reads what."""
     sharer: _builtins.str
@@ -166,6 +167,10 @@ class Exchange(_message.Message):
     """What the sharer sends in the text method."""
     relay_max_tokens: _builtins.int
     """Longest message the sharer may write, in tokens; 0 means the sharer's default."""
+    policy: _builtins.str
+    """How the sharer shall choose the codec itself, for example "budget=65536": at most so many bytes of frames. Of
+    codec, only the options (after "+") then count. Empty: codec as it is.
+    """
     def __init__(
         self,
         *,
@@ -176,10 +181,11 @@ class Exchange(_message.Message):
         on_fault: Global___FaultPolicy.ValueType = ...,
         relay: Global___RelayMode.ValueType = ...,
         relay_max_tokens: _builtins.int = ...,
+        policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "policy", b"policy", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
