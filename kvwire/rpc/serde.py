@@ -5,6 +5,7 @@ from kvwire.requests import (
     PROTOCOL_VERSION,
     ChatMessage,
     Exchange,
+    FurtherSharer,
     GenerateRequest,
     Input,
     Messages,
@@ -16,6 +17,8 @@ from kvwire.requests import (
 from kvwire.rpc.enums import (
     FAULT_POLICIES,
     FAULT_POLICY_NUMBERS,
+    FUSION_ORDER_NUMBERS,
+    FUSION_ORDERS,
     METHOD_NUMBERS,
     METHODS,
     RELAY_MODE_NUMBERS,
@@ -106,6 +109,8 @@ def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
         on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
         relay=known(RELAY_MODES, message.relay, "relay mode"),
         relay_max_tokens=message.relay_max_tokens,
+        further=tuple(FurtherSharer(one.sharer, one.fuser) for one in message.further),
+        order=known(FUSION_ORDERS, message.order, "fusion order"),
     )
 
 
@@ -119,6 +124,8 @@ def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
         on_fault=FAULT_POLICY_NUMBERS[exchange.on_fault],
         relay=RELAY_MODE_NUMBERS[exchange.relay],
         relay_max_tokens=exchange.relay_max_tokens,
+        further=[exchange_pb2.FurtherSharer(sharer=one.sharer, fuser=one.fuser) for one in exchange.further],
+        order=FUSION_ORDER_NUMBERS[exchange.order],
     )
 
 
