@@ -1,6 +1,6 @@
 """What a fuser knows of the two models it was made for, and whether two others are those."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvwire.errors import BindingError
 from kvwire.requests import ModelBinding, ModelCard
@@ -46,6 +46,16 @@ class Side:
             found.append("another name")
         return found
 
+    def bound(self, binding: ModelBinding) -> "Side":
+        """The same model, known to be this one.
+
+        Raises:
+            BindingError: Its name on the hub is another.
+        """
+        if _is_hub_name(self.name) and _is_hub_name(binding.id) and self.name != binding.id:
+            raise BindingError(f"this fuser was made for {self.name}, not for {binding.id}; name the right model")
+        return replace(self, name=binding.id, binding=binding)
+
     def knows(self, card: ModelCard) -> bool:
         """Whether this is the model beyond its geometry: by fingerprint, or by its name on the hub."""
         return self.binding is not None or (_is_hub_name(self.name) and self.name == card.binding.id)
@@ -78,6 +88,14 @@ class Pairing:
                 f"{sharer.binding.id} and {receiver.binding.id} are those, and their tokenizers differ; bind it to "
                 "them with: kvwire fuser convert"
             )
+
+    def bound(self, sharer: ModelBinding, receiver: ModelBinding) -> "Pairing":
+        """The same pair, known to be exactly these models.
+
+        Raises:
+            BindingError: It is known to be others.
+        """
+        return Pairing(self.sharer.bound(sharer), self.receiver.bound(receiver))
 
 
 def _is_hub_name(name: str) -> bool:

@@ -26,7 +26,7 @@ from fuser.base import Fuser, MixingScope
 from fuser.binding import Pairing
 from fuser.whole import spread, whole_tokens
 from kvwire.errors import DataLossError
-from kvwire.requests import Method, ModelCard
+from kvwire.requests import Method, ModelBinding, ModelCard
 
 _EPSILON = 1e-6
 # Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.
@@ -154,6 +154,14 @@ class C2CFuser(Fuser):
         self.projectors = dict(projectors)
         self.pairing = pairing
         self.fingerprint = fingerprint
+
+    def bound(self, sharer: ModelBinding, receiver: ModelBinding) -> "C2CFuser":
+        """The same fuser for exactly these models.
+
+        Raises:
+            BindingError: It was made for others.
+        """
+        return C2CFuser(self.projectors, self.pairing.bound(sharer, receiver), self.fingerprint)
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
         """The pair it was trained for: layers, heads, head_dim, and what is known of the models."""
