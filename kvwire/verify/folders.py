@@ -111,12 +111,11 @@ def _holding(tensors: dict[str, Tensor], side: str, folder: Path) -> tuple[Path,
 
 
 def _servable(folder: Path, copy: Path) -> Path:
-    """A model's folder, or a copy with a tokenizer where it has none."""
-    if (folder / "tokenizer.json").exists():
-        return folder
+    """A model's folder with a tokenizer that both sides share, since cases are token ids of both models alike."""
     copy.mkdir(parents=True)
     for file in folder.iterdir():
-        (copy / file.name).symlink_to(file.resolve())
+        if "token" not in file.name:
+            (copy / file.name).symlink_to(file.resolve())
     _add_tokenizer(copy, int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]))
     return copy
 
