@@ -68,11 +68,11 @@ def profile(
     from codec.allocate.profile import file_name
     from codec.bases import Base
     from codec.scanner import Piece
-    from kvwire.models.store import default_home
+    from kvwire.models.store import ModelStore, default_home
 
     bases = [Base.parse(Piece(each, 0, len(each))) for each in codec or CODECS]
     torch.set_num_threads(threads)
-    engine = engine_of(model)
+    engine = engine_of(ModelStore().pull(model))
     found = run(engine, "\n".join(each.read_text(encoding="utf-8") for each in text), bases, windows, typer.echo)
     path = file or default_home() / "profiles" / file_name(found.weights)
     path.parent.mkdir(parents=True, exist_ok=True)
