@@ -1,8 +1,8 @@
 """Decodes a frame with the standard library and numpy, written from docs/wire-format.md and nothing else.
 
 It shares no line with the package `codec`, so that where both give the same floats the document is enough to write a
-third reader; its errors are its own for the same reason. Zstandard alone is borrowed. `rd` and `entropy=ans` are
-refused: the document names them but does not say what their planes hold.
+third reader; its errors are its own for the same reason. Zstandard alone is borrowed. Planes of `rd` need a model's
+tables, so what decodes them (standalone_rd.py) is passed in. `entropy=ans` is refused: the document reserves it.
 """
 
 import itertools
@@ -63,6 +63,11 @@ _WHOLE = "(?:0|[1-9][0-9]{0,4})"
 PART = re.compile(
     f"(?P<kind>[kv])?(L(?P<a>{_WHOLE})-(?P<b>{_WHOLE}))?(H(?P<c>{_WHOLE})-(?P<d>{_WHOLE}))?@(?P<base>.+)",
 )
+
+
+#: Decodes a plane of `rd`: its bytes; layer, and 0 for keys or 1 for values; D; positions (H, T).
+Rd = Callable[[bytes, tuple[int, int], int, NDArray[np.int64]], Floats]
+RD_PARAMETERS = ("bits", "quality", "step")
 
 
 class DamagedError(Exception):
@@ -323,7 +328,27 @@ def groups(spec: Spec, layer: int, kind: str, heads: int) -> list[tuple[Base, li
     return sorted(((base, own) for base, own in [*found, (spec.base, left)] if own), key=lambda group: group[1][0])
 
 
-def decode_kind(entries: list[tuple[Entry, bytes]], spec: Spec, layer: int, shape: Shape, kind: str) -> Floats:
+def decode_rd(
+    planes: Planes, rd: Rd | None, layer: int, kind: str, channels: int, positions: NDArray[np.int64]
+) -> Floats:
+    """Decode the heads that `rd` codes."""
+    (entry, content), *more = planes.left or [(None, b"")]
+    require(entry is not None and not more, f"rd: one plane of the {kind} expected")
+    planes.take("z", UINT8, len(content))
+    if rd is None:
+        raise DisagreementError("this reader was given no tables")
+    return rd(content, (layer, int(kind == "values")), channels, positions)
+
+
+def decode_kind(
+    entries: list[tuple[Entry, bytes]],
+    spec: Spec,
+    layer: int,
+    shape: Shape,
+    kind: str,
+    positions: NDArray[np.int64],
+    rd: Rd | None,
+) -> Floats:
     """Decode the keys or the values, (kv_heads, kept, head_dim)."""
     x = np.empty(shape, np.float32)
     cut = groups(spec, layer, kind, shape[0])
@@ -331,7 +356,11 @@ def decode_kind(entries: list[tuple[Entry, bytes]], spec: Spec, layer: int, shap
     require(all(entry.group < len(cut) for entry, _ in mine), f"{len(cut)} groups of {kind}, a plane of another")
     for number, (base, heads) in enumerate(cut):
         planes = Planes([entry for entry in mine if entry[0].group == number])
-        x[heads] = decode_group(planes, base, (len(heads), *shape[1:]), kind)
+        own = (len(heads), *shape[1:])
+        if base.name == "rd":
+            x[heads] = decode_rd(planes, rd, layer, kind, shape[2], positions[heads])
+        else:
+            x[heads] = decode_group(planes, base, own, kind)
     return x
 
 
@@ -339,7 +368,9 @@ def parse_base(text: str) -> Base:
     """Take a base apart; DamagedError unless it is canonical."""
     name, colon, given = text.partition(":")
     if name == "rd":
-        raise DisagreementError(f"{text}: this reader has no rd")
+        key, _, value = given.partition("=")
+        require(key in RD_PARAMETERS and "," not in given and value != "", f"{text}: exactly one parameter")
+        return Base(name, {key: value})
     require(name in PARAMETERS, f"no codec {name}")
     choices = PARAMETERS[name]
     parameters = {key: str(of[0] if isinstance(of, tuple) else of) for key, of in choices.items()}
@@ -383,7 +414,9 @@ def parse_spec(text: str) -> Spec:
     require(all(one.rank() < two.rank() for one, two in itertools.pairwise(mix)), f"{text}: parts out of order")
     require(not any(one.overlaps(two) for one, two in itertools.combinations(mix, 2)), f"{text}: parts overlap")
     require(all(part.base != base for part in mix), f"{text}: a part names the leading base")
-    return Spec(base, scope, match["pre"] is not None, match["entropy"] or "none", mix)
+    before_rope = base.name == "rd" or match["pre"] is not None
+    require(base.name != "rd" or match["pre"] is None, f"{text}: rope=pre is what rd has by itself")
+    return Spec(base, scope, before_rope, match["entropy"] or "none", mix)
 
 
 def read_runs(cursor: Cursor, tokens: int, kept: int) -> list[int]:
@@ -435,8 +468,8 @@ def read_content(cursor: Cursor, entry: Entry) -> bytes:
     return content
 
 
-def decode(frame: bytes) -> Layer:
-    """Decode one frame.
+def decode(frame: bytes, rd: Rd | None = None) -> Layer:
+    """Decode one frame; `rd` decodes planes of that codec.
 
     Raises DamagedError where it breaks the document, DisagreementError where it is of another version or spec.
     """
@@ -475,5 +508,7 @@ def decode(frame: bytes) -> Layer:
     if spec.entropy == "ans":
         raise DisagreementError(f"{text}: this reader has no ANS")
     require(spec.entropy == "zstd" or not packed, "a Zstandard plane under a spec without")
-    keys, values = (decode_kind(planes, spec, layer, (heads, kept, head_dim), kind) for kind in ("keys", "values"))
+    positions = np.broadcast_to(np.arange(kept) if slots is None else slots, (heads, kept))
+    shape = (heads, kept, head_dim)
+    keys, values = (decode_kind(planes, spec, layer, shape, kind, positions, rd) for kind in ("keys", "values"))
     return Layer(text, layer, tokens, bool(flags & 1), slots, keys, values)
