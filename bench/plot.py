@@ -6,7 +6,7 @@ under the points, through the one nearest to it.
 
 from collections.abc import Sequence
 
-from bench.row import Row
+from bench.row import Row, name_of
 from codec.spec import CodecSpec, RopePhase
 from experiments.report.axis import Axis, axis_for, number_text
 from experiments.report.figures import Figure
@@ -14,6 +14,8 @@ from experiments.report.panel import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Pa
 
 #: What takes more is no codec's competitor and would squeeze the others together.
 _MOST_BITS = 9.0
+#: More would leave their panel.
+_LEGEND_ROWS = 11
 _LABELS = ("KL(uncompressed || coded), nats per token", "bits per value, every byte counted")
 
 
@@ -25,8 +27,11 @@ def plot(rows: Sequence[Row]) -> str:
     y = axis_for([end for row in shown for end in row.kl_ci95], HEIGHT - BOTTOM, TOP, log=True, text=number_text)
     places = dict.fromkeys((row.model, row.tokens) for row in shown)
     drawn = [_drawn([row for row in shown if (row.model, row.tokens) == place], names, x, y) for place in places]
-    everything = Panel("", tuple(Series(name, style, ()) for name, style in names.items()), (), ())
-    return Figure("codec-bench", "KL against bits", (*drawn, legend(everything, y))).file()
+    marks = [Series(name, style, ()) for name, style in names.items()]
+    parts = [tuple(marks[at : at + _LEGEND_ROWS]) for at in range(0, len(marks), _LEGEND_ROWS)] or [()]
+    return Figure(
+        "codec-bench", "KL against bits", (*drawn, *(legend(Panel("", part, (), ()), y) for part in parts))
+    ).file()
 
 
 def _drawn(rows: Sequence[Row], names: dict[str, int], x: Axis, y: Axis) -> str:
@@ -53,10 +58,14 @@ def _points(rows: Sequence[Row], name: str) -> tuple[Point, ...]:
 
 def _label(row: Row) -> str:
     low, high = row.kl_ci95
-    return f"{row.codec}: KL {row.kl:.4f} ({low:.4f} to {high:.4f}), {row.bits_per_value:.2f} bits"
+    return f"{name_of(row)}: KL {row.kl:.4f} ({low:.4f} to {high:.4f}), {row.bits_per_value:.2f} bits"
 
 
 def _curve(row: Row) -> str:
-    """Which codecs are joined: those of one base, keys before or after RoPE."""
+    """Which codecs are joined: those of one base, keys before or after RoPE; a peer's of one name."""
+    name = name_of(row)
+    if name.peer:
+        kind, found, _ = name.codec.partition(":")
+        return f"{name.peer} {kind}" if found else name.peer
     spec = CodecSpec.parse(row.codec)
     return f"{spec.base.name}, keys before RoPE" if spec.rope is RopePhase.PRE else spec.base.name

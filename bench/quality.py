@@ -4,6 +4,7 @@ A model reads a document's prefix; every layer goes through a frame and back, ev
 the tokens behind the prefix over the decoded cache, and its distributions are compared with those over its own cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class Reader:
 
     def __init__(self, engine: Engine, document: Document) -> None:
         self._engine = engine
-        self._document = document
+        self.document = document
         self.ropes: RopeTable = rope_table(engine.card)
         cache, attention = engine.new_cache(), dict[int, Tensor]()
         engine.read(document.prefix, cache, 0, AttentionObserver(attention.__setitem__))
@@ -57,18 +58,23 @@ class Reader:
             raise InvalidRequestError(
                 f"{str(codec.spec)!r} ranks tokens by a question, and articles have none; use kvwire experiment"
             )
-        positions, limits = torch.arange(len(self._document.prefix)), Limits()
+        positions, limits = torch.arange(len(self.document.prefix)), Limits()
         frames = [codec.encode_layer(kv, positions) for kv in self.layers]
-        decoded = [in_phase(codec.decode_layer(frame, limits), RopePhase.POST, 0, self.ropes) for frame in frames]
-        kl, same = divergences(self._reference, self._distributions(decoded))
-        values = sum(kv.keys.numel() + kv.values.numel() for kv in self.layers)
-        return Change(sum(kl) / len(kl), sum(same) / len(same), 8 * sum(map(len, frames)) / values)
+        decoded = [codec.decode_layer(frame, limits) for frame in frames]
+        return self.changed(decoded, sum(map(len, frames)))
 
-    def _distributions(self, layers: list[LayerKV]) -> Tensor:
+    def changed(self, decoded: Sequence[LayerKV], size_bytes: int) -> Change:
+        """What it changes to go on with these layers instead, which took ``size_bytes`` to send."""
+        placed = [in_phase(kv, RopePhase.POST, 0, self.ropes) for kv in decoded]
+        kl, same = divergences(self._reference, self._distributions(placed))
+        values = sum(kv.keys.numel() + kv.values.numel() for kv in self.layers)
+        return Change(sum(kl) / len(kl), sum(same) / len(same), 8 * size_bytes / values)
+
+    def _distributions(self, layers: Sequence[LayerKV]) -> Tensor:
         """Log-probabilities after each scored token, ``(scored, vocabulary)``, over a fresh cache of these layers."""
         engine, cache = self._engine, PositionedCache(len(layers))
         for kv in layers:
             keys, values = (half.to(engine.device, engine.dtype) for half in (kv.keys, kv.values))
             cache.place(kv.layer, keys, values, kept_positions(kv, 0).to(engine.device))
-        part = Part(cache, (), len(self._document.prefix), branches=(self._document.scored,))
+        part = Part(cache, (), len(self.document.prefix), branches=(self.document.scored,))
         return engine.branch_logits([part])[0].log_softmax(-1)

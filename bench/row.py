@@ -1,10 +1,11 @@
-"""One line of the bench's result: a codec on a model's caches of one length."""
+"""One line of the bench's result: a codec on a model's caches of one length, or why there is none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from bench.candidate import Name
 from bench.quality import Change
 from bench.speed import Times
 from experiments.statistics.bootstrap import Bootstrap
@@ -33,13 +34,43 @@ class Row:
     documents: int
 
 
-def row(codec: str, model: str, tokens: int, changes: Sequence[Change], times: Times, gigabytes: float) -> Row:
+@dataclass(frozen=True)
+class PeerRow(Row):
+    """The same of a peer's codec; ``codec`` is what the peer, in ``version``, calls it."""
+
+    peer: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A codec that could not be had or run, and why."""
+
+    codec: str
+    model: str
+    tokens: int
+    peer: str
+    version: str
+    absent: str
+
+
+Result = Row | Absent
+
+
+def name_of(result: Result) -> Name:
+    """Whose result it is."""
+    if isinstance(result, PeerRow | Absent):
+        return Name(result.codec, result.peer, result.version)
+    return Name(result.codec)
+
+
+def row(name: Name, model: str, tokens: int, changes: Sequence[Change], times: Times, gigabytes: float) -> Row:
     """From what each document gave, one at least, and the times that ``gigabytes`` of cache took."""
     kl = np.array([change.kl for change in changes])
     drawn = Bootstrap(len(kl), _SEED).mean(kl)
     value, low, high = (drawn.value, drawn.low, drawn.high) if drawn else (float("nan"),) * 3
-    return Row(
-        codec=codec,
+    own = Row(
+        codec=name.codec,
         model=model,
         tokens=tokens,
         bits_per_value=float(np.mean([change.bits_per_value for change in changes])),
@@ -51,3 +82,4 @@ def row(codec: str, model: str, tokens: int, changes: Sequence[Change], times: T
         copy_gbps=gigabytes / times.copy_s,
         documents=len(changes),
     )
+    return PeerRow(**asdict(own), peer=name.peer, version=name.version) if name.peer else own

@@ -1,4 +1,4 @@
-"""What ``kvwire codec bench`` measures unless told otherwise: every base that needs no calibration."""
+"""What ``kvwire codec bench`` measures unless told otherwise: every base; ``rd`` where the model is calibrated."""
 
 #: By base, in the order of the plot's legend.
 BY_BASE: dict[str, tuple[str, ...]] = {
@@ -6,7 +6,7 @@ BY_BASE: dict[str, tuple[str, ...]] = {
     "fp8": ("fp8",),
     "int8": ("int8", "int8:per=head", "int8+rope=pre"),
     "int4": ("int4", "int4+rope=pre", "int4:block=32"),
-    "nf4": ("nf4", "nf4+rope=pre"),
+    "nf4": ("nf4", "nf4+rope=pre", "nf4:block=32", "nf4:block=32+rope=pre"),
     "hadamard": (
         *("hadamard:bits=2+rope=pre", "hadamard:bits=3", "hadamard:bits=3+rope=pre"),
         *("hadamard", "hadamard+rope=pre", "hadamard:bits=5+rope=pre"),
@@ -18,5 +18,7 @@ BY_BASE: dict[str, tuple[str, ...]] = {
     "rd": ("rd:step=128", "rd:step=136", "rd:step=142", "rd:step=148"),
 }
 
-#: Without ``rd``, which needs a calibration of the model; with one, ask for its specs by name.
-DEFAULT = tuple(spec for base, specs in BY_BASE.items() if base != "rd" for spec in specs)
+DEFAULT = tuple(spec for specs in BY_BASE.values() for spec in specs)
+
+#: For Gaussian numbers, which no calibration is of.
+UNCALIBRATED = tuple(spec for spec in DEFAULT if spec not in BY_BASE["rd"])

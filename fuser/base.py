@@ -1,15 +1,21 @@
 """The seam every fuser stands behind."""
+# ruff: noqa: ARG002  # a seam's defaults need none of its arguments
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from codec.layer import LayerKV
+from codec.quantize.base import Kind
 from codec.spec import RopePhase
-from kvwire.requests import ModelCard
+from kvwire.errors import InvalidRequestError
+from kvwire.requests import Method, ModelCard
+
+BOTH_HALVES = frozenset(Kind)
 
 
 class MixingScope(StrEnum):
@@ -24,12 +30,13 @@ class Fuser(ABC):
     """Turns a sharer's layers into keys and values a receiver can attend to.
 
     ``fingerprint`` is bound into every stream header, ``rope`` says in which phase keys are wanted, ``scope`` which
-    numbers are mixed.
+    numbers are mixed, ``methods`` which of :meth:`project` and :meth:`fuse` it offers.
     """
 
     name: ClassVar[str]
     scope: ClassVar[MixingScope]
     rope: ClassVar[RopePhase]
+    methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX, Method.FUSE})
     fingerprint: bytes = b""
 
     @abstractmethod
@@ -42,18 +49,34 @@ class Fuser(ABC):
 
     @abstractmethod
     def source_layers(self, target: int) -> tuple[int, ...]:
-        """Sharer layers that target layer needs, ascending."""
+        """Sharer layers that target layer needs, ascending; none if it is left as it is."""
 
-    @abstractmethod
+    def halves(self, source: int) -> frozenset[Kind]:
+        """Whether any target needs a source layer's keys, its values, or both; what nobody needs is not sent."""
+        return BOTH_HALVES
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Its tensors by name, the very ones it computes with, so that gradients reach them; none by default."""
+        return {}
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:  # noqa: B027  # most have nothing to move
+        """Move the weights to where the receiver's cache lies."""
+
     def project(self, target: int, sources: Mapping[int, LayerKV]) -> LayerKV:
         """A prefix layer for the receiver from the sharer's layers alone.
 
         Keys and values of the result: ``(kv_heads, kept, head_dim)`` of the receiver, float32.
         """
+        raise self.refusal(Method.PREFIX)
 
-    @abstractmethod
     def fuse(self, target: int, sources: Mapping[int, LayerKV], keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The receiver's own layer, ``(kv_heads, tokens, head_dim)`` each, with the sharer's fused in.
 
-        A token the sharer pruned keeps the receiver's own keys and values.
+        A token the sharer pruned keeps the receiver's own keys and values. The tensors given are left as they are.
         """
+        raise self.refusal(Method.FUSE)
+
+    def refusal(self, method: Method) -> InvalidRequestError:
+        """What a request for a method that it does not offer is told."""
+        offered = ", ".join(sorted(self.methods))
+        return InvalidRequestError(f"fuser {self.name} does not offer method {method}; ask for {offered}")

@@ -74,6 +74,10 @@ class ReceiverSettings(ServiceSettings):
     sharer_cert: Path | None = Field(None, description="PEM certificate shown to sharers (mutual TLS)")
     sharer_key: Path | None = Field(None, description="PEM private key of that certificate")
     sharer_token_file: Path | None = Field(None, description="file with the token sent to sharers")
+    fusers: dict[str, Path] = Field(
+        default_factory=dict,
+        description="NAME=PATH of a fuser's file or an official C2C checkpoint's folder, may be repeated",
+    )
     max_cache_bytes: int = Field(2 * 1024**3, ge=1, description="largest cache accepted from a sharer, in bytes")
     inspect: bool = Field(False, description="offer Inspect, which shows logits and caches; tests only")
 

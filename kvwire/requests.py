@@ -34,6 +34,13 @@ class RelayMode(StrEnum):
     VERBATIM = "verbatim"
 
 
+class FusionOrder(StrEnum):
+    """How several sharers are fused: each upon what the earlier ones made, or each upon the receiver's own."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+
+
 @dataclass(frozen=True)
 class Text:
     """Plain text."""
@@ -80,10 +87,19 @@ class RequestInfo:
 
 
 @dataclass(frozen=True)
+class FurtherSharer:
+    """One more sharer of method ``fuse``, and its fuser, by name."""
+
+    sharer: str
+    fuser: str
+
+
+@dataclass(frozen=True)
 class Exchange:
     """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it.
 
     ``policy``, such as ``budget=65536`` (bytes of frames), lets the sharer choose; ``codec``'s options stay.
+    ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says.
     """
 
     method: Method = Method.PREFIX
@@ -94,6 +110,8 @@ class Exchange:
     relay: RelayMode = RelayMode.WRITTEN
     relay_max_tokens: int = 0
     policy: str = ""
+    further: tuple[FurtherSharer, ...] = ()
+    order: FusionOrder = FusionOrder.SEQUENTIAL
 
 
 @dataclass(frozen=True)
@@ -162,6 +180,15 @@ class TokenCounts:
 
 
 @dataclass(frozen=True)
+class Spared:
+    """Numbers that nobody needs and that were not sent; ``bytes`` is computed, at the rate of those that were."""
+
+    what: str
+    values: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class ByteCounts:
     """Bytes between sharer and receiver; docs/wire-format.md defines each counter."""
 
@@ -172,6 +199,7 @@ class ByteCounts:
     socket_isolated: bool = False
     values: int = 0
     formula_bytes: float = 0.0
+    spared: tuple[Spared, ...] = ()
 
     @property
     def socket_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from codec.calibrations import Calibrations
-from fuser.registry import fuser_named
+from fuser.registry import Fusers
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
@@ -20,7 +20,7 @@ from kvwire.errors import (
 from kvwire.requests import FaultPolicy, Method
 from receiver_service.fuse import fuse
 from receiver_service.prefix import prefix
-from receiver_service.receive import CacheIntake
+from receiver_service.receive import CacheIntake, Named
 from receiver_service.sharers import Sharers
 from receiver_service.text import text
 
@@ -34,11 +34,18 @@ class Methods:
     """Prepares a receiver's answers."""
 
     def __init__(
-        self, engine: Engine, worker: Worker, sharers: Sharers, calibrations: Calibrations, max_cache_bytes: int
+        self,
+        engine: Engine,
+        worker: Worker,
+        sharers: Sharers,
+        fusers: Fusers,
+        calibrations: Calibrations,
+        max_cache_bytes: int,
     ) -> None:
         self._engine = engine
         self._worker = worker
         self._sharers = sharers
+        self._fusers = fusers
         self._calibrations = calibrations
         self._max_cache_bytes = max_cache_bytes
 
@@ -62,6 +69,8 @@ class Methods:
 
     async def _by(self, method: Method, question: Question) -> Prepared:
         exchange = question.exchange
+        if exchange.further and exchange.method is not Method.FUSE:
+            raise InvalidRequestError(f"method {exchange.method} takes one sharer; several are for method fuse")
         match method:
             case Method.RECEIVER_ONLY:
                 return await read_here(self._engine, self._worker, question, None)
@@ -70,14 +79,23 @@ class Methods:
             case Method.TEXT:
                 link = self._sharers.named(exchange.sharer)
                 return await text(self._engine, self._worker, link, question)
-            case Method.PREFIX | Method.FUSE:
-                way = prefix if method is Method.PREFIX else fuse
-                fuser = fuser_named(exchange.fuser)
-                link = self._sharers.named(exchange.sharer)
-                intake = CacheIntake(self._engine, self._worker, link, fuser, self._calibrations, self._max_cache_bytes)
-                return await way(intake, question)
+            case Method.PREFIX:
+                return await prefix(self._intake(method, exchange.sharer, exchange.fuser), question)
+            case Method.FUSE:
+                first = self._intake(method, exchange.sharer, exchange.fuser)
+                further = [self._intake(method, each.sharer, each.fuser) for each in exchange.further]
+                return await fuse([first, *further], question)
             case Method.SHARER_ONLY:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
+
+    def _intake(self, method: Method, sharer: str, fuser_name: str) -> CacheIntake:
+        fuser = self._fusers.named(fuser_name)
+        if method not in fuser.methods:
+            raise fuser.refusal(method)
+        link = self._sharers.named(sharer)
+        return CacheIntake(
+            self._engine, self._worker, link, Named(fuser_name, fuser), self._calibrations, self._max_cache_bytes
+        )
 
 
 def _explained(prepared: Prepared, path: Method, fault: KvwireError) -> Prepared:

@@ -47,5 +47,5 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
     with watch.stage("share"):
         received = await intake.receive(question, wanted, opened=opened, ready=ready)
     counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
-    report = received.into(new_report(engine, question, counts), fuser)
+    report = received.into(new_report(engine, question, counts), intake.named)
     return Prepared(cache, tokens.prompt, head + received.header.slots, report)

@@ -14,7 +14,7 @@ from fuser.base import Fuser
 from fuser.layers import in_phase, rope_table
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
-from kvwire.engine.worker import Worker
+from kvwire.engine.worker import Task, Worker
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 from kvwire.progress import Stopwatch
 from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
@@ -35,17 +35,26 @@ class Received:
     sharer: ModelCard
     bytes: ByteCounts
 
-    def into(self, report: Report, fuser: Fuser) -> Report:
-        """The report with what the sharer did."""
+    def into(self, report: Report, fuser: "Named") -> Report:
+        """The report with what the sharer did; a second sharer's names, bytes and stages join the first one's."""
         return replace(
             report,
             codec=self.header.codec,
-            fuser=fuser.name,
-            bytes=self.bytes,
+            fuser=_joined(report.fuser, fuser.name),
+            bytes=self.bytes if report.bytes is None else _sum(report.bytes, self.bytes),
             tokens=replace(report.tokens, slots=self.header.slots),
-            sharer_model=self.sharer.binding.id,
+            sharer_model=_joined(report.sharer_model, self.sharer.binding.id),
             stages=(*report.stages, *self.trailer.stages),
         )
+
+
+def _joined(before: str, name: str) -> str:
+    return f"{before}, {name}" if before else name
+
+
+def _sum(one: ByteCounts, other: ByteCounts) -> ByteCounts:
+    both = {name: getattr(one, name) + getattr(other, name) for name in vars(one)}
+    return ByteCounts(**(both | {"socket_isolated": one.socket_isolated and other.socket_isolated}))
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,14 @@ class Wanted:
     question: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Named:
+    """A fuser and the name that a request knows it by."""
+
+    name: str
+    fuser: Fuser
+
+
 class CacheIntake:
     """Everything one request needs to receive a cache."""
 
@@ -66,16 +83,37 @@ class CacheIntake:
         engine: Engine,
         worker: Worker,
         link: SharerLink,
-        fuser: Fuser,
+        named: Named,
         calibrations: Calibrations,
         max_cache_bytes: int,
     ) -> None:
         self.engine = engine
         self.worker = worker
         self._link = link
-        self.fuser = fuser
+        self.named = named
+        self.fuser = named.fuser
         self._calibrations = calibrations
         self._max_cache_bytes = max_cache_bytes
+
+    @property
+    def needed_layers(self) -> tuple[int, ...]:
+        """Sharer layers that some target takes, ascending."""
+        targets = range(len(self.engine.card.layers))
+        return tuple(sorted({source for target in targets for source in self.fuser.source_layers(target)}))
+
+    async def sharer(self, task: Task) -> ModelCard:
+        """What the sharer runs, if the fuser was made for it.
+
+        Raises:
+            BindingError: It was not.
+            UnavailableError: The sharer cannot be reached.
+        """
+        card = (await self._link.describe(task)).card
+        try:
+            self.fuser.check(card, self.engine.card)
+        except BindingError as error:
+            raise self._link.forget(error) from None
+        return card
 
     async def receive(
         self,
@@ -94,11 +132,7 @@ class CacheIntake:
             KvwireError: Whatever went wrong at the sharer, on the wire, or with the pair.
         """
         task = question.task
-        sharer = (await self._link.describe(task)).card
-        try:
-            self.fuser.check(sharer, self.engine.card)
-        except BindingError as error:
-            raise self._link.forget(error) from None
+        sharer = await self.sharer(task)
         ropes = rope_table(sharer)
         spec = CodecSpec.parse(question.exchange.codec)
         calibration = self._calibrations.needed(spec, sharer.binding.weights_fingerprint, sharer.binding.id)
@@ -128,8 +162,7 @@ class CacheIntake:
         return Received(header, trailer, sharer, _byte_counts(header, trailer, meter, codec))
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
-        targets = range(len(self.engine.card.layers))
-        needed = sorted({source for target in targets for source in self.fuser.source_layers(target)})
+        needed = self.needed_layers
         if codec.needs_question and not wanted.question:
             raise InvalidRequestError(
                 f"codec {str(codec.spec)!r} ranks tokens by the receiver's question, which method {wanted.method} has "
@@ -144,7 +177,7 @@ class CacheIntake:
             receiver=self.engine.card.binding,
             fuser_fingerprint=self.fuser.fingerprint,
             head=wanted.head,
-            needed_layers=() if len(needed) == len(sharer.layers) else tuple(needed),
+            needed_layers=() if len(needed) == len(sharer.layers) else needed,
             on_fault=question.exchange.on_fault,
             held_table_digests=(codec.calibration.digest,) if codec.calibration else (),
             policy=question.exchange.policy,
@@ -178,7 +211,7 @@ class _Layers:
         self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], rotation: "_Rotation"
     ) -> None:
         self._rotation = rotation
-        self._missing = {target: set(fuser.source_layers(target)) for target in range(targets)}
+        self._missing = {target: set(found) for target in range(targets) if (found := fuser.source_layers(target))}
         self._fuser = fuser
         self._ready = ready
         self._sources: Sources = {}

@@ -5,7 +5,7 @@ import grpc
 from codec.calibrations import Calibrations
 from codec.registry import QUANTIZERS
 from codec.warm import warm
-from fuser.registry import FUSERS
+from fuser.registry import Fusers
 from kvwire import __version__
 from kvwire.config import ReceiverSettings
 from kvwire.engine.answer import Answerer
@@ -24,18 +24,19 @@ async def run(settings: ReceiverSettings) -> None:
     """Load the model and serve until told to stop."""
     engine, worker = await boot(settings, warm)
     metrics = Metrics("receiver")
+    fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security())
     description = Description(
         card=engine.card,
         codecs=tuple(QUANTIZERS),
-        fusers=tuple(FUSERS),
+        fusers=fusers.names,
         methods=tuple(m for m in Method if m is not Method.SHARER_ONLY),
         limits=limits(settings, engine),
         sharers=sharers.names,
         software=__version__,
     )
     calibrations = Calibrations(settings.calibrations_folder())
-    methods = Methods(engine, worker, sharers, calibrations, settings.max_cache_bytes)
+    methods = Methods(engine, worker, sharers, fusers, calibrations, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
 
     def register(server: grpc.aio.Server) -> None:

@@ -12,7 +12,7 @@ from codec.spec import CodecSpec
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, ModelBinding, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, Method, ModelBinding, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
@@ -90,7 +90,9 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
             f"({request.expected_sharer.weights_fingerprint.hex()[:12]}), but this is {own.id} "
             f"({own.weights_fingerprint.hex()[:12]}); restart the receiver or point it to the right sharer"
         )
-    if request.receiver.tokenizer_fingerprint != own.tokenizer_fingerprint:
+    # A fuser with weights was held against both tokenizers by the receiver, and says whether they may differ.
+    trusted = request.method is Method.FUSE and request.fuser_fingerprint
+    if not trusted and request.receiver.tokenizer_fingerprint != own.tokenizer_fingerprint:
         raise BindingError(
             f"receiver {request.receiver.id} reads with another tokenizer than {own.id}; "
             "this sharer cannot place its tokens, use one model on both sides"

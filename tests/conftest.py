@@ -4,7 +4,9 @@ The tiny models are made in a second, the same ones in every run: 4 layers, 4 qu
 values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat template.
 """
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -63,6 +65,15 @@ _SHAPE: dict[str, Any] = {
 def smollm2() -> StoredModel:
     """SmolLM2-135M of the default store, pulled on first use; tests that ask for it are marked `model`."""
     return ModelStore(_STORE).pull("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def official_c2c() -> ModuleType:
+    """tests/official_c2c.py: checkpoints in the official layout, and their formula in float64."""
+    spec = importlib.util.spec_from_file_location("official_c2c", Path(__file__).with_name("official_c2c.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,16 @@ MAY_IMPORT = {
         *("codec", "fuser.layers", "kvwire.engine", "kvwire.models", "kvwire.errors"),
         *("loadtest.datasets", "experiments.statistics", "experiments.report"),
     },
-    "kvwire/cli": {"bench", "calibration", "codec", "loadtest", "experiments", "sharer_service", "receiver_service"},
+    "kvwire/cli": {
+        "bench",
+        "calibration",
+        "codec",
+        "fuser",
+        "loadtest",
+        "experiments",
+        "sharer_service",
+        "receiver_service",
+    },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.requests", "kvwire.errors"},
@@ -41,7 +50,8 @@ PROJECT = {package.split("/")[0] for package in MAY_IMPORT}
 
 
 def files(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
+    # A peer's driver runs in that peer's environment, where this project is not.
+    found = sorted(file for file in (ROOT / package).rglob("*.py") if "drivers" not in file.parts)
     if package == "kvwire":
         return [f for f in found if not f.is_relative_to(ROOT / "kvwire" / "cli") and "v1" not in f.parts]
     return found
@@ -93,3 +103,12 @@ def test_generated_code_is_imported_only_at_the_door():
     ]
     assert found
     assert [f for f in found if not any(door in f for door in doors)] == []
+
+
+def test_what_runs_in_a_peers_environment_imports_nothing_of_the_project():
+    """It is not installed there; only their own libraries and torch are."""
+    peers = ROOT / "bench" / "peers"
+    programs = [peers / "exchange.py", *(peers / "drivers").glob("*.py")]
+    found = {(file.name, name) for file in programs for name in imports(file) if name.split(".")[0] in PROJECT}
+    assert len(programs) > 2
+    assert not found

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvwire.cli import ask, codec, demo, experiment, loadtest, models, serve, up
+from kvwire.cli import ask, codec, demo, experiment, fuser, loadtest, models, serve, up
 from kvwire.errors import KvwireError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(codec.app, name="codec")
+app.add_typer(fuser.app, name="fuser")
 app.add_typer(serve.app, name="serve")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(codec.app, name="codec")

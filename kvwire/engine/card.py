@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from kvwire.errors import UnsupportedError
 from kvwire.models.load import LoadedModel
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.requests import LayerCard, ModelCard, Rope
 
 
 def model_card(loaded: LoadedModel) -> ModelCard:
@@ -30,12 +30,7 @@ def model_card(loaded: LoadedModel) -> ModelCard:
     distinct = list(dict.fromkeys(ropes.values()))
     window = int(getattr(config, "sliding_window", None) or 0)
     return ModelCard(
-        binding=ModelBinding(
-            id=stored.id,
-            revision=stored.revision,
-            weights_fingerprint=bytes.fromhex(stored.weights_fingerprint),
-            tokenizer_fingerprint=bytes.fromhex(stored.tokenizer_fingerprint),
-        ),
+        binding=stored.binding,
         family=str(config.model_type),
         weight_format=stored.weight_format,
         compute_dtype=str(model.dtype).removeprefix("torch."),

@@ -46,6 +46,16 @@ def load(
     return LoadedModel(model.to(target).eval().requires_grad_(False), tokenizer, stored)
 
 
+def load_tokenizer(stored: StoredModel) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer alone; raises StoreError when the folder does not load."""
+    try:
+        with quiet():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(stored.path, local_files_only=True)
+    except OSError as error:
+        raise StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again") from error
+    return tokenizer
+
+
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)

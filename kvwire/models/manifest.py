@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kvwire.errors import StoreError
+from kvwire.requests import ModelBinding
 
 MANIFEST_NAME = "kvwire.json"
 
@@ -36,6 +37,16 @@ class StoredModel:
     weights_bytes: int
     disk_bytes: int
     kvwire_version: str
+
+    @property
+    def binding(self) -> ModelBinding:
+        """What headers and fusers are bound to."""
+        return ModelBinding(
+            id=self.id,
+            revision=self.revision,
+            weights_fingerprint=bytes.fromhex(self.weights_fingerprint),
+            tokenizer_fingerprint=bytes.fromhex(self.tokenizer_fingerprint),
+        )
 
     def facts(self) -> dict[str, str | int]:
         """Everything but the path, by name."""

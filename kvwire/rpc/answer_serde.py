@@ -1,6 +1,6 @@
 """Answers and reports: protobuf to values and back."""
 
-from kvwire.requests import ByteCounts, ContinuationScore, Report, Scored, StageTiming, Token, TokenCounts
+from kvwire.requests import ByteCounts, ContinuationScore, Report, Scored, Spared, StageTiming, Token, TokenCounts
 from kvwire.rpc.enums import METHOD_NUMBERS, METHODS, SIDE_NUMBERS, SIDES, known
 from kvwire.v1 import exchange_pb2, model_service_pb2
 
@@ -86,6 +86,7 @@ def report_from_proto(message: exchange_pb2.Report) -> Report:
             socket_isolated=moved.socket_isolated,
             values=moved.values,
             formula_bytes=moved.formula_bytes,
+            spared=tuple(Spared(one.what, one.values, one.bytes) for one in moved.spared),
         )
         if message.HasField("bytes")
         else None,
@@ -105,8 +106,13 @@ def report_to_proto(report: Report) -> exchange_pb2.Report:
         codec=report.codec,
         fuser=report.fuser,
         tokens=exchange_pb2.TokenCounts(**vars(report.tokens)),
-        bytes=exchange_pb2.ByteCounts(**vars(report.bytes)) if report.bytes is not None else None,
+        bytes=_bytes_to_proto(report.bytes) if report.bytes is not None else None,
         stages=stages_to_proto(report.stages),
         sharer_model=report.sharer_model,
         answering_model=report.answering_model,
     )
+
+
+def _bytes_to_proto(moved: ByteCounts) -> exchange_pb2.ByteCounts:
+    spared = [exchange_pb2.Spared(**vars(one)) for one in moved.spared]
+    return exchange_pb2.ByteCounts(**(vars(moved) | {"spared": spared}))

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import FaultPolicy, Method, RelayMode
+from kvwire.requests import FaultPolicy, FusionOrder, Method, RelayMode
 from kvwire.v1 import exchange_pb2
 
 E = TypeVar("E", bound=StrEnum)
@@ -19,11 +19,16 @@ RELAY_MODES = {
     exchange_pb2.RELAY_MODE_UNSPECIFIED: RelayMode.WRITTEN,
     **{exchange_pb2.RelayMode.Value(f"RELAY_MODE_{m.name}"): m for m in RelayMode},
 }
+FUSION_ORDERS = {
+    exchange_pb2.FUSION_ORDER_UNSPECIFIED: FusionOrder.SEQUENTIAL,
+    **{exchange_pb2.FusionOrder.Value(f"FUSION_ORDER_{o.name}"): o for o in FusionOrder},
+}
 SIDES = {exchange_pb2.SIDE_SHARER: "sharer", exchange_pb2.SIDE_RECEIVER: "receiver"}
 
 METHOD_NUMBERS = {value: number for number, value in METHODS.items()}
 FAULT_POLICY_NUMBERS = {value: number for number, value in FAULT_POLICIES.items()}
 RELAY_MODE_NUMBERS = {value: number for number, value in RELAY_MODES.items()}
+FUSION_ORDER_NUMBERS = {value: number for number, value in FUSION_ORDERS.items()}
 SIDE_NUMBERS = {value: number for number, value in SIDES.items()}
 
 

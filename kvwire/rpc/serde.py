@@ -5,6 +5,7 @@ from kvwire.requests import (
     PROTOCOL_VERSION,
     ChatMessage,
     Exchange,
+    FurtherSharer,
     GenerateRequest,
     Input,
     Messages,
@@ -16,6 +17,8 @@ from kvwire.requests import (
 from kvwire.rpc.enums import (
     FAULT_POLICIES,
     FAULT_POLICY_NUMBERS,
+    FUSION_ORDER_NUMBERS,
+    FUSION_ORDERS,
     METHOD_NUMBERS,
     METHODS,
     RELAY_MODE_NUMBERS,
@@ -107,6 +110,8 @@ def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
         relay=known(RELAY_MODES, message.relay, "relay mode"),
         relay_max_tokens=message.relay_max_tokens,
         policy=message.policy,
+        further=tuple(FurtherSharer(one.sharer, one.fuser) for one in message.further),
+        order=known(FUSION_ORDERS, message.order, "fusion order"),
     )
 
 
@@ -121,6 +126,8 @@ def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
         relay=RELAY_MODE_NUMBERS[exchange.relay],
         relay_max_tokens=exchange.relay_max_tokens,
         policy=exchange.policy,
+        further=[exchange_pb2.FurtherSharer(sharer=one.sharer, fuser=one.fuser) for one in exchange.further],
+        order=FUSION_ORDER_NUMBERS[exchange.order],
     )
 
 

@@ -115,6 +115,30 @@ RELAY_MODE_VERBATIM: RelayMode.ValueType  # 2
 """The context itself."""
 Global___RelayMode: _TypeAlias = RelayMode  # noqa: Y015
 
+class _FusionOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FusionOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FusionOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUSION_ORDER_UNSPECIFIED: _FusionOrder.ValueType  # 0
+    """Same as SEQUENTIAL."""
+    FUSION_ORDER_SEQUENTIAL: _FusionOrder.ValueType  # 1
+    """Each upon what the earlier ones made of the receiver's cache."""
+    FUSION_ORDER_PARALLEL: _FusionOrder.ValueType  # 2
+    """Each upon the receiver's own cache; what they change adds up."""
+
+class FusionOrder(_FusionOrder, metaclass=_FusionOrderEnumTypeWrapper):
+    """How several sharers are fused."""
+
+FUSION_ORDER_UNSPECIFIED: FusionOrder.ValueType  # 0
+"""Same as SEQUENTIAL."""
+FUSION_ORDER_SEQUENTIAL: FusionOrder.ValueType  # 1
+"""Each upon what the earlier ones made of the receiver's cache."""
+FUSION_ORDER_PARALLEL: FusionOrder.ValueType  # 2
+"""Each upon the receiver's own cache; what they change adds up."""
+Global___FusionOrder: _TypeAlias = FusionOrder  # noqa: Y015
+
 class _Side:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,6 +164,32 @@ SIDE_RECEIVER: Side.ValueType  # 2
 Global___Side: _TypeAlias = Side  # noqa: Y015
 
 @_typing.final
+class FurtherSharer(_message.Message):
+    """One more sharer of a fusion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARER_FIELD_NUMBER: _builtins.int
+    FUSER_FIELD_NUMBER: _builtins.int
+    sharer: _builtins.str
+    """Name of the sharer in the receiver's configuration."""
+    fuser: _builtins.str
+    """Fuser by name, as the receiver offers it."""
+    def __init__(
+        self,
+        *,
+        sharer: _builtins.str = ...,
+        fuser: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fuser", b"fuser", "sharer", b"sharer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FurtherSharer: _TypeAlias = FurtherSharer  # noqa: Y015
+
+@_typing.final
 class Exchange(_message.Message):
     """How the two models talk in one request."""
 
@@ -153,6 +203,8 @@ class Exchange(_message.Message):
     RELAY_FIELD_NUMBER: _builtins.int
     RELAY_MAX_TOKENS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
     method: Global___Method.ValueType
     """Who reads what."""
     sharer: _builtins.str
@@ -171,6 +223,12 @@ class Exchange(_message.Message):
     """How the sharer shall choose the codec itself, for example "budget=65536": at most so many bytes of frames. Of
     codec, only the options (after "+") then count. Empty: codec as it is.
     """
+    order: Global___FusionOrder.ValueType
+    """How several sharers are fused."""
+    @_builtins.property
+    def further(self) -> _containers.RepeatedCompositeFieldContainer[Global___FurtherSharer]:
+        """Further sharers of method FUSE, after the first one; refused with other methods."""
+
     def __init__(
         self,
         *,
@@ -182,10 +240,12 @@ class Exchange(_message.Message):
         relay: Global___RelayMode.ValueType = ...,
         relay_max_tokens: _builtins.int = ...,
         policy: _builtins.str = ...,
+        further: _abc.Iterable[Global___FurtherSharer] | None = ...,
+        order: Global___FusionOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "policy", b"policy", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "further", b"further", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "order", b"order", "policy", b"policy", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,6 +294,36 @@ class TokenCounts(_message.Message):
 Global___TokenCounts: _TypeAlias = TokenCounts  # noqa: Y015
 
 @_typing.final
+class Spared(_message.Message):
+    """Numbers that nobody needs and that were therefore not sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """Why: last_token, unused_layers, closed_gates."""
+    values: _builtins.int
+    """How many."""
+    bytes: _builtins.int
+    """What they would have taken, in bytes: computed, at the rate of the numbers that were sent."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        values: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "values", b"values", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spared: _TypeAlias = Spared  # noqa: Y015
+
+@_typing.final
 class ByteCounts(_message.Message):
     """Bytes of one request between sharer and receiver; docs/wire-format.md defines each counter."""
 
@@ -246,6 +336,7 @@ class ByteCounts(_message.Message):
     SOCKET_ISOLATED_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     FORMULA_BYTES_FIELD_NUMBER: _builtins.int
+    SPARED_FIELD_NUMBER: _builtins.int
     payload_bytes: _builtins.int
     """Frames with their headers, in bytes; for TEXT the UTF-8 length of the message."""
     grpc_bytes: _builtins.int
@@ -260,6 +351,10 @@ class ByteCounts(_message.Message):
     """Values (numbers) of keys and values before pruning and quantization."""
     formula_bytes: _builtins.float
     """The literature's formula, tokens x head_dim x heads x 2 x precision, in bytes; forgets layers and scales."""
+    @_builtins.property
+    def spared(self) -> _containers.RepeatedCompositeFieldContainer[Global___Spared]:
+        """What was not sent because nobody needs it."""
+
     def __init__(
         self,
         *,
@@ -270,10 +365,11 @@ class ByteCounts(_message.Message):
         socket_isolated: _builtins.bool = ...,
         values: _builtins.int = ...,
         formula_bytes: _builtins.float = ...,
+        spared: _abc.Iterable[Global___Spared] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["formula_bytes", b"formula_bytes", "grpc_bytes", b"grpc_bytes", "payload_bytes", b"payload_bytes", "socket_isolated", b"socket_isolated", "socket_received_bytes", b"socket_received_bytes", "socket_sent_bytes", b"socket_sent_bytes", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["formula_bytes", b"formula_bytes", "grpc_bytes", b"grpc_bytes", "payload_bytes", b"payload_bytes", "socket_isolated", b"socket_isolated", "socket_received_bytes", b"socket_received_bytes", "socket_sent_bytes", b"socket_sent_bytes", "spared", b"spared", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,10 +7,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from bench.results import read, text_of
+from bench.row import PeerRow, Row
+from bench.speed import Speed
 from codec.allocate.profile import Profile
 from codec.allocate.profiles import Profiles
+from codec.codec import Codec
 from kvwire.cli.codec import app
 
+SPEED = Speed("int8", 4096, 8, 128, "bfloat16", 1, 8.1, 1.0, 1.0, 6.0, 1.0, 1.0)
 ARGUMENTS = ["bench", "--speed-only", "--tokens", "16", "--tokens", "8", "--budget-s", "0", "--codec", "int8"]
 
 
@@ -30,6 +35,18 @@ def test_speed_alone_needs_no_model(tmp_path):
     assert [(row["codec"], row["tokens"]) for row in json.loads(file.read_text())] == [("int8", 16), ("int8", 8)]
 
 
+def test_speed_alone_needs_no_calibration(monkeypatch):
+    """Of all codecs that are measured without being asked for by name, none does."""
+    from bench import speed  # noqa: PLC0415  # what is patched here
+
+    specs = []
+    monkeypatch.setattr(speed, "measure", lambda spec, *_: specs.append(spec) or SPEED)
+    assert CliRunner().invoke(app, ["bench", "--speed-only"]).exit_code == 0
+    assert len(specs) > 10
+    for spec in specs:
+        Codec(spec)
+
+
 def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
     """It comes while the second length is being measured."""
     from bench import speed  # noqa: PLC0415  # what is patched here
@@ -47,6 +64,23 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
     assert done.exit_code == 0
     assert "kept" in done.output
     assert [row["tokens"] for row in json.loads(file.read_text())] == [16]
+
+
+def test_rows_of_two_runs_become_one_file_one_plot_and_tables(tmp_path):
+    """The peer's from one, ours from the other."""
+    own = Row("int8", "m", 512, 8.25, 1e-4, (5e-5, 2e-4), 0.99, 1.0, 2.0, 6.0, 20)
+    peer = PeerRow("cachegen", "m", 512, 4.6, 0.08, (0.07, 0.09), 0.88, 0.01, 0.02, 6.0, 20, "lmcache", "0.5.6")
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file, row in zip(files, (own, peer), strict=True):
+        file.write_text(text_of([row]))
+    out, plot, tables = (tmp_path / name for name in ("all.json", "all.svg", "all.md"))
+    options = ["--json", str(out), "--plot", str(plot), "--markdown", str(tables)]
+    done = CliRunner().invoke(app, ["report", *map(str, files), *options])
+    assert done.exit_code == 0, done.output
+    assert "lmcache cachegen" in done.output
+    assert read([out]) == [own, peer]
+    assert "<title>lmcache</title>" in plot.read_text()
+    assert "| `int8` | 8.25 |" in tables.read_text()
 
 
 @pytest.mark.model

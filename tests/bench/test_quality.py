@@ -1,11 +1,16 @@
 """What a codec changes is measured through real frames, in a real engine."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from bench.candidate import OwnCodec
 from bench.documents import SCORED_TOKENS, Document
 from bench.quality import Reader
+from bench.row import Absent
 from bench.run import Run
+from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION
@@ -29,6 +34,11 @@ def engine(request, tmp_path_factory):
 def reader(engine):
     """Of one document."""
     return Reader(engine, DOCUMENT)
+
+
+def candidates(engine, *specs):
+    nowhere = Calibrations(Path("/nonexistent"))
+    return [OwnCodec(CodecSpec.parse(spec), nowhere, engine) for spec in specs]
 
 
 def through(reader, spec):
@@ -77,8 +87,7 @@ def test_a_selector_that_needs_a_question_is_refused(reader):
 
 def test_a_run_that_is_stopped_keeps_the_codecs_it_has_measured(engine):
     """Ctrl-C may come at any time, here as the second codec's result is told."""
-    specs = [CodecSpec.parse(spec) for spec in ("int8", "int4", "nf4")]
-    run = Run(engine, "tiny", len(DOCUMENT.prefix), specs, budget_s=0)
+    run = Run(engine, "tiny", len(DOCUMENT.prefix), candidates(engine, "int8", "int4", "nf4"), budget_s=0)
 
     def stop_at_int4(line):
         if "int4" in line:
@@ -87,6 +96,17 @@ def test_a_run_that_is_stopped_keeps_the_codecs_it_has_measured(engine):
     run.measure(DOCUMENT, lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         run.measure(DOCUMENT, stop_at_int4)
-    assert [(row.codec, row.documents) for row in run.rows] == [("int8", 2), ("int4", 2), ("nf4", 1)]
-    assert all(row.tokens == 24 and row.kl_ci95[0] <= row.kl <= row.kl_ci95[1] for row in run.rows)
-    assert all(min(row.encode_gbps, row.decode_gbps, row.copy_gbps) > 0 for row in run.rows)
+    assert [(row.codec, row.documents) for row in run.results] == [("int8", 2), ("int4", 2), ("nf4", 1)]
+    assert all(row.tokens == 24 and row.kl_ci95[0] <= row.kl <= row.kl_ci95[1] for row in run.results)
+    assert all(min(row.encode_gbps, row.decode_gbps, row.copy_gbps) > 0 for row in run.results)
+
+
+def test_a_codec_without_its_calibration_is_absent_and_says_how_to_make_one(engine):
+    """The others are measured all the same."""
+    run = Run(engine, "tiny", len(DOCUMENT.prefix), candidates(engine, "rd:step=128", "int8"), budget_s=0)
+    run.measure(DOCUMENT, lambda _: None)
+    run.measure(DOCUMENT, lambda _: None)
+    absent, row = run.results
+    assert isinstance(absent, Absent)
+    assert "kvwire codec calibrate" in absent.absent
+    assert (row.codec, row.documents) == ("int8", 2)

@@ -7,7 +7,7 @@ import torch
 
 from codec.layer import LayerKV
 from codec.spec import RopePhase
-from fuser.registry import FUSERS, fuser_named
+from fuser.registry import FUSERS, Fusers
 from kvwire.errors import BindingError, NotFoundError
 from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
 
@@ -26,7 +26,7 @@ def layer(slots=None):
 def test_one_model_on_both_sides_is_accepted():
     """The id may differ: fingerprints decide."""
     renamed = dataclasses.replace(CARD, binding=dataclasses.replace(BINDING, id="other name"))
-    fuser_named("identity").check(renamed, CARD)
+    Fusers().named("identity").check(renamed, CARD)
 
 
 @pytest.mark.parametrize("what", ["weights_fingerprint", "tokenizer_fingerprint"])
@@ -34,12 +34,12 @@ def test_other_weights_or_another_tokenizer_are_refused(what):
     """The message names both models."""
     other = dataclasses.replace(BINDING, id="qwen", **{what: b"x" * 32})
     with pytest.raises(BindingError, match=r"sharer runs qwen and the receiver tiny"):
-        fuser_named("identity").check(dataclasses.replace(CARD, binding=other), CARD)
+        Fusers().named("identity").check(dataclasses.replace(CARD, binding=other), CARD)
 
 
 def test_a_whole_layer_replaces_the_receivers():
     """Every token."""
-    keys, values = fuser_named("identity").fuse(0, {0: layer()}, torch.zeros(2, 5, 4), torch.zeros(2, 5, 4))
+    keys, values = Fusers().named("identity").fuse(0, {0: layer()}, torch.zeros(2, 5, 4), torch.zeros(2, 5, 4))
     assert torch.equal(keys, layer().keys)
     assert torch.equal(values, layer().values)
 
@@ -48,7 +48,7 @@ def test_a_whole_layer_replaces_the_receivers():
 def test_a_pruned_token_keeps_the_receivers_own(slots):
     """Kept slots are replaced, head by head; the others stay."""
     own = torch.zeros(2, 5, 4)
-    keys, _ = fuser_named("identity").fuse(0, {0: layer(slots)}, own, own)
+    keys, _ = Fusers().named("identity").fuse(0, {0: layer(slots)}, own, own)
     for head in range(2):
         kept = slots[head] if slots.ndim > 1 else slots
         assert torch.equal(keys[head, kept], layer(slots).keys[head])
@@ -60,4 +60,4 @@ def test_a_pruned_token_keeps_the_receivers_own(slots):
 def test_an_unknown_fuser_is_named_with_those_there_are():
     """A list to choose from."""
     with pytest.raises(NotFoundError, match=", ".join(FUSERS)):
-        fuser_named("magic")
+        Fusers().named("magic")

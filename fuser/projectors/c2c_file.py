@@ -1,0 +1,63 @@
+"""A C2C fuser as one safetensors file, what ``kvwire fuser convert`` writes.
+
+Facts: ``projectors``, receiver layer to ``source`` and ``widths``; ``sharer`` and ``receiver``, name and geometry.
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from fuser import checkpoint
+from fuser.binding import Pairing, Side
+from fuser.checkpoint import Checkpoint
+from fuser.projectors.c2c import C2CFuser, Projector, Widths
+from kvwire.errors import BindingError
+
+
+def write(fuser: C2CFuser, path: Path) -> None:
+    """Write a fuser to a file."""
+    sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
+    facts = {
+        "sharer": _said(sharer),
+        "receiver": _said(receiver),
+        "projectors": {
+            str(target): {"source": projector.source, "widths": asdict(projector.widths)}
+            for target, projector in fuser.projectors.items()
+        },
+    }
+    checkpoint.write(path, fuser.name, sharer.binding, receiver.binding, facts, fuser.weights())
+
+
+def read(found: Checkpoint) -> C2CFuser:
+    """Make a fuser of a file.
+
+    Raises:
+        BindingError: Its facts are of another version.
+        DataLossError: Its tensors are not those that its facts promise.
+    """
+    try:
+        layers = {int(target): fact for target, fact in found.facts["projectors"].items()}
+        widths = {target: Widths.parse(fact["widths"], str(found.path)) for target, fact in layers.items()}
+        sources = {target: int(fact["source"]) for target, fact in layers.items()}
+        pairing = Pairing(
+            Side(**found.facts["sharer"], binding=found.sharer), Side(**found.facts["receiver"], binding=found.receiver)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BindingError(f"{found.path} describes no C2C fuser ({error!r}); convert it again") from None
+    tensors = found.tensors(
+        {
+            f"projector_{target}.{name}": shape
+            for target, wide in widths.items()
+            for name, shape in wide.shapes().items()
+        }
+    )
+    projectors = {
+        target: Projector(
+            sources[target], wide, {name: tensors[f"projector_{target}.{name}"] for name in wide.shapes()}
+        )
+        for target, wide in widths.items()
+    }
+    return C2CFuser(projectors, pairing, found.fingerprint)
+
+
+def _said(side: Side) -> dict[str, object]:
+    return {name: value for name, value in asdict(replace(side, binding=None)).items() if name != "binding"}
