@@ -16,9 +16,11 @@ from codec.layer import LayerKV
 from codec.rope import RopeTable
 from codec.spec import RopePhase
 from fuser.layers import in_phase, kept_positions, rope_table
+from kvwire.engine.attention import AttentionObserver
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
+from kvwire.errors import InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Reader:
         self._engine = engine
         self._document = document
         self.ropes: RopeTable = rope_table(engine.card)
-        cache = engine.new_cache()
-        engine.read(document.prefix, cache, 0)
+        cache, attention = engine.new_cache(), dict[int, Tensor]()
+        engine.read(document.prefix, cache, 0, AttentionObserver(attention.__setitem__))
         self.layers: list[LayerKV] = [
-            LayerKV(layer, *cache.layer(layer), RopePhase.POST, len(document.prefix))
+            LayerKV(layer, *cache.layer(layer), RopePhase.POST, len(document.prefix), attention=attention[layer])
             for layer in range(len(engine.card.layers))
         ]
         self._reference = self._distributions(self.layers)
@@ -49,8 +51,12 @@ class Reader:
         """What the codec changes.
 
         Raises:
-            InvalidRequestError: The codec cannot carry a layer's numbers.
+            InvalidRequestError: The codec cannot carry a layer's numbers, or ranks tokens by a question.
         """
+        if codec.needs_question:
+            raise InvalidRequestError(
+                f"{str(codec.spec)!r} ranks tokens by a question, and articles have none; use kvwire experiment"
+            )
         positions, limits = torch.arange(len(self._document.prefix)), Limits()
         frames = [codec.encode_layer(kv, positions) for kv in self.layers]
         decoded = [in_phase(codec.decode_layer(frame, limits), RopePhase.POST, 0, self.ropes) for frame in frames]

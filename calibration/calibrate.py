@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from calibration import measure
 from calibration.histograms import TABLES, Histograms, integers
-from calibration.moments import SINKS, Moments
+from calibration.moments import SINKS, ZONES, Moments
 from calibration.reader import CONTEXT_TOKENS, Layers, Reader
 from calibration.transform import Transform, design
+from calibration.zones import first_tokens, gains
 from codec.calibration import Calibration, serialize
 from codec.entropy.rans import OFFSET, SYMBOLS, TOTAL
 from codec.quantize.base import Context, Kind
@@ -26,7 +27,9 @@ _STEPS = np.arange(56, 177, dtype=np.int32)
 _TABLE_STEPS = range(64, 177, 12)
 _RATE_STEPS = range(56, 177, 8)
 _DIVERGENCE_STEPS = range(72, 177, 16)
-_LENGTHS = np.array([4, 12, 32, 128, 512], np.int32)
+_LENGTHS = np.array([4, 8, 16, 32, 64, 128, 512], np.int32)
+#: Of which position 0 is known.
+_FIRST_TOKENS = 512
 #: Tokens whose energy is rarer than this are sent precisely; sinks are far outside.
 _RARE = 0.001
 _SEED = 20261123
@@ -53,12 +56,17 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
         caches.append(window.layers)
         say(f"read {number} of {len(rest)} windows")
     card = reader.card.binding
-    tensors = untried(moments.mean.float().numpy(), design(moments.covariance, moments.sensitivity))
+    transform = design(moments.covariance, moments.sensitivity)
+    tensors = untried(moments.mean.float().numpy(), transform)
+    tensors["gains"] = gains(moments.sensitivity_by_zone, moments.draws, transform)
+    first, largest = first_tokens(reader.first_tokens(text, _FIRST_TOKENS), tensors["gains"], transform)
+    tensors |= first
+    tensors["energies"][..., 2] = largest
 
     def now() -> Calibration:
         return Calibration.parse(serialize(card.id, card.weights_fingerprint, tensors), "the new calibration")
 
-    tensors |= _bounds(now(), caches)
+    tensors["energies"][..., :2] = _bounds(now(), caches)
     tensors |= _tables(now(), caches[::3])
     say("measuring rates and divergences")
     held = [window.layers for window in checked]
@@ -82,11 +90,15 @@ def untried(means: NDArray[np.float32], transform: Transform) -> Tensors:
         "forward": transform.forward.numpy(),
         "inverse": transform.inverse.numpy(),
         "scales": np.minimum.accumulate(transform.scales, axis=-1),
-        "energies": np.tile(np.array([0, np.finfo(np.float32).max], np.float32), (*means.shape[:3], 1)),
+        "first_means": means,
+        "first_scales": np.minimum.accumulate(transform.scales, axis=-1),
+        "gains": np.zeros((*means.shape[:3], ZONES), np.int16),
+        "energies": np.tile(np.array([0, *[np.finfo(np.float32).max] * 2], np.float32), (*means.shape[:3], 1)),
         "class_shifts": _CLASS_SHIFTS,
         "class_frequencies": np.stack([flat, flat]),
         "frequencies": np.tile(flat, (TABLES, 1)),
         "levels": np.tile(values, (TABLES, 1)),
+        "roundings": np.full(TABLES, 0.42, np.float32),
         "steps": _STEPS,
         "lengths": _LENGTHS,
         "rates": np.ones((len(_LENGTHS), len(_STEPS)), np.float32),
@@ -103,7 +115,7 @@ def _halves(calibration: Calibration, caches: Sequence[Layers]) -> Any:
                 yield index, int(kind is Kind.VALUE), half, ctx
 
 
-def _bounds(calibration: Calibration, caches: Sequence[Layers]) -> Tensors:
+def _bounds(calibration: Calibration, caches: Sequence[Layers]) -> NDArray[np.float32]:
     """Energies between which ordinary tokens lie."""
     layers, _, heads, _ = calibration.tensors["means"].shape
     found = np.empty((len(caches), layers, 2, heads, CONTEXT_TOKENS - SINKS), np.float32)
@@ -112,13 +124,13 @@ def _bounds(calibration: Calibration, caches: Sequence[Layers]) -> Tensors:
             found[at, index, kind] = analyse(half, ctx, 128).energies[:, SINKS:]
     merged = np.moveaxis(found, 0, -1).reshape(layers, 2, heads, -1)
     low, high = np.quantile(merged, [_RARE, 1 - _RARE], axis=-1).astype(np.float32)
-    return {"energies": np.stack([low, high], axis=-1)}
+    return np.stack([low, high], axis=-1)
 
 
 def _tables(calibration: Calibration, caches: Sequence[Layers]) -> Tensors:
     """Distributions of symbols and of classes."""
     histograms = Histograms()
-    classes = np.ones((2, len(_CLASS_SHIFTS) + 1))
+    classes = np.ones((2, 2 * len(_CLASS_SHIFTS) + 1))
     for step in _TABLE_STEPS:
         for _, kind, half, ctx in _halves(calibration, caches):
             analysis = analyse(half, ctx, step)
@@ -127,6 +139,7 @@ def _tables(calibration: Calibration, caches: Sequence[Layers]) -> Tensors:
     return {
         "frequencies": histograms.frequencies(),
         "levels": histograms.levels(),
+        "roundings": histograms.roundings(),
         "class_frequencies": np.stack([_class_row(row) for row in classes]),
     }
 

@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from codec.entropy.rans import ESCAPE, OFFSET, SYMBOLS, TOTAL
 from codec.kernels.compile import loop
-from codec.quantize.rd import ROUNDING, Analysis
+from codec.quantize.rd import Analysis
+from codec.quantize.rd_maps import Maps
 
 #: Deviations from 2**-3 to 2**5.75 steps, a quarter octave apart.
 TABLES = 36
+#: Squared error, in squares of a step, that a bit is worth.
+BIT_COST = 0.15
 #: Less likely symbols escape: a share of 1/4096 for each would cost the others more.
 _LEAST_SHARE = 2.0**-14
 #: Weight of a Laplace distribution, in symbols seen: rules where text was too short to tell.
@@ -26,18 +29,7 @@ class Histograms:
 
     def add(self, half: Analysis) -> None:
         """Count the coefficients of one half of a layer."""
-        plan, layout = half.plan, half.layout
-        _count(
-            half.coefficients,
-            plan.order,
-            plan.counts,
-            layout.active,
-            layout.tables,
-            np.float32(1) / layout.step,
-            ROUNDING,
-            self.counts,
-            self.sums,
-        )
+        _count(half.coefficients, half.plan.order, half.plan.counts, half.layout.maps, self.counts, self.sums)
 
     def frequencies(self) -> NDArray[np.int32]:
         """``(tables, 256)``, each row summing to 4096, symmetric around zero."""
@@ -49,6 +41,13 @@ class Histograms:
             seen = counts[:ESCAPE] + counts[:ESCAPE][::-1] + _PRIOR_COUNT * prior / prior.sum()
             rows.append(integers(seen))
         return np.stack(rows)
+
+    def roundings(self) -> NDArray[np.float32]:
+        """``(tables,)``: where 1 begins to be worth its bits over 0; above, costs rise about as steadily."""
+        bits = -np.log2(np.maximum(self.frequencies()[:, OFFSET : OFFSET + 2], 0.5) / TOTAL)
+        ones = self.levels()[:, OFFSET + 1]
+        threshold = ones / 2 + BIT_COST * (bits[:, 1] - bits[:, 0]) / (2 * ones)
+        return np.clip(1 - threshold, -0.2, 0.5).astype(np.float32)
 
     def levels(self) -> NDArray[np.float32]:
         """``(tables, 256)``: the mean of the magnitudes that fell on a symbol, which no other level beats."""
@@ -70,20 +69,19 @@ def integers(seen: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 @loop
-def _count(
-    z: Any, order: Any, counts: Any, active: Any, tables: Any, per_step: Any, rounding: Any, seen: Any, sums: Any
-) -> None:
+def _count(z: Any, order: Any, counts: Any, maps: Maps, seen: Any, sums: Any) -> None:
     for h in range(z.shape[0]):
         first = 0
-        for c in range(counts.shape[1]):
-            for t in order[h, first : first + counts[h, c]]:
-                for j in range(active[h, c]):
+        for b in range(counts.shape[1]):
+            per_step = np.float32(1) / maps.steps[h, b]
+            for t in order[h, first : first + counts[h, b]]:
+                for j in range(maps.active[h, b]):
                     size = abs(z[h, t, j]) * per_step
-                    symbol = np.int32(size + rounding)
+                    symbol = np.int32(size + maps.roundings[h, b, j])
                     if symbol > 127:  # noqa: PLR2004  # the largest in a table
-                        seen[tables[h, c, j], 255] += 1
+                        seen[maps.tables[h, b, j], 255] += 1
                     else:
                         at = 127 + symbol if z[h, t, j] >= 0 else 127 - symbol
-                        seen[tables[h, c, j], at] += 1
-                        sums[tables[h, c, j], at] += size
-            first += counts[h, c]
+                        seen[maps.tables[h, b, j], at] += 1
+                        sums[maps.tables[h, b, j], at] += size
+            first += counts[h, b]

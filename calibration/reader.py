@@ -42,19 +42,32 @@ class Reader:
         self.ropes = rope_table(self.card)
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
+        self._bos = torch.tensor(loaded.tokenizer("").input_ids, dtype=torch.int64)
 
     def windows(self, text: str, count: int) -> list[Tensor]:
-        """Evenly spread pieces of the text's tokens, 608 each.
+        """Evenly spread pieces of the text's tokens, 608 each, behind a BOS if the model has one.
 
         Raises:
             InvalidRequestError: The text is too short.
         """
-        tokens = torch.tensor(self._tokenizer(text, verbose=False).input_ids)
+        tokens = self._tokens(text)
         if len(tokens) < count * WINDOW_TOKENS:
             raise InvalidRequestError(
                 f"the text has {len(tokens)} tokens; {count * WINDOW_TOKENS} are needed, give more text"
             )
-        return [tokens[i * len(tokens) // count :][:WINDOW_TOKENS] for i in range(count)]
+        starts = [i * len(tokens) // count for i in range(count)]
+        return [torch.cat((self._bos, tokens[at:]))[:WINDOW_TOKENS] for at in starts]
+
+    @torch.no_grad()
+    def first_tokens(self, text: str, count: int) -> Tensor:
+        """Caches of one token each, ``(layers, 2, heads, count, head_dim)``: BOS, or tokens spread over the text."""
+        tokens = self._tokens(text)
+        chosen = self._bos[:1].repeat(count) if len(self._bos) else tokens[:: max(1, len(tokens) // count)][:count]
+        cache: Any = DynamicCache()
+        self._model.get_decoder()(chosen[:, None], past_key_values=cache)
+        # Position 0 is not rotated.
+        halves = [torch.stack([layer.keys[:, :, 0], layer.values[:, :, 0]]) for layer in cache.layers]
+        return torch.stack(halves).float().transpose(2, 3)
 
     @torch.no_grad()
     def read(self, tokens: Tensor) -> Window:
@@ -92,3 +105,6 @@ class Reader:
             yield list(torch.autograd.grad(total, leaves, retain_graph=draw < draws - 1))
         for half in leaves:
             half.requires_grad = False
+
+    def _tokens(self, text: str) -> Tensor:
+        return torch.tensor(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)

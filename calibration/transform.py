@@ -19,6 +19,8 @@ from torch import Tensor
 _SHRINKAGE = 0.1
 #: The same for the covariance; only keeps its logarithm finite.
 _FLOOR = 1e-6
+#: Deviations below this many units are never sent and drown in rounding errors, so that they say nothing of a token.
+_LEAST_DEVIATION = 2.0**-7
 #: The unit is the step at which a Gaussian source would take so many bits per value.
 _UNIT_BITS = 2.0
 
@@ -34,7 +36,12 @@ class Transform:
     @property
     def scales(self) -> NDArray[np.int16]:
         """16 log2 of the deviations."""
-        return (16 * self.deviations.log2()).round().to(torch.int16).numpy()
+        return sixteenths(self.deviations.clamp(min=_LEAST_DEVIATION))
+
+
+def sixteenths(ratios: Tensor) -> NDArray[np.int16]:
+    """16 log2 of ratios."""
+    return (16 * ratios.log2()).round().to(torch.int16).numpy()
 
 
 def design(covariance: Tensor, metric: Tensor) -> Transform:

@@ -7,11 +7,15 @@ tensor                  shape, type                             meaning
 ``forward``             (layers, 2, heads, dim, dim) float32    row vector times matrix: decorrelated coefficients
 ``inverse``             (layers, 2, heads, dim, dim) float32    and back
 ``scales``              (layers, 2, heads, dim) int16           16 log2 of a coefficient's deviation, not increasing
-``energies``            (layers, 2, heads, 2) float32           least and largest energy of a token that is coded
+``first_means``         (layers, 2, heads, dim) float32         the same of the token at position 0
+``first_scales``        (layers, 2, heads, dim) int16           the same of the token at position 0
+``gains``               (layers, 2, heads, zones) int16         16 log2 of how much finer a zone's step is
+``energies``            (layers, 2, heads, 3) float32           least, largest of a token that is coded; of position 0
 ``class_shifts``        (classes,) int16                        16 log2 of a token class's deviation, relative
 ``class_frequencies``   (2, 256) int32                          of keys' and values' classes
 ``frequencies``         (tables, 256) int32                     of symbols; see ``codec.entropy.rans``
 ``levels``              (tables, 256) float32                   what a symbol stands for, in steps
+``roundings``           (tables,) float32                       encoders add it to a magnitude, in steps, and cut
 ``steps``               (steps,) int32                          for which the following were measured, ascending
 ``lengths``             (lengths,) int32                        contexts' tokens, ascending
 ``rates``               (lengths, steps) float32                bits per value, whole frames
@@ -35,22 +39,29 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from codec.entropy.rans import SYMBOLS, TOTAL, Tables
+from codec.kernels.tile import WIDTH
 from kvwire.errors import BindingError, NotFoundError, SpecError
 
-FORMAT, VERSION = "kvwire calibration", "1"
+FORMAT, VERSION = "kvwire calibration", "2"
 _HALVES = 2
 _Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """What is known of a layer's keys, or of its values; shapes as the module says, without the first two axes."""
+    """What is known of a layer's keys, or of its values; shapes as the module says, without the first two axes.
+
+    The columns of ``forward`` and ``inverse`` are padded to whole tiles, with zeros.
+    """
 
     means: NDArray[np.float32]
+    first_means: NDArray[np.float32]
     forward: NDArray[np.float32]
     inverse: NDArray[np.float32]
-    scales: NDArray[np.int64]
     energies: NDArray[np.float32]
+    scales: NDArray[np.int64]
+    first_scales: NDArray[np.int64]
+    gains: NDArray[np.int64]
     classes: Tables
 
 
@@ -118,12 +129,8 @@ class Calibration:
                 f"layer {layer} with {kv_heads} heads of {head_dim}: the calibration is of {self.model}, with {layers} "
                 f"layers, {heads} heads of {dim}; calibrate this model: kvwire codec calibrate"
             )
-        means, forward, inverse, energies = (
-            self.tensors[name][layer, int(values)].astype(np.float32)
-            for name in ("means", "forward", "inverse", "energies")
-        )
-        scales = self.tensors["scales"][layer, int(values)].astype(np.int64)
-        return Half(means, forward, inverse, scales, energies, self._classes[int(values)])
+        key = (layer, int(values))
+        return self._halves.get(key) or self._halves.setdefault(key, self._half(*key))
 
     def step_for_rate(self, bits_per_value: float, tokens: int) -> int:
         """The step at which a context of so many tokens takes about so many bits per value.
@@ -154,6 +161,23 @@ class Calibration:
         return int(self.tensors["steps"][within].max())
 
     @cached_property
+    def _halves(self) -> dict[tuple[int, int], Half]:
+        return {}
+
+    def _half(self, layer: int, kind: int) -> Half:
+        means, first_means, forward, inverse, energies = (
+            self.tensors[name][layer, kind].astype(np.float32)
+            for name in ("means", "first_means", "forward", "inverse", "energies")
+        )
+        scales, first_scales, gains = (
+            self.tensors[name][layer, kind].astype(np.int64) for name in ("scales", "first_scales", "gains")
+        )
+        spare = ((0, 0), (0, 0), (0, -means.shape[-1] % WIDTH))
+        forward, inverse = np.pad(forward, spare), np.pad(inverse, spare)
+        classes = self._classes[kind]
+        return Half(means, first_means, forward, inverse, energies, scales, first_scales, gains, classes)
+
+    @cached_property
     def _classes(self) -> tuple[Tables, Tables]:
         each = self.tensors["class_frequencies"].astype(np.uint32)
         values = np.arange(SYMBOLS, dtype=np.float32)[None] - 127
@@ -170,21 +194,27 @@ def serialize(model: str, weights: bytes, tensors: Mapping[str, _Array]) -> byte
 
 def _fault(tensors: Mapping[str, _Array]) -> str | None:
     means, lengths, steps = (tensors.get(name) for name in ("means", "lengths", "steps"))
-    shifts, frequencies = tensors.get("class_shifts"), tensors.get("frequencies")
-    if means is None or lengths is None or steps is None or shifts is None or frequencies is None or means.ndim != 4:  # noqa: PLR2004  # axes
+    shifts, frequencies, gains = (tensors.get(name) for name in ("class_shifts", "frequencies", "gains"))
+    if means is None or lengths is None or steps is None or shifts is None or frequencies is None or gains is None:
         return "tensors are missing"
+    if means.ndim != 4 or gains.ndim != 4 or gains.shape[-1] < 2:  # noqa: PLR2004  # axes; two zones
+        return "means or gains have other axes"
     dim, each = means.shape[-1], means.shape[:-1]
     tables = frequencies.shape[0]
     shapes: dict[str, tuple[tuple[int, ...], str]] = {
         "means": ((*each, dim), "f"),
+        "first_means": ((*each, dim), "f"),
+        "first_scales": ((*each, dim), "i"),
+        "gains": ((*each, gains.shape[-1]), "i"),
         "forward": ((*each, dim, dim), "f"),
         "inverse": ((*each, dim, dim), "f"),
         "scales": ((*each, dim), "i"),
-        "energies": ((*each, 2), "f"),
+        "energies": ((*each, 3), "f"),
         "class_shifts": ((shifts.shape[0],), "i"),
         "class_frequencies": ((_HALVES, SYMBOLS), "i"),
         "frequencies": ((tables, SYMBOLS), "i"),
         "levels": ((tables, SYMBOLS), "f"),
+        "roundings": ((tables,), "f"),
         "lengths": ((lengths.shape[0],), "i"),
         "steps": ((steps.shape[0],), "i"),
         "rates": ((lengths.shape[0], steps.shape[0]), "f"),
@@ -196,11 +226,18 @@ def _fault(tensors: Mapping[str, _Array]) -> str | None:
             return f"{name} is not of shape {shape}"
         if not np.isfinite(tensor).all():
             return f"{name} holds NaN or infinity"
+    return _table_fault(tensors)
+
+
+def _table_fault(tensors: Mapping[str, _Array]) -> str | None:
     for name in ("frequencies", "class_frequencies"):
         counts = tensors[name].astype(np.int64)
         if (counts < 0).any() or (counts.sum(axis=1) != TOTAL).any() or (counts[:, -1] < 1).any():
             return f"a row of {name} does not sum to {TOTAL} with an escape"
-    return "scales increase" if (np.diff(tensors["scales"].astype(np.int64), axis=-1) > 0).any() else None
+    for name in ("scales", "first_scales"):
+        if (np.diff(tensors[name].astype(np.int64), axis=-1) > 0).any():
+            return f"{name} increase"
+    return None
 
 
 def file_name(weights: bytes) -> str:

@@ -1,8 +1,9 @@
 """The one way in and out: a layer's keys and values to a frame's bytes, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from codec.calibration import Calibration
 from codec.entries import MAX_GROUPS
 from codec.frame import Frame, Limits
 from codec.groups import HeadGroup, head_groups, join
+from codec.halves import both, side_by_side
 from codec.layer import LayerKV
 from codec.planes import Planes
 from codec.prune.base import gather
@@ -20,6 +22,8 @@ from codec.quantize.base import Context, Kind, Quantizer
 from codec.rope import RopeTable, unrotate
 from codec.spec import CodecSpec, RopePhase
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
+
+T = TypeVar("T")
 
 _AXES = ("kv_heads", "tokens", "head_dim")
 
@@ -49,6 +53,11 @@ class Codec:
         """Whether layers must bring the attention that their tokens drew; to observe it costs a prefill some time."""
         return self._selector is not None and self._selector.observes
 
+    @property
+    def needs_question(self) -> bool:
+        """Whether that attention is to be the receiver's question's."""
+        return self._selector is not None and self._selector.asks
+
     def encode_layer(self, kv: LayerKV, positions: Tensor | None = None) -> bytes:
         """The frame of one layer, pruned and with keys before or after RoPE as the spec says.
 
@@ -68,10 +77,11 @@ class Codec:
             keys = self._before_rope(kv, keys, positions, slots)
         heads, kept, head_dim = keys.shape
         index = _index(slots, kept)
-        coded_keys, coded_values = (
-            self._encode(half, Context(kv.layer, kind, heads, kept, head_dim, index, self.calibration))
+        halves = [
+            partial(self._encode, half, Context(kv.layer, kind, heads, kept, head_dim, index, self.calibration))
             for kind, half in ((Kind.KEY, keys), (Kind.VALUE, values))
-        )
+        ]
+        coded_keys, coded_values = _both(halves, self._quantizers, keys.numel())
         return frame.write(
             Frame(
                 spec=str(self.spec),
@@ -133,16 +143,25 @@ def decode_layer(
     read = frame.read(data, limits)
     spec, quantizers = _codec_of(read, expect)
     index = _index(read.slots, read.kept)
-    keys, values = (
-        _decode(
+    halves = [
+        partial(
+            _decode,
             planes,
             Context(read.layer, kind, read.kv_heads, read.kept, read.head_dim, index, calibration),
             spec,
             quantizers,
         )
         for kind, planes in ((Kind.KEY, read.keys), (Kind.VALUE, read.values))
-    )
+    ]
+    keys, values = _both(halves, quantizers, read.kv_heads * read.kept * read.head_dim)
     return LayerKV(read.layer, keys, values, read.rope, read.tokens, read.slots)
+
+
+def _both(halves: Sequence[Callable[[], T]], quantizers: Mapping[Base, Quantizer], numbers: int) -> Sequence[T]:
+    """Both halves' results; on two threads if no quantizer has threads of its own."""
+    if side_by_side(numbers) and all(quantizer.on_one_thread for quantizer in quantizers.values()):
+        return both(*halves)
+    return [half() for half in halves]
 
 
 def _decode(planes: Planes, ctx: Context, spec: CodecSpec, quantizers: Mapping[Base, Quantizer]) -> Tensor:

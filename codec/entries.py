@@ -81,6 +81,11 @@ def read_planes(reader: Reader, table: Iterable[Entry]) -> list[Plane]:
     return [_read_plane(reader, entry) for entry in table]
 
 
+def entry_bytes(name: str, dims: tuple[int, ...]) -> int:
+    """Length of a raw plane's row in the table."""
+    return 2 + len(varint(len(name))) + len(name) + sum(len(varint(dim)) for dim in dims)
+
+
 def _entry(plane: Plane, tag: int) -> bytes:
     dims = plane.data.shape
     name = plane.name.encode("ascii")

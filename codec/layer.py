@@ -16,8 +16,8 @@ class LayerKV:
     tokens: how many there were before pruning.
     slots: which of them these are, ascending, int64: None for all, ``(kept,)`` if all heads keep the same,
         ``(kv_heads, kept)`` if each keeps its own.
-    attention: ``(kv_heads, tokens)``, float32: what each token drew of the model's own last queries, for selectors that
-        go by it; None where nobody observed it. It does not travel.
+    attention: ``(kv_heads, tokens)``, float32: what each token drew of the last queries, the model's own or those of
+        the receiver's question, for selectors that go by it; None where nobody observed it. It does not travel.
     """
 
     layer: int

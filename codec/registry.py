@@ -7,6 +7,7 @@ from codec.prune.attention import ObservedAttention
 from codec.prune.base import Selector
 from codec.prune.front import Front
 from codec.prune.key_norm import KeyNorm
+from codec.prune.question import QuestionAttention
 from codec.prune.random import Random
 from codec.prune.recency import Recency
 from codec.prune.value_norm import ValueNorm
@@ -38,6 +39,7 @@ SELECTORS: dict[str, type[Selector]] = {
     "key_norm": KeyNorm,
     "value_norm": ValueNorm,
     "attention": ObservedAttention,
+    "question": QuestionAttention,
 }
 
 

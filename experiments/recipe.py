@@ -31,7 +31,7 @@ from loadtest.datasets.wikitext2 import CONTEXT_CHARACTERS, CONTINUATION_CHARACT
 
 SHIPPED = Path(__file__).with_name("recipes")
 
-Selector = Literal["recency", "front", "random", "key_norm", "value_norm", "attention"]
+Selector = Literal["recency", "front", "random", "key_norm", "value_norm", "attention", "question"]
 Scope = Literal["layer", "head"]
 Baseline = Literal["receiver_only", "receiver_reads", "text", "verbatim"]
 WrongContext = Literal["none", "unpruned", "all"]

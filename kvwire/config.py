@@ -57,6 +57,11 @@ class SharerSettings(ServiceSettings):
         0, ge=0, description="memory for caches of contexts read before, in bytes; 0 reads every context anew"
     )
     relay_max_tokens: int = Field(48, ge=1, description="longest text message written unless a request says")
+    profiles: Path | None = Field(None, description="folder of sensitivity profiles; default: the model store's")
+
+    def profiles_folder(self) -> Path:
+        """Where sensitivity profiles are looked up."""
+        return self.profiles or default_home() / "profiles"
 
 
 class ReceiverSettings(ServiceSettings):

@@ -98,6 +98,7 @@ class FurtherSharer:
 class Exchange:
     """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it.
 
+    ``policy``, such as ``budget=65536`` (bytes of frames), lets the sharer choose; ``codec``'s options stay.
     ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says.
     """
 
@@ -108,6 +109,7 @@ class Exchange:
     on_fault: FaultPolicy = FaultPolicy.FAIL
     relay: RelayMode = RelayMode.WRITTEN
     relay_max_tokens: int = 0
+    policy: str = ""
     further: tuple[FurtherSharer, ...] = ()
     order: FusionOrder = FusionOrder.SEQUENTIAL
 

@@ -15,7 +15,10 @@ CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class ShareRequest:
-    """What a receiver asks of a sharer. ``head`` are the receiver's own opening tokens."""
+    """What a receiver asks of a sharer. ``head`` are the receiver's own opening tokens.
+
+    ``question`` are those of its prompt, only if the codec ranks tokens by them; ``policy`` as in the exchange.
+    """
 
     info: RequestInfo
     method: Method
@@ -29,6 +32,8 @@ class ShareRequest:
     on_fault: FaultPolicy = FaultPolicy.FAIL
     held_digests: tuple[bytes, ...] = ()
     held_table_digests: tuple[bytes, ...] = ()
+    policy: str = ""
+    question: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Intake:
                 request.receiver.tokenizer_fingerprint,
             ),
             ("fuser", header.fuser_fingerprint, request.fuser_fingerprint),
-            ("codec", header.codec, request.codec),
+            ("codec", header.codec, header.codec if request.policy else request.codec),  # a policy's: _resolved
             ("calibration", b"".join(header.table_digests), b"".join(request.held_table_digests)),
             ("layer count", header.layers, len(card.layers)),
             ("kv head count", header.kv_heads, card.kv_heads),

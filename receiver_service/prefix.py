@@ -43,7 +43,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
             positions,
         )
 
-    wanted = Wanted(Method.PREFIX, context, tokens.head)
+    wanted = Wanted(Method.PREFIX, context, tokens.head, tokens.prompt)
     with watch.stage("share"):
         received = await intake.receive(question, wanted, opened=opened, ready=ready)
     counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))

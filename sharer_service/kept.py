@@ -9,11 +9,15 @@ from sharer_service.host_copy import Layer
 
 @dataclass(frozen=True)
 class ContextKey:
-    """Which cache: of whose tokens. Callers never share, or one could time what another has asked."""
+    """Which cache: of whose tokens. Callers never share, or one could time what another has asked.
+
+    ``question``: what was read behind the context, to observe its attention; empty for the context's own.
+    """
 
     caller: str
     head: tuple[int, ...]
     context: tuple[int, ...]
+    question: tuple[int, ...] = ()
 
 
 class KeptCaches:

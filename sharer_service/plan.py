@@ -3,6 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
+from codec.allocate.policy import Budget
+from codec.allocate.profiles import Profiles
+from codec.allocate.sizes import CacheShape
 from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.spec import CodecSpec
@@ -24,20 +27,18 @@ class Plan:
     header: CacheHeader
 
 
-def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations) -> Plan:
+def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations, profiles: Profiles) -> Plan:
     """Check a request against this sharer and lay out its answer.
 
     Raises:
-        SpecError: The codec spec does not parse or is not offered.
+        SpecError: The codec spec does not parse or is not offered, or a budget is too small.
         BindingError: The receiver expected another sharer, reads with a tokenizer this sharer does not hold, or the
-            codec needs tables that are not here.
-        InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens.
+            codec or a budget needs tables that are not here.
+        InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens; no question for a
+            selector that goes by one.
     """
     card = engine.card
     spec = CodecSpec.parse(request.codec)
-    calibration = calibrations.needed(spec, card.binding.weights_fingerprint, card.binding.id)
-    codec = Codec(spec, rope_table(card), calibration)
-    tables = (calibration.digest,) if calibration else ()
     _check_bindings(card.binding, request)
     if any(layer >= len(card.layers) for layer in request.needed_layers):
         raise InvalidRequestError(
@@ -47,8 +48,16 @@ def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations
     head = engine.prompts.context(TokenIds(request.head))
     if not context:
         raise InvalidRequestError("the context has no tokens; there is nothing for the sharer to read")
-    engine.check_length(len(head) + len(context), "head and context together")
     layers = tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
+    if request.policy:
+        profile = profiles.of(card.binding.weights_fingerprint, card.binding.id)
+        shape = CacheShape(layers, card.kv_heads, card.head_dim, len(context))
+        spec = Budget.parse(request.policy).resolve(spec, profile, shape)
+    calibration = calibrations.needed(spec, card.binding.weights_fingerprint, card.binding.id)
+    codec = Codec(spec, rope_table(card), calibration)
+    tables = (calibration.digest,) if calibration else ()
+    question = _question(engine, request) if codec.needs_question else ()
+    engine.check_length(len(head) + len(context) + len(question), "head, context and question together")
     header = CacheHeader(
         protocol_version=PROTOCOL_VERSION,
         frame_version=FRAME_VERSION,
@@ -68,9 +77,9 @@ def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations
         first_slot_position=len(request.head),
         sent_layers=() if len(layers) == len(card.layers) else layers,
         table_digests=tables,
-        content_digest=_content_digest(card.binding, request, context, str(spec), tables),
+        content_digest=_content_digest(card.binding, request, (context, question), str(spec), tables),
     )
-    key = ContextKey(request.info.caller, head, context)
+    key = ContextKey(request.info.caller, head, context, question)
     return Plan(Reading(key, frozenset(layers)), codec, header)
 
 
@@ -90,12 +99,27 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
         )
 
 
+def _question(engine: Engine, request: ShareRequest) -> tuple[int, ...]:
+    question = engine.prompts.context(TokenIds(request.question))
+    if not question:
+        raise InvalidRequestError(
+            f"codec {request.codec!r} ranks tokens by the receiver's question, and none came; send it, or by=attention"
+        )
+    return question
+
+
 def _content_digest(
-    own: ModelBinding, request: ShareRequest, context: tuple[int, ...], spec: str, tables: tuple[bytes, ...]
+    own: ModelBinding,
+    request: ShareRequest,
+    read: tuple[tuple[int, ...], tuple[int, ...]],
+    spec: str,
+    tables: tuple[bytes, ...],
 ) -> bytes:
-    """SHA-256 over caller, sharer, token prefix, codec and its tables: the address of what is sent."""
+    """SHA-256 over caller, sharer, token prefix, codec, its tables and question: the address of what is sent."""
     digest = hashlib.sha256()
+    context, question = read
     ids = b"".join(token.to_bytes(4, "little") for token in (len(request.head), *request.head, *context))
+    asked = b"".join(token.to_bytes(4, "little") for token in question)
     for part in (
         request.info.caller.encode(),
         own.weights_fingerprint,
@@ -103,6 +127,7 @@ def _content_digest(
         ids,
         spec.encode(),
         *tables,
+        asked,
     ):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

@@ -9,6 +9,7 @@ from torch import Tensor
 from codec.codec import Codec
 from codec.layer import LayerKV
 from codec.spec import RopePhase
+from kvwire.engine.attention import OBSERVED_QUERIES, AttentionObserver
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
@@ -26,7 +27,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read and which layers of it to send. The key's head is read first but stays here."""
+    """What to read and which layers of it to send. The key's head and question are read too but stay here."""
 
     key: ContextKey
     layers: frozenset[int]
@@ -72,7 +73,7 @@ class Prefiller:
         With ``observe`` a layer is done once its attention was observed too.
         """
         copier = host_copy(self._engine.device)
-        start = len(key.head)
+        sent = slice(len(key.head), len(key.head) + len(key.context))
         layers: list[Layer] = []
 
         def reached(ready: list[Layer]) -> None:
@@ -84,16 +85,17 @@ class Prefiller:
 
         def computed(index: int, keys: Tensor, values: Tensor) -> None:
             task.check()
-            keys, values = keys[:, start:], values[:, start:]
+            keys, values = keys[:, sent], values[:, sent]
             if observe:
                 waiting.append((keys, values))
             else:
                 reached(copier.push((index, keys, values, None)))
 
         def observed(index: int, attention: Tensor) -> None:
-            reached(copier.push((index, *waiting.pop(), attention[:, start:])))
+            reached(copier.push((index, *waiting.pop(), attention[:, sent])))
 
         cache = self._engine.new_cache(computed)
-        self._engine.read(key.head + key.context, cache, 0, observed if observe else None)
+        observer = AttentionObserver(observed, len(key.question) or OBSERVED_QUERIES) if observe else None
+        self._engine.read(key.head + key.context + key.question, cache, 0, observer)
         reached(copier.flush())
         return layers

@@ -2,6 +2,7 @@
 
 import grpc
 
+from codec.allocate.profiles import Profiles
 from codec.calibrations import Calibrations
 from codec.registry import QUANTIZERS
 from codec.warm import warm
@@ -47,6 +48,7 @@ async def run(settings: SharerSettings) -> None:
                 metrics,
                 KeptCaches(settings.reuse_bytes),
                 Calibrations(settings.calibrations_folder()),
+                Profiles(settings.profiles_folder()),
                 settings.relay_max_tokens,
             ),
             server,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
+from codec.allocate.profiles import Profiles
 from codec.calibrations import Calibrations
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
@@ -36,10 +37,12 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         metrics: Metrics,
         kept: KeptCaches,
         calibrations: Calibrations,
+        profiles: Profiles,
         relay_max_tokens: int,
     ) -> None:
         self._engine = engine
         self._calibrations = calibrations
+        self._profiles = profiles
         self._prefiller = Prefiller(engine, kept)
         self._worker = worker
         self._metrics = metrics
@@ -53,7 +56,9 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
         with self._worker.admit(), self._metrics.in_flight.track_inprogress():
-            plan = await self._worker.run(lambda: plan_share(self._engine, asked, self._calibrations), task)
+            plan = await self._worker.run(
+                lambda: plan_share(self._engine, asked, self._calibrations, self._profiles), task
+            )
             watch.mark("queue")
             sealed = stream_serde.header_bytes(plan.header)
             writer = ChunkWriter(sealed)

@@ -47,3 +47,6 @@ inlined: Callable[[F], F] = extending.register_jitable
 
 #: For choosing a compiled function by the types of its arguments.
 overload: Callable[[F], Callable[[F], F]] = extending.overload
+
+#: For a part of a loop in LLVM's own words.
+intrinsic: Callable[[F], Callable[..., Any]] = extending.intrinsic

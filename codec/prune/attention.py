@@ -27,9 +27,9 @@ class ObservedAttention(Selector):
             InvalidRequestError: No attention was observed, or not for every head and token.
         """
         if attention is None:
-            raise InvalidRequestError("by=attention needs the attention of a prefill, and none was observed")
+            raise InvalidRequestError("this selector needs the attention of a prefill, and none was observed")
         if tuple(attention.shape) != tuple(keys.shape[:2]):
             raise InvalidRequestError(
-                f"by=attention: mass of {tuple(attention.shape)} heads and tokens, keys of {tuple(keys.shape[:2])}"
+                f"attention: mass of {tuple(attention.shape)} heads and tokens, keys of {tuple(keys.shape[:2])}"
             )
         return max_pool1d(attention.float(), _POOL_TOKENS, stride=1, padding=_POOL_TOKENS // 2)

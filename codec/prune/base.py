@@ -12,10 +12,12 @@ from codec.prune.keep import Keep
 class Selector(ABC):
     """A way to rank tokens. Must not look at anything but the layer at hand, so that layers can stream.
 
-    ``observes``: whether it goes by the attention that the layer's tokens drew.
+    ``observes``: whether it goes by the attention that the layer's tokens drew; ``asks``: whether that is to be the
+    attention of the receiver's question rather than of the tokens themselves.
     """
 
     observes: ClassVar[bool] = False
+    asks: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, keys: Tensor, values: Tensor, attention: Tensor | None = None) -> Tensor:

@@ -57,6 +57,8 @@ class Quantizer(ABC):
 
     #: Whether it works only with tables calibrated for the model, which are for keys before RoPE.
     needs_calibration: ClassVar[bool] = False
+    #: Whether its loops use no threads of their own, so that keys and values are worth a thread each.
+    on_one_thread: ClassVar[bool] = False
 
     @abstractmethod
     def layout(self, ctx: Context) -> tuple[PlaneShape, ...]:

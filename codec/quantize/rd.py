@@ -25,22 +25,13 @@ from torch import Tensor
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize import rd_transform
 from codec.quantize.base import Context, Quantizer, calibrated, unrepresentable
-from codec.quantize.rd_plane import CodedPlane, Layout, Plan
+from codec.quantize.rd_plane import CodedPlane, Layout, Plan, layout_of, positions_of
 from kvwire.errors import SpecError
-
-#: Rounds towards zero a little: such errors cost fewer bits.
-ROUNDING = np.float32(0.42)
-#: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
-_DEAD_LIMIT_STEPS = 3.0
-_LIVE_LIMIT_STEPS = 32000.0
-#: The first token draws much of all attention, whatever its energy, and travels precisely: KL 0.061 without, 0.008 with
-#: it (SmolLM2, step 128, 2026-11-23). Four cost more and gain nothing.
-_SINKS = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tensor's coefficients ``(heads, tokens, dim)``, its tokens' energies and classes ``(heads, tokens)``."""
+    """A tensor's coefficients ``(heads, tokens, padded)``; its tokens' energies, class symbols ``(heads, tokens)``."""
 
     layout: Layout
     coefficients: NDArray[np.float32]
@@ -50,25 +41,18 @@ class Analysis:
 
     def symbols(self) -> NDArray[np.int16]:
         """The integers to code, in the plan's order."""
-        layout, plan = self.layout, self.plan
-        symbols = np.empty(plan.symbols, np.int16)
-        per_step = np.float32(1) / layout.step
-        rd_transform.symbols(self.coefficients, plan.order, plan.counts, layout.active, per_step, ROUNDING, symbols)
+        plan, symbols = self.plan, np.empty(self.plan.symbols, np.int16)
+        rd_transform.symbols(self.coefficients, plan.order, plan.counts, plan.starts, self.layout.maps, symbols)
         return symbols
 
 
 def analyse(x: Tensor, ctx: Context, step: int) -> Analysis:
     """Transform and classify ``x``, float32 and contiguous, for a step number."""
-    calibration, half = calibrated(ctx)
-    layout = Layout(calibration, half, step)
-    z, energies = np.empty(ctx.shape, np.float32), np.empty(ctx.shape[:2], np.float32)
-    rd_transform.coefficients(x.detach().numpy(), half.means, half.forward, layout.weights, z, energies)
-    classes = np.empty(ctx.shape[:2], np.uint8)
-    dead, live = np.float32(_DEAD_LIMIT_STEPS) * layout.step, np.float32(_LIVE_LIMIT_STEPS) * layout.step
-    rd_transform.classify(z, energies, half.energies, layout.tops, layout.active, dead, live, classes)
-    sinks = (ctx.positions < _SINKS).expand(ctx.shape[:2]).cpu().numpy()
-    classes[sinks] = len(layout.tops)
-    return Analysis(layout, z, energies, classes, layout.plan(classes))
+    layout, positions = layout_of(*calibrated(ctx), step), positions_of(ctx)
+    z = np.empty((*positions.shape, layout.half.forward.shape[-1]), np.float32)
+    energies, classes = np.empty(positions.shape, np.float32), np.empty(positions.shape, np.uint8)
+    rd_transform.analyse(x.detach().numpy(), positions, layout.maps, z, energies, classes)
+    return Analysis(layout, z, energies, classes, layout.plan(classes, positions))
 
 
 @dataclass(frozen=True)
@@ -80,6 +64,7 @@ class Rd(Quantizer):
     step: int = 0
 
     needs_calibration: ClassVar[bool] = True
+    on_one_thread: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if [self.bits > 0, self.quality > 0, self.step > 0].count(True) != 1 or self.step > 255:  # noqa: PLR2004  # a byte
@@ -93,28 +78,18 @@ class Rd(Quantizer):
         """Transform, classify, round, code; float32 throughout."""
         source = x.detach().cpu().float().contiguous()
         half = analyse(source, ctx, self.step_for(ctx))
-        coded = CodedPlane.pack(half.layout, half.plan, half.classes, half.symbols(), source, ctx)
+        coded = CodedPlane.pack(half.layout, half.plan, half.classes, half.symbols(), source)
         if coded is None:
             raise unrepresentable(x, ctx, type(self).__name__)
         return (Plane("z", coded),)
 
     def dequantize(self, planes: Planes, ctx: Context) -> Tensor:
         """Decode, look up, transform back."""
-        tables, half = calibrated(ctx)
-        read = CodedPlane.unpack(planes[0].data, tables, half, ctx)
-        out = torch.empty(ctx.shape)
-        rd_transform.restore(
-            read.levels,
-            read.plan.order,
-            read.plan.counts,
-            read.layout.active,
-            half.inverse,
-            half.means,
-            read.layout.step,
-            out.numpy(),
-        )
-        out[read.plan.precise] = read.precise
-        return out
+        read = CodedPlane.unpack(planes[0].data, *calibrated(ctx), ctx)
+        plan, out = read.plan, np.empty(ctx.shape, np.float32)
+        rd_transform.restore(read.levels, plan.order, plan.counts, plan.starts, read.layout.maps, out)
+        out[plan.precise[0], plan.precise[1]] = read.precise
+        return torch.from_numpy(out)
 
     def error_bound(self, x: Tensor) -> Tensor:
         """Infinite: it depends on the calibration; :meth:`bound` knows."""
@@ -123,8 +98,8 @@ class Rd(Quantizer):
     def bound(self, x: Tensor, ctx: Context) -> Tensor:
         """Upper bound on ``|decoded - x|`` in exact arithmetic under the calibration of ``ctx``, ``x.shape``."""
         tables, half = calibrated(ctx)
-        step = float(Layout(tables, half, self.step_for(ctx)).step)
-        coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None] * (step * _DEAD_LIMIT_STEPS)
+        step = float(layout_of(tables, half, self.step_for(ctx)).maps.steps.max() * rd_transform.DEAD_LIMIT_STEPS)
+        coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None, : ctx.head_dim] * step
         precise = x.float().abs().amax(dim=-1, keepdim=True) / 127
         return torch.maximum(coded, precise).expand_as(x)
 

@@ -1,140 +1,187 @@
-"""Loops of ``rd``: a token's coefficients, their symbols, and back. Sums run in the order written, in float32."""
+"""Loops of ``rd``: tokens' coefficients and classes, their symbols, and back; float32, sums in the order written.
+
+Matrices are padded to whole tiles; coefficients are ``(heads, tokens, padded)`` float32.
+"""
 
 from typing import Any
 
 import numpy as np
 
-from codec.kernels.compile import loop
+from codec.kernels.compile import loop, spliced
+from codec.kernels.numbers import magnitude
+from codec.kernels.tile import ROWS, WIDTH, multiply
+from codec.quantize.rd_maps import Maps, zone
+
+#: A coefficient that is not sent may lie this many steps from 0 before its token travels precisely.
+DEAD_LIMIT_STEPS = np.float32(3)
+_LIVE_LIMIT_STEPS = np.float32(32000)
 
 
 @loop
-def coefficients(x: Any, means: Any, forward: Any, weights: Any, out: Any, energies: Any) -> None:
-    """``out`` = (x - means) forward per head, and each token's sum of weighted squares.
+def analyse(x: Any, positions: Any, maps: Maps, z: Any, energies: Any, classes: Any) -> None:
+    """Fill in tokens' coefficients (x - means) forward, the weighted sums of their squares, and their class symbols.
 
-    x, out: ``(heads, tokens, dim)``; means, weights: ``(heads, dim)``; forward: ``(heads, dim, dim)``; energies:
-    ``(heads, tokens)``. All float32.
+    x: ``(heads, tokens, dim)`` float32; positions, energies, classes: ``(heads, tokens)`` int64, float32, uint8.
+    A class is the first whose top the energy is below, or the number of classes for a token that must travel precisely:
+    one whose energy is out of bounds, or one of whose coefficients is beyond what its bucket carries.
     """
     heads, tokens, dim = x.shape
-    row = np.empty(dim, np.float32)
-    whole = dim - dim % 8
+    tops, bounds, kinds = maps.tops, maps.bounds, len(maps.tops)
+    zones = maps.active.shape[1] // kinds
+    rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
+    squares = np.empty((ROWS, WIDTH), np.float32)
+    first_z, first_energy = np.empty((1, z.shape[2]), np.float32), np.empty(1, np.float32)
+    last = positions.max()
     for h in range(heads):
-        matrix, mean, weight = forward[h], means[h], weights[h]
+        matrix, active, steps = maps.forward[h].reshape(dim * z.shape[2]), maps.active[h], maps.steps[h]
+        for t in range(0, tokens, ROWS):
+            many = min(ROWS, tokens - t)
+            _center(x[h, t : t + many], maps.means[1, h], rows)
+            _transform(rows, matrix, maps.weights[1, h], tile, squares, z[h, t : t + many], energies[h, t : t + many])
         for t in range(tokens):
-            y = out[h, t]
-            for d in range(dim):
-                row[d] = x[h, t, d] - mean[d]
-                y[d] = np.float32(0)
-            for d in range(0, whole, 8):
-                _add_eight(y, row, matrix, d, dim)
-            for d in range(whole, dim):
-                for j in range(dim):
-                    y[j] += row[d] * matrix[d, j]
-            energies[h, t] = _energy(y, weight, dim, whole)
+            chosen = _class(energies[h, t], tops)
+            at = zone(last - positions[h, t], zones) * kinds + chosen
+            ordinary = bounds[1, h, 0] <= energies[h, t] <= bounds[1, h, 1]
+            classes[h, t] = chosen if ordinary and _carried(z[h, t], active[at], steps[at]) else kinds
+        if positions[h, 0] == 0:
+            _center(x[h, :1], maps.means[0, h], rows)
+            _transform(rows, matrix, maps.weights[0, h], tile, squares, first_z, first_energy)
+            chosen = _class(first_energy[0], tops)
+            ordinary = bounds[0, h, 0] <= first_energy[0] <= bounds[0, h, 1]
+            if ordinary and _carried(first_z[0], active[chosen], steps[chosen]):
+                z[h, 0], energies[h, 0], classes[h, 0] = first_z[0], first_energy[0], chosen
+            elif classes[h, 0] < kinds:
+                classes[h, 0] += kinds + 1
+
+
+@spliced
+def _center(x: Any, mean: Any, rows: Any) -> None:
+    """Into a tile's rows; the last one again where there are fewer."""
+    dim = len(mean)
+    for r in range(ROWS):
+        source, row = x[min(r, len(x) - 1)], rows[r * dim : (r + 1) * dim]
+        for d in range(dim):
+            row[d] = source[d] - mean[d]
+
+
+@spliced
+def _transform(rows: Any, matrix: Any, weight: Any, tile: Any, squares: Any, out: Any, energies: Any) -> None:
+    padded = len(weight)
+    dim = len(matrix) // padded
+    squares[:] = np.float32(0)
+    for first in range(0, padded, WIDTH):
+        multiply(rows, dim, 1, matrix[first:], padded, dim, tile)
+        share = weight[first : first + WIDTH]
+        for r in range(len(out)):
+            y, square = out[r, first : first + WIDTH], squares[r]
+            for j in range(WIDTH):
+                number = tile[r * WIDTH + j]
+                y[j] = number
+                square[j] += share[j] * (number * number)
+    for r in range(len(out)):
+        energies[r] = _sum(squares[r])
+
+
+@spliced
+def _sum(numbers: Any) -> Any:
+    """By halves, so that several are added at a time."""
+    width = WIDTH // 2
+    while width > 0:
+        for j in range(width):
+            numbers[j] += numbers[j + width]
+        width //= 2
+    return numbers[0]
+
+
+@spliced
+def _class(energy: Any, tops: Any) -> Any:
+    chosen = 0
+    while chosen < len(tops) - 1 and energy >= tops[chosen]:
+        chosen += 1
+    return chosen
 
 
 @loop
-def _add_eight(y: Any, row: Any, matrix: Any, d: int, dim: int) -> None:
-    a, b, c, e, f, g, h, i = row[d], row[d + 1], row[d + 2], row[d + 3], row[d + 4], row[d + 5], row[d + 6], row[d + 7]
-    m0, m1, m2, m3 = matrix[d], matrix[d + 1], matrix[d + 2], matrix[d + 3]
-    m4, m5, m6, m7 = matrix[d + 4], matrix[d + 5], matrix[d + 6], matrix[d + 7]
-    for j in range(dim):
-        total = (((y[j] + a * m0[j]) + b * m1[j]) + c * m2[j]) + e * m3[j]
-        y[j] = (((total + f * m4[j]) + g * m5[j]) + h * m6[j]) + i * m7[j]
+def _carried(row: Any, live: int, step: Any) -> Any:
+    """Whether no coefficient is beyond what is sent of it; one that is no number shows in the energy."""
+    return (
+        _largest(row, 0, live) <= _LIVE_LIMIT_STEPS * step and _largest(row, live, len(row)) <= DEAD_LIMIT_STEPS * step
+    )
 
 
 @loop
-def _energy(y: Any, weight: Any, dim: int, whole: int) -> Any:
-    parts = np.zeros(8, np.float32)
-    for j in range(0, whole, 8):
-        for lane in range(8):
-            parts[lane] += weight[j + lane] * (y[j + lane] * y[j + lane])
-    for j in range(whole, dim):
-        parts[j - whole] += weight[j] * (y[j] * y[j])
-    total = np.float32(0)
-    for lane in range(8):
-        total += parts[lane]
-    return total
+def _largest(numbers: Any, first: int, last: int) -> Any:
+    largest = np.uint32(0)  # magnitudes are ordered like their bits, and a maximum of those is found eight at a time
+    for j in range(first, last):
+        largest = max(largest, magnitude(numbers[j]))
+    return np.uint32(largest).view(np.float32)
 
 
 @loop
-def classify(
-    z: Any, energies: Any, bounds: Any, tops: Any, active: Any, dead_limit: Any, live_limit: Any, out: Any
-) -> None:
-    """Each token's class: the first whose top its energy is below, or the last plus one if it must travel precisely.
+def symbols(z: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: Any) -> None:
+    """Each coefficient's integers, those of one head and bucket one after another from ``starts``.
 
-    That is a token whose energy is out of bounds, or one of whose coefficients is beyond what its class carries.
-    z: ``(heads, tokens, dim)``; bounds: ``(heads, 2)``; tops: ``(classes,)``; active: ``(heads, classes)``, how many
-    coefficients a class codes; out: ``(heads, tokens)`` uint8.
+    order, counts, starts: as :func:`~codec.quantize.rd_maps.lay_out` gives them; out: ``(symbols,)`` int16.
     """
-    heads, tokens, dim = z.shape
-    classes = len(tops)
-    for h in range(heads):
-        for t in range(tokens):
-            energy = energies[h, t]
-            chosen = 0
-            while chosen < classes - 1 and energy >= tops[chosen]:
-                chosen += 1
-            live = active[h, chosen]
-            lost = 0
-            for j in range(live):
-                lost += not (abs(z[h, t, j]) <= live_limit)
-            for j in range(live, dim):
-                lost += not (abs(z[h, t, j]) <= dead_limit)
-            ordinary = bounds[h, 0] <= energy <= bounds[h, 1]
-            out[h, t] = chosen if ordinary and lost == 0 else classes
-
-
-@loop
-def symbols(z: Any, order: Any, counts: Any, active: Any, per_step: Any, rounding: Any, out: Any) -> None:
-    """Each head's classes' coefficients, in this order and largest deviation first, token after token, as integers.
-
-    order: ``(heads, tokens)``, tokens by class; counts, active: ``(heads, classes)``; out: ``(symbols,)`` int16.
-    """
-    at = 0
+    rounded = np.empty((ROWS, z.shape[2]), np.int16)
     for h in range(z.shape[0]):
         first = 0
-        for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            for i in range(len(tokens)):
-                row = z[h, tokens[i]]
-                place = at + i
-                for j in range(active[h, c]):
-                    size = np.int32(abs(row[j]) * per_step + rounding)
-                    out[place] = size if row[j] >= 0 else -size
-                    place += len(tokens)
-            at += len(tokens) * active[h, c]
-            first += counts[h, c]
+        for b in range(counts.shape[1]):
+            many, live = counts[h, b], maps.active[h, b]
+            per_step, rounding = np.float32(1) / maps.steps[h, b], maps.roundings[h, b]
+            for i in range(0, many, ROWS):
+                rows = min(ROWS, many - i)
+                for r in range(rows):
+                    _round(z[h, order[h, first + i + r], :live], per_step, rounding, rounded[r])
+                for j in range(live):
+                    run = out[starts[h, b, j] + i :]
+                    for r in range(rows):
+                        run[r] = rounded[r, j]
+            first += many
+
+
+@spliced
+def _round(row: Any, per_step: Any, rounding: Any, out: Any) -> None:
+    for j in range(len(row)):
+        steps = row[j] * per_step
+        out[j] = np.int32(steps + rounding[j]) if steps >= 0 else np.int32(steps - rounding[j])
 
 
 @loop
-def restore(levels: Any, order: Any, counts: Any, active: Any, inverse: Any, means: Any, step: Any, out: Any) -> None:
-    """The inverse of :func:`symbols` and :func:`coefficients`: ``out`` = means + step x (levels inverse).
+def restore(levels: Any, order: Any, counts: Any, starts: Any, maps: Maps, out: Any) -> None:
+    """The inverse of :func:`symbols` and :func:`analyse`: ``out`` = means + step x (levels inverse).
 
-    levels: ``(symbols,)`` float32; inverse: ``(heads, dim, dim)``; out: ``(heads, tokens, dim)`` float32. Tokens of no
-    class are left as they are.
+    levels: ``(symbols + ROWS,)`` float32, the last without meaning; out: ``(heads, tokens, dim)`` float32. Precise
+    tokens are left as they are.
     """
-    dim = out.shape[2]
-    row = np.empty(dim, np.float32)
-    at = 0
+    dim, padded = out.shape[2], maps.inverse.shape[2]
+    rows, tile = np.empty(ROWS * dim, np.float32), np.empty(ROWS * WIDTH, np.float32)
     for h in range(out.shape[0]):
-        matrix, mean = inverse[h], means[h]
+        matrix = maps.inverse[h].reshape(dim * padded)
         first = 0
-        for c in range(counts.shape[1]):
-            tokens = order[h, first : first + counts[h, c]]
-            live = active[h, c]
-            whole = live - live % 8
-            for i in range(len(tokens)):
-                y = out[h, tokens[i]]
+        for b in range(counts.shape[1]):
+            many, live, mean = counts[h, b], maps.active[h, b], maps.means[min(b // len(maps.tops), 1), h]
+            for i in range(0, many, ROWS):
                 for j in range(live):
-                    row[j] = levels[at + i + j * len(tokens)]
-                for d in range(dim):
-                    y[d] = np.float32(0)
-                for j in range(0, whole, 8):
-                    _add_eight(y, row, matrix, j, dim)
-                for j in range(whole, live):
-                    for d in range(dim):
-                        y[d] += row[j] * matrix[j, d]
-                for d in range(dim):
-                    y[d] = mean[d] + step * y[d]
-            at += len(tokens) * live
-            first += counts[h, c]
+                    column, run = rows[j * ROWS : (j + 1) * ROWS], levels[starts[h, b, j] + i :]
+                    for r in range(ROWS):
+                        column[r] = run[r]
+                tokens = order[h, first + i : first + min(i + ROWS, many)]
+                _inverse(rows, live, matrix, padded, maps.steps[h, b], mean, tile, tokens, out[h])
+            first += many
+
+
+@spliced
+def _inverse(
+    rows: Any, live: int, matrix: Any, padded: int, step: Any, mean: Any, tile: Any, tokens: Any, out: Any
+) -> None:
+    for first in range(0, len(mean), WIDTH):
+        if live == 0:
+            tile[:] = np.float32(0)
+        else:
+            multiply(rows, 1, ROWS, matrix[first:], padded, live, tile)
+        offset = mean[first : first + WIDTH]
+        for r in range(len(tokens)):
+            y, sums = out[tokens[r], first : first + WIDTH], tile[r * WIDTH : (r + 1) * WIDTH]
+            for j in range(len(offset)):
+                y[j] = offset[j] + step * sums[j]

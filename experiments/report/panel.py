@@ -75,7 +75,7 @@ def draw(panel: Panel, x: Axis, y: Axis, y_label: str, x_label: str = "bytes per
     )
 
 
-def legend(panel: Panel, y: Axis) -> str:
+def legend(panel: Panel, y: Axis, note: str = "bars and bands: 95 % intervals") -> str:
     """What the marks of a panel mean, as a panel of its own; and what is too low for its axis."""
     rows = [
         *((_marker(f"c{s.style % COLOURS}", s.style, 24, 0, s.name), s.name) for s in panel.series),
@@ -95,8 +95,8 @@ def legend(panel: Panel, y: Axis) -> str:
         f'<g transform="translate(0,{TOP + 20 * row})">{mark}<text x="50" y="4">{escape(name)}</text></g>'
         for row, (mark, name) in enumerate(rows)
     ]
-    note = f'<text class="small" x="8" y="{HEIGHT - 8}">bars and bands: 95 % intervals</text>'
-    return svg("legend", ['<text class="title" x="8" y="16">what is what</text>', *lines, note])
+    below = f'<text class="small" x="8" y="{HEIGHT - 8}">{escape(note)}</text>'
+    return svg("legend", ['<text class="title" x="8" y="16">what is what</text>', *lines, below])
 
 
 def svg(title: str, parts: Sequence[str]) -> str:

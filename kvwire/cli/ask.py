@@ -14,6 +14,7 @@ from kvwire.cli.options import (
     CaOption,
     JsonOption,
     PairOption,
+    PolicyOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
@@ -31,6 +32,7 @@ def ask(
     context: Annotated[str, typer.Option(help="what only the sharer reads")] = "",
     method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
+    policy: PolicyOption = "",
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer, in tokens")] = 64,
@@ -47,7 +49,7 @@ def ask(
     request = GenerateRequest(
         prompt=Text(prompt),
         context=Text(context) if context else None,
-        exchange=Exchange(method=method, codec=codec, on_fault=on_fault, relay=relay),
+        exchange=Exchange(method=method, codec=codec, policy=policy, on_fault=on_fault, relay=relay),
         max_new_tokens=max_new_tokens,
     )
     with services(pair, receiver, sharer) as addresses:
@@ -80,6 +82,7 @@ def _summary(answer: "Generation") -> list[str]:
             f"grpc      {moved.grpc_bytes} bytes{_over(moved.grpc_bytes, moved.payload_bytes)}",
             f"socket    {moved.socket_bytes} bytes{_over(moved.socket_bytes, moved.payload_bytes)}, both directions",
             f"formula   {_formula(moved.formula_bytes)}",
+            *(f"spared    {one.what}: {one.values} values, {one.bytes} bytes at this rate" for one in moved.spared),
         ]
     return lines
 

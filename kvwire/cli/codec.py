@@ -182,3 +182,37 @@ def calibrate(
     path = folder / file_name(bytes.fromhex(stored.weights_fingerprint))
     path.write_bytes(data)
     typer.echo(path)
+
+
+@app.command()
+def profile(
+    text: Annotated[list[Path], typer.Option(help="UTF-8 text like what will be sent; may be repeated")],
+    model: Annotated[str, typer.Option(help="smollm2-135m, hf:OWNER/NAME@REVISION or path:DIR")] = "smollm2-135m",
+    codec: Annotated[list[str] | None, typer.Option(metavar="BASE", help="May be repeated; default: five.")] = None,
+    windows: Annotated[int, typer.Option(min=1, help="pieces of text, 544 tokens each")] = 4,
+    threads: Annotated[int, typer.Option(min=1, help="torch threads")] = 2,
+    file: Annotated[Path | None, typer.Option("--json", help="default: in the model store, where sharers look")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw KL by layer into this SVG.")] = None,
+) -> None:
+    """Code each layer's keys and values alone and write how far predictions move: what --policy budget= chooses by."""
+    import torch
+
+    from bench.profile_plot import plot as drawn
+    from bench.run import engine_of
+    from calibration.profile import CODECS
+    from calibration.profile import profile as run
+    from codec.allocate.profile import file_name
+    from codec.bases import Base
+    from codec.scanner import Piece
+    from kvwire.models.store import default_home
+
+    bases = [Base.parse(Piece(each, 0, len(each))) for each in codec or CODECS]
+    torch.set_num_threads(threads)
+    engine = engine_of(model)
+    found = run(engine, "\n".join(each.read_text(encoding="utf-8") for each in text), bases, windows, typer.echo)
+    path = file or default_home() / "profiles" / file_name(found.weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(found.to_json(), encoding="utf-8")
+    if plot is not None:
+        plot.write_text(drawn(found), encoding="utf-8")
+    typer.echo(path)

@@ -14,6 +14,7 @@ from kvwire.cli.options import (
     DataOption,
     JsonOption,
     PairOption,
+    PolicyOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
@@ -34,6 +35,7 @@ def loadtest(
     ] = "pocket",
     method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
+    policy: PolicyOption = "",
     scoring: Annotated[str, typer.Option(help="loglik or letter")] = "loglik",
     limit: Annotated[int | None, typer.Option(min=1, help="first so many items")] = None,
     open_book: Annotated[bool, typer.Option("--open-book", help="the fact is the context")] = False,
@@ -57,7 +59,7 @@ def loadtest(
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
-    exchange = Exchange(method=method, codec=codec, on_fault=on_fault, relay=relay)
+    exchange = Exchange(method=method, codec=codec, policy=policy, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
     with services(pair, receiver, sharer) as addresses:
@@ -106,7 +108,7 @@ def run_name(exchange: Exchange) -> str:
     """How a run is called in tables: its method, and what else tells it from others."""
     match exchange.method:
         case Method.PREFIX | Method.FUSE:
-            return f"{exchange.method} {exchange.codec}"
+            return " ".join(filter(None, (exchange.method, exchange.codec, exchange.policy)))
         case Method.TEXT:
             return f"text {exchange.relay}"
         case _:

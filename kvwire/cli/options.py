@@ -20,6 +20,9 @@ DataOption = Annotated[
     Path | None,
     typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files; without it the hub is asked"),
 ]
+PolicyOption = Annotated[
+    str, typer.Option(help="budget=BYTES: the sharer chooses the codec by its model's profile; --codec's options stay")
+]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
 

@@ -24,8 +24,16 @@ TRUNK = -1
 #: Queries at the end of a pass whose attention is observed. Source: SnapKV, arXiv 2404.14469, section 4.2.
 OBSERVED_QUERIES = 32
 
-#: Sees a layer's observed attention, ``(kv_heads, slots)`` float32, once the layer has been computed.
-AttentionObserver = Callable[[int, Tensor], None]
+
+@dataclass(frozen=True)
+class AttentionObserver:
+    """``told(layer, attention)`` sees what each slot drew of the last queries, ``(kv_heads, slots)`` float32.
+
+    It is told once the layer has been computed. ``queries``: how many of the pass's last tokens.
+    """
+
+    told: Callable[[int, Tensor], None]
+    queries: int = OBSERVED_QUERIES
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Visibility:
             visible[..., trunk:] &= (self.branches[:, None] == self.branches) | (self.branches == TRUNK)
         return visible[None] if visible.ndim > 2 else visible[None, None]  # noqa: PLR2004  # per-head positions
 
-    def last_queries(self, layer: int) -> Tensor:
+    def last_queries(self, layer: int, queries: int) -> Tensor:
         """What the last queries of a pass without branches see, ``(queries, slots)`` bool; heads hold the same slots.
 
         Raises:
@@ -70,7 +78,7 @@ class Visibility:
         keys = self.cache.positions[layer]
         if keys is None or keys.ndim > 1:
             raise LookupError(f"layer {layer}: attention is observed over slots that all heads share")
-        distance = self.positions[-OBSERVED_QUERIES:, None] - keys
+        distance = self.positions[-queries:, None] - keys
         window = self.windows[layer]
         return (distance >= 0) & (distance < window) if window else distance >= 0
 
@@ -109,9 +117,9 @@ def _attend(
 ) -> Tensor:
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # an int on every attention module
     mask = visibility.mask(layer)
-    if visibility.observer is not None:
-        seen = visibility.last_queries(layer)
-        visibility.observer(layer, observed_attention(query[0, :, -seen.shape[0] :], key[0], seen, kwargs["scaling"]))
+    if (observer := visibility.observer) is not None:
+        seen = visibility.last_queries(layer, observer.queries)
+        observer.told(layer, observed_attention(query[0, :, -seen.shape[0] :], key[0], seen, kwargs["scaling"]))
     if mask is not None and mask.shape[1] > 1:
         mask = mask.repeat_interleave(query.shape[1] // mask.shape[1], dim=1)
     output: Tensor = sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0]

@@ -109,6 +109,7 @@ def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
         on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
         relay=known(RELAY_MODES, message.relay, "relay mode"),
         relay_max_tokens=message.relay_max_tokens,
+        policy=message.policy,
         further=tuple(FurtherSharer(one.sharer, one.fuser) for one in message.further),
         order=known(FUSION_ORDERS, message.order, "fusion order"),
     )
@@ -124,6 +125,7 @@ def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
         on_fault=FAULT_POLICY_NUMBERS[exchange.on_fault],
         relay=RELAY_MODE_NUMBERS[exchange.relay],
         relay_max_tokens=exchange.relay_max_tokens,
+        policy=exchange.policy,
         further=[exchange_pb2.FurtherSharer(sharer=one.sharer, fuser=one.fuser) for one in exchange.further],
         order=FUSION_ORDER_NUMBERS[exchange.order],
     )

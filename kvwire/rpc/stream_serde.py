@@ -39,6 +39,8 @@ def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareR
         on_fault=known(FAULT_POLICIES, message.on_fault, "fault policy"),
         held_digests=tuple(message.held_digests),
         held_table_digests=tuple(message.held_table_digests),
+        policy=message.policy,
+        question=tuple(message.question.ids),
     )
 
 
@@ -57,6 +59,8 @@ def share_request_to_proto(request: ShareRequest) -> sharer_service_pb2.ShareReq
         on_fault=FAULT_POLICY_NUMBERS[request.on_fault],
         held_digests=request.held_digests,
         held_table_digests=request.held_table_digests,
+        policy=request.policy,
+        question=input_pb2.TokenIds(ids=request.question) if request.question else None,
     )
 
 

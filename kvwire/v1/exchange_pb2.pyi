@@ -202,6 +202,7 @@ class Exchange(_message.Message):
     ON_FAULT_FIELD_NUMBER: _builtins.int
     RELAY_FIELD_NUMBER: _builtins.int
     RELAY_MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     FURTHER_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     method: Global___Method.ValueType
@@ -218,6 +219,10 @@ class Exchange(_message.Message):
     """What the sharer sends in the text method."""
     relay_max_tokens: _builtins.int
     """Longest message the sharer may write, in tokens; 0 means the sharer's default."""
+    policy: _builtins.str
+    """How the sharer shall choose the codec itself, for example "budget=65536": at most so many bytes of frames. Of
+    codec, only the options (after "+") then count. Empty: codec as it is.
+    """
     order: Global___FusionOrder.ValueType
     """How several sharers are fused."""
     @_builtins.property
@@ -234,12 +239,13 @@ class Exchange(_message.Message):
         on_fault: Global___FaultPolicy.ValueType = ...,
         relay: Global___RelayMode.ValueType = ...,
         relay_max_tokens: _builtins.int = ...,
+        policy: _builtins.str = ...,
         further: _abc.Iterable[Global___FurtherSharer] | None = ...,
         order: Global___FusionOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "further", b"further", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "order", b"order", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "further", b"further", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "order", b"order", "policy", b"policy", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,7 +303,7 @@ class Spared(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """Why: last_token, unused_layers, closed_gates."""
+    """Why: unused_layers (no fuser layer takes them), last_token (never fused)."""
     values: _builtins.int
     """How many."""
     bytes: _builtins.int

@@ -41,6 +41,8 @@ class ShareRequest(_message.Message):
     ON_FAULT_FIELD_NUMBER: _builtins.int
     HELD_DIGESTS_FIELD_NUMBER: _builtins.int
     HELD_TABLE_DIGESTS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     method: _exchange_pb2.Method.ValueType
     """PREFIX or FUSE."""
     codec: _builtins.str
@@ -49,6 +51,8 @@ class ShareRequest(_message.Message):
     """Fingerprint of the fuser the receiver will use, 32 bytes; empty for identity."""
     on_fault: _exchange_pb2.FaultPolicy.ValueType
     """What to do about faults; PARTIAL lets the sharer send what it has."""
+    policy: _builtins.str
+    """As in Exchange. The header names the codec it came to."""
     @_builtins.property
     def info(self) -> _model_service_pb2.RequestInfo:
         """Identity, caller, deadline."""
@@ -83,6 +87,13 @@ class ShareRequest(_message.Message):
     def held_table_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of codec tables the receiver holds, 32 bytes each."""
 
+    @_builtins.property
+    def question(self) -> _input_pb2.TokenIds:
+        """The receiver's prompt as its token ids, for selectors that rank tokens by the question (by=question). The sharer
+        reads it behind the context; its cache is not sent. Left out unless the codec asks for it: it tells the sharer
+        what the receiver was asked.
+        """
+
     def __init__(
         self,
         *,
@@ -98,10 +109,12 @@ class ShareRequest(_message.Message):
         on_fault: _exchange_pb2.FaultPolicy.ValueType = ...,
         held_digests: _abc.Iterable[_builtins.bytes] | None = ...,
         held_table_digests: _abc.Iterable[_builtins.bytes] | None = ...,
+        policy: _builtins.str = ...,
+        question: _input_pb2.TokenIds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "expected_sharer", b"expected_sharer", "head", b"head", "info", b"info", "receiver", b"receiver"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "expected_sharer", b"expected_sharer", "head", b"head", "info", b"info", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "receiver", b"receiver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "policy", b"policy", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

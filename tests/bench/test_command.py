@@ -1,11 +1,14 @@
-"""``kvwire codec bench``: rows on the screen and in a file."""
+"""``kvwire codec bench`` and ``profile``: rows on the screen and in a file."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from codec.allocate.profile import Profile
+from codec.allocate.profiles import Profiles
 from kvwire.cli.codec import app
 
 ARGUMENTS = ["bench", "--speed-only", "--tokens", "16", "--tokens", "8", "--budget-s", "0", "--codec", "int8"]
@@ -66,3 +69,18 @@ def test_quality_rows_are_written_and_drawn(smollm2, tmp_path):  # noqa: ARG001 
     assert eight["kl"] < four["kl"]
     assert eight["bits_per_value"] > four["bits_per_value"]
     assert plot.read_text().startswith("<svg")
+
+
+def test_a_profile_is_written_where_sharers_look_and_drawn(tiny_llama, tmp_path, monkeypatch):
+    """Under the weights' fingerprint, as a file that reads back."""
+    monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
+    text, drawn = tmp_path / "text.txt", tmp_path / "profile.svg"
+    text.write_text(" ".join(f"{number} times {number} is {number * number}." for number in range(200)))
+    asked = ["profile", "--model", f"path:{tiny_llama}", "--text", str(text), "--windows", "1", "--threads", "1"]
+    result = CliRunner().invoke(app, [*asked, "--codec", "int8", "--codec", "int4", "--plot", str(drawn)])
+    assert result.exit_code == 0, result.output
+    assert "text 1 of 1, layer 4 of 4" in result.output
+    found = Profile.load(Path(result.output.split()[-1]))
+    assert Profiles(tmp_path / "home" / "profiles").of(found.weights, "tiny") == found
+    assert found.codecs == ("int8", "int4")
+    assert "<svg" in drawn.read_text()

@@ -10,6 +10,7 @@ from codec.codec import Codec
 from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
+from kvwire.errors import InvalidRequestError
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 
@@ -59,6 +60,19 @@ def test_a_pruned_cache_is_scored_with_what_is_left_of_it(reader):
     half = through(reader, "fp32+keep=0.5,by=value_norm")
     assert half.kl > 1e-6
     assert 16 < half.bits_per_value < 24
+
+
+def test_observed_attention_ranks_tokens_of_a_document(reader):
+    """As over the wire: the prefix's own last queries; another choice than the last tokens."""
+    kept, recent = (through(reader, f"fp32+keep=0.25,by={by}") for by in ("attention", "recency"))
+    assert kept.bits_per_value == pytest.approx(recent.bits_per_value, abs=0.5)
+    assert kept.kl != pytest.approx(recent.kl, rel=1e-3)
+
+
+def test_a_selector_that_needs_a_question_is_refused(reader):
+    """An article asks nothing; its own attention would pass for the question's."""
+    with pytest.raises(InvalidRequestError, match="kvwire experiment"):
+        through(reader, "fp32+keep=0.25,by=question")
 
 
 def test_a_run_that_is_stopped_keeps_the_codecs_it_has_measured(engine):

@@ -47,7 +47,8 @@ def test_encoding_the_source_gives_the_golden_bytes(reproducible):
     stored = arrays(reproducible)
     keys, values = stored["source"]
     codec = Codec(spec_of(reproducible), RopeTable((LayerRope(stored["inv_freq"]),) * 6))
-    data = codec.encode_layer(LayerKV(5, keys, values, RopePhase.POST, keys.shape[1]), stored["positions"])
+    kv = LayerKV(5, keys, values, RopePhase.POST, keys.shape[1], attention=stored.get("attention"))
+    data = codec.encode_layer(kv, stored["positions"])
     assert data == reproducible.read_bytes()
 
 

@@ -43,23 +43,24 @@ def test_a_selector_keeps_what_its_name_says(by):
 
 def test_every_selector_but_chance_has_a_row():
     """What random keeps is not foreseen, only repeated."""
-    assert {*KEEPS_TWO, "random", "attention"} == set(SELECTORS)
+    assert {*KEEPS_TWO, "random", "attention", "question"} == set(SELECTORS)
 
 
-def test_attention_keeps_what_drew_most_with_its_neighbours():
+@pytest.mark.parametrize("by", ["attention", "question"])
+def test_attention_keeps_what_drew_most_with_its_neighbours(by):
     """Pooled over seven tokens: the one at 10 and three on either side."""
     kv = kv_of()
     attention = torch.zeros(3, 20)
     attention[:, 10] = 1
     seen = LayerKV(1, kv.keys, kv.values, kv.rope, 20, attention=attention)
-    assert through("fp32+keep=0.35,by=attention", seen).slots.tolist() == list(range(7, 14))
+    assert through(f"fp32+keep=0.35,by={by}", seen).slots.tolist() == list(range(7, 14))
 
 
 @pytest.mark.parametrize("attention", [None, torch.zeros(2, 20), torch.zeros(3, 19)])
 def test_attention_that_was_not_observed_is_not_made_up(attention):
     """Refused, with what is missing."""
     kv = kv_of()
-    with pytest.raises(InvalidRequestError, match="by=attention"):
+    with pytest.raises(InvalidRequestError, match="attention"):
         through("fp32+keep=0.5,by=attention", LayerKV(1, kv.keys, kv.values, kv.rope, 20, attention=attention))
 
 
@@ -68,6 +69,14 @@ def test_a_codec_says_whether_it_needs_attention():
     assert Codec(CodecSpec.parse("fp16+keep=0.5,by=attention")).needs_attention
     assert not Codec(CodecSpec.parse("fp16+keep=0.5")).needs_attention
     assert not Codec(CodecSpec.parse("fp16")).needs_attention
+    assert Codec(CodecSpec.parse("fp16+keep=0.5,by=question")).needs_attention
+
+
+def test_a_codec_says_whether_it_needs_the_question():
+    """So that the receiver tells it only then."""
+    assert Codec(CodecSpec.parse("fp16+keep=0.5,by=question")).needs_question
+    assert not Codec(CodecSpec.parse("fp16+keep=0.5,by=attention")).needs_question
+    assert not Codec(CodecSpec.parse("fp16")).needs_question
 
 
 def test_random_keeps_the_same_tokens_every_time_and_in_every_layer():

@@ -1,12 +1,14 @@
 """What a prefill hands to the codec."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.spec import CodecSpec
-from kvwire.engine.attention import IMPLEMENTATION
+from kvwire.engine.attention import IMPLEMENTATION, AttentionObserver
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.models.load import load
@@ -24,9 +26,9 @@ def engine(tiny_llama, tmp_path_factory):
     return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
 
 
-def frames(prefiller, spec):
+def frames(prefiller, spec, key=KEY):
     sent = []
-    reading = Reading(KEY, frozenset(range(4)))
+    reading = Reading(key, frozenset(range(4)))
     prefiller.run(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append)
     return [decode_layer(frame.data, Limits()) for frame in sent]
 
@@ -34,10 +36,23 @@ def frames(prefiller, spec):
 def test_a_selector_by_attention_gets_what_each_layer_drew(engine):
     """The kept tokens are those of the engine's own observation, the head left out."""
     seen = {}
-    engine.read(KEY.head + KEY.context, engine.new_cache(), 0, seen.__setitem__)
+    engine.read(KEY.head + KEY.context, engine.new_cache(), 0, AttentionObserver(seen.__setitem__))
     for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=attention,scope=head"):
         pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:], 7, stride=1, padding=3)
         best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
+        assert torch.equal(kv.slots, best.sort(dim=-1).values)
+
+
+def test_a_question_is_read_behind_the_context_and_only_its_attention_counts(engine):
+    """The kept tokens are those that its three tokens look at; none of its own is sent."""
+    key = replace(KEY, question=(40, 41, 42))
+    seen = {}
+    observer = AttentionObserver(seen.__setitem__, queries=3)
+    engine.read(key.head + key.context + key.question, engine.new_cache(), 0, observer)
+    for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=question,scope=head", key):
+        pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:21], 7, stride=1, padding=3)
+        best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
+        assert kv.tokens == 20
         assert torch.equal(kv.slots, best.sort(dim=-1).values)
 
 

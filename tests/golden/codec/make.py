@@ -358,6 +358,30 @@ def long_values_of_each_head(x):
     return data, {"keys": keys, "values": values, "slots": slots}
 
 
+def seen_by_each_head(x):
+    """A quarter of 40 tokens, each head's own: those near the most attention, the largest of seven neighbours'."""
+    state, mass = 4242, []
+    for _ in range(2 * 40):
+        state = (1103515245 * state + 12345) % 2**31
+        mass.append((state >> 8) / 2**23)
+    attention = np.array(mass, dtype=np.float32).reshape(2, 40)
+    padded = np.pad(attention, ((0, 0), (3, 3)), constant_values=-np.inf)
+    pooled = np.max([padded[:, at : at + 40] for at in range(7)], axis=0)
+    slots = np.sort(np.argsort(-pooled, axis=1, kind="stable")[:, :10], axis=1)
+    runs = varint(10)
+    for row in slots:
+        at, told = 0, 0
+        while told < 10:
+            run = next(n for n in range(1, 11) if told + n == 10 or row[told + n] != row[told] + n)
+            runs += varint(int(row[told]) - at) + varint(run)
+            at, told = int(row[told]) + run, told + run
+    assert len(runs) <= 1 + 2 * 5, "a bitmap would be shorter"
+    keys, values = (np.take_along_axis(half, slots[:, :, None], axis=1) for half in x)
+    spec = "fp32+keep=0.25,by=attention,scope=head"
+    data = frame(spec, 40, fp32(keys)[0], fp32(values)[0], flags=1 | 4 | 8, selection=runs)
+    return data, {"keys": keys, "values": values, "slots": slots, "attention": attention}
+
+
 #: Tokens of a source -> its heads and head_dim.
 HEADS_AND_DIM = {5: (2, 72), 40: (2, 4)}
 
@@ -387,6 +411,7 @@ FRAMES = {
     "before-rope": (5, before_rope),
     "recent-with-sinks": (40, recent_with_sinks),
     "long-values-of-each-head": (40, long_values_of_each_head),
+    "seen-by-each-head": (40, seen_by_each_head),
 }
 
 
