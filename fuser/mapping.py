@@ -18,7 +18,10 @@ def last_aligned(targets: int, sources: int, k: int = 1) -> tuple[tuple[int, ...
 
 
 def k_nearest(targets: int, sources: int, k: int = 1) -> tuple[tuple[int, ...], ...]:
-    """The nearest in relative depth, first and last layers of both models side by side; the earlier one on a tie."""
+    """The nearest in relative depth, first and last layers of both models side by side.
+
+    Computed in floats as the official code does, because their rounding decides ties.
+    """
 
     def depth(layer: int, layers: int) -> float:
         return layer / (layers - 1) if layers > 1 else 0.0

@@ -9,7 +9,8 @@ from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Method, TokenCounts, TokenIds
 from kvwire.stream import CacheHeader
-from receiver_service.receive import CacheIntake, Received, Sources, Wanted
+from receiver_service.receive import CacheIntake, Sources, Wanted
+from receiver_service.received import Received
 
 
 async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:

@@ -20,7 +20,8 @@ from kvwire.errors import (
 from kvwire.requests import FaultPolicy, Method
 from receiver_service.fuse import fuse
 from receiver_service.prefix import prefix
-from receiver_service.receive import CacheIntake, Named
+from receiver_service.receive import CacheIntake
+from receiver_service.received import Named
 from receiver_service.sharers import Sharers
 from receiver_service.text import text
 

@@ -1,11 +1,10 @@
 """Receives a sharer's cache: asks, verifies, decodes each layer and hands it on as soon as it is whole."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from codec.calibrations import Calibrations
 from codec.codec import Codec
-from codec.formula import formula_bytes
 from codec.frame import Limits
 from codec.layer import LayerKV
 from codec.rope import RopeTable
@@ -17,44 +16,14 @@ from kvwire.engine.question import Question
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 from kvwire.progress import Stopwatch
-from kvwire.requests import ByteCounts, Input, Method, ModelCard, Report
+from kvwire.requests import Input, Method, ModelCard
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.intake import Intake
+from receiver_service.received import Named, Received, byte_counts
 from receiver_service.sharers import Meter, SharerLink
 
 Sources = dict[int, LayerKV]
-
-
-@dataclass(frozen=True)
-class Received:
-    """What came, for the report."""
-
-    header: CacheHeader
-    trailer: CacheTrailer
-    sharer: ModelCard
-    bytes: ByteCounts
-
-    def into(self, report: Report, fuser: "Named") -> Report:
-        """The report with what the sharer did; a second sharer's names, bytes and stages join the first one's."""
-        return replace(
-            report,
-            codec=self.header.codec,
-            fuser=_joined(report.fuser, fuser.name),
-            bytes=self.bytes if report.bytes is None else _sum(report.bytes, self.bytes),
-            tokens=replace(report.tokens, slots=self.header.slots),
-            sharer_model=_joined(report.sharer_model, self.sharer.binding.id),
-            stages=(*report.stages, *self.trailer.stages),
-        )
-
-
-def _joined(before: str, name: str) -> str:
-    return f"{before}, {name}" if before else name
-
-
-def _sum(one: ByteCounts, other: ByteCounts) -> ByteCounts:
-    both = {name: getattr(one, name) + getattr(other, name) for name in vars(one)}
-    return ByteCounts(**(both | {"socket_isolated": one.socket_isolated and other.socket_isolated}))
 
 
 @dataclass(frozen=True)
@@ -65,14 +34,6 @@ class Wanted:
     context: Input
     head: tuple[int, ...]
     question: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Named:
-    """A fuser and the name that a request knows it by."""
-
-    name: str
-    fuser: Fuser
 
 
 class CacheIntake:
@@ -159,7 +120,7 @@ class CacheIntake:
                 await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
-        return Received(header, trailer, sharer, _byte_counts(header, trailer, meter, codec))
+        return Received(header, trailer, sharer, byte_counts(wanted.method, header, trailer, meter, codec))
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         needed = self.needed_layers
@@ -251,16 +212,4 @@ class _Layers:
 def _frame_limits(sharer: ModelCard, max_tokens: int) -> Limits:
     return Limits(
         max_layers=len(sharer.layers), max_kv_heads=sharer.kv_heads, max_head_dim=sharer.head_dim, max_tokens=max_tokens
-    )
-
-
-def _byte_counts(header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec) -> ByteCounts:
-    return ByteCounts(
-        payload_bytes=trailer.payload_bytes,
-        grpc_bytes=meter.grpc_bytes,
-        socket_sent_bytes=meter.socket.sent if meter.socket else 0,
-        socket_received_bytes=meter.socket.received if meter.socket else 0,
-        socket_isolated=meter.isolated,
-        values=header.values,
-        formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fuser.binding import Pairing, Side
+from fuser.mapping import MAPPINGS
 from fuser.official.weights import read_weights
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import DataLossError, NotFoundError, UnsupportedError
@@ -47,13 +48,16 @@ def read_official(folder: Path) -> C2CFuser:
     _check_files(final, {index for _, index in layers.values()})
     if recipe.get("is_do_alignment"):
         raise UnsupportedError(f"{folder} was trained with aligned tokens, which method fuse does not offer yet")
+    mapping = str(recipe.get("mapping", ""))
+    if mapping not in {"", *MAPPINGS}:
+        raise UnsupportedError(f"{folder} maps layers by {mapping!r}; this build knows {', '.join(MAPPINGS)}")
     widths = {target: _widths(final / f"projector_{index}.json") for target, (_, index) in layers.items()}
     pairing = _pairing(folder, recipe, layers, widths)
     projectors = {
         target: Projector(source, wide, read_weights(final / f"projector_{index}.pt", wide.shapes()))
         for (target, (source, index)), wide in zip(layers.items(), widths.values(), strict=True)
     }
-    return C2CFuser(projectors, pairing, _fingerprint(folder))
+    return C2CFuser(projectors, pairing, _fingerprint(folder), mapping)
 
 
 def _json(path: Path) -> dict[str, Any]:

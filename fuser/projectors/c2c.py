@@ -24,8 +24,9 @@ from codec.quantize.base import Kind
 from codec.spec import RopePhase
 from fuser.base import Fuser, MixingScope
 from fuser.binding import Pairing
+from fuser.mapping import MAPPINGS
 from fuser.whole import spread, whole_tokens
-from kvwire.errors import DataLossError
+from kvwire.errors import BindingError, DataLossError
 from kvwire.requests import Method, ModelBinding, ModelCard
 
 _EPSILON = 1e-6
@@ -150,10 +151,13 @@ class C2CFuser(Fuser):
     rope: ClassVar[RopePhase] = RopePhase.POST
     methods: ClassVar[frozenset[Method]] = frozenset({Method.FUSE})
 
-    def __init__(self, projectors: Mapping[int, Projector], pairing: Pairing, fingerprint: bytes) -> None:
+    def __init__(
+        self, projectors: Mapping[int, Projector], pairing: Pairing, fingerprint: bytes, mapping: str = ""
+    ) -> None:
         self.projectors = dict(projectors)
         self.pairing = pairing
         self.fingerprint = fingerprint
+        self.mapping = mapping
 
     def bound(self, sharer: ModelBinding, receiver: ModelBinding) -> "C2CFuser":
         """The same fuser for exactly these models.
@@ -161,11 +165,21 @@ class C2CFuser(Fuser):
         Raises:
             BindingError: It was made for others.
         """
-        return C2CFuser(self.projectors, self.pairing.bound(sharer, receiver), self.fingerprint)
+        return C2CFuser(self.projectors, self.pairing.bound(sharer, receiver), self.fingerprint, self.mapping)
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
-        """The pair it was trained for: layers, heads, head_dim, and what is known of the models."""
+        """The pair it was trained for: layers and how they map, heads, head_dim, and what is known of the models."""
         self.pairing.check(sharer, receiver)
+        if not self.mapping:
+            return
+        wanted = MAPPINGS[self.mapping](len(receiver.layers), len(sharer.layers))
+        for target, projector in self.projectors.items():
+            if projector.source != wanted[target][0]:
+                raise BindingError(
+                    f"this fuser's layer {target} takes sharer layer {projector.source}; {self.mapping} of "
+                    f"{len(sharer.layers)} layers to {len(receiver.layers)} takes {wanted[target][0]}: it was made "
+                    "for models of other depths; name a fuser made for this pair"
+                )
 
     def source_layers(self, target: int) -> tuple[int, ...]:
         """The one its projector takes; none behind closed gates."""

@@ -1,6 +1,7 @@
 """A C2C fuser as one safetensors file, what ``kvwire fuser convert`` writes.
 
-Facts: ``projectors``, receiver layer to ``source`` and ``widths``; ``sharer`` and ``receiver``, name and geometry.
+Facts: ``mapping``; ``projectors``, receiver layer to ``source`` and ``widths``; ``sharer`` and ``receiver``, name and
+geometry.
 """
 
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from fuser import checkpoint
 from fuser.binding import Pairing, Side
 from fuser.checkpoint import Checkpoint
+from fuser.mapping import MAPPINGS
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import BindingError
 
@@ -17,6 +19,7 @@ def write(fuser: C2CFuser, path: Path) -> None:
     """Write a fuser to a file."""
     sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
     facts = {
+        "mapping": fuser.mapping,
         "sharer": _said(sharer),
         "receiver": _said(receiver),
         "projectors": {
@@ -38,11 +41,14 @@ def read(found: Checkpoint) -> C2CFuser:
         layers = {int(target): fact for target, fact in found.facts["projectors"].items()}
         widths = {target: Widths.parse(fact["widths"], str(found.path)) for target, fact in layers.items()}
         sources = {target: int(fact["source"]) for target, fact in layers.items()}
+        mapping = str(found.facts["mapping"])
         pairing = Pairing(
             Side(**found.facts["sharer"], binding=found.sharer), Side(**found.facts["receiver"], binding=found.receiver)
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BindingError(f"{found.path} describes no C2C fuser ({error!r}); convert it again") from None
+    if mapping not in {"", *MAPPINGS}:
+        raise BindingError(f"{found.path} maps layers by {mapping!r}; this build knows {', '.join(MAPPINGS)}")
     tensors = found.tensors(
         {
             f"projector_{target}.{name}": shape
@@ -56,7 +62,7 @@ def read(found: Checkpoint) -> C2CFuser:
         )
         for target, wide in widths.items()
     }
-    return C2CFuser(projectors, pairing, found.fingerprint)
+    return C2CFuser(projectors, pairing, found.fingerprint, mapping)
 
 
 def _said(side: Side) -> dict[str, object]:

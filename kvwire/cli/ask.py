@@ -82,6 +82,7 @@ def _summary(answer: "Generation") -> list[str]:
             f"grpc      {moved.grpc_bytes} bytes{_over(moved.grpc_bytes, moved.payload_bytes)}",
             f"socket    {moved.socket_bytes} bytes{_over(moved.socket_bytes, moved.payload_bytes)}, both directions",
             f"formula   {_formula(moved.formula_bytes)}",
+            *(f"spared    {one.what}: {one.values} values, {one.bytes} bytes at this rate" for one in moved.spared),
         ]
     return lines
 

@@ -303,7 +303,7 @@ class Spared(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """Why: last_token, unused_layers, closed_gates."""
+    """Why: unused_layers (no fuser layer takes them), last_token (never fused)."""
     values: _builtins.int
     """How many."""
     bytes: _builtins.int

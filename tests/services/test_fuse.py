@@ -126,6 +126,20 @@ async def test_a_pruned_token_keeps_the_receivers_own(trio, reference, official_
         assert (found.keys[layer][:, : len(IDS) - 1] - wanted).abs().max() < 1e-4
 
 
+async def test_the_report_says_what_was_spared(trio):
+    """Sharer layer 0 is behind closed gates; of the three that are sent the last token is not."""
+    async with Client(trio.receiver) as receiver:
+        report = (await receiver.generate_all(request())).report
+    layer_token = 2 * 2 * 16
+    assert {one.what: one.values for one in report.bytes.spared} == {
+        "unused_layers": layer_token * (len(IDS) - 1),
+        "last_token": 3 * layer_token,
+    }
+    assert report.bytes.values == 3 * layer_token * (len(IDS) - 1)
+    per_value = report.bytes.payload_bytes / report.bytes.values
+    assert all(one.bytes == round(one.values * per_value) for one in report.bytes.spared)
+
+
 async def test_a_fuser_with_all_gates_closed_asks_for_nothing(trio):
     """The answer is the receiver's own, and no byte was sent."""
     async with Client(trio.receiver) as receiver:

@@ -132,3 +132,11 @@ def test_a_prefix_is_not_offered(checkpoint):
     assert fuser.methods == {Method.FUSE}
     with pytest.raises(InvalidRequestError, match="method prefix; ask for fuse"):
         fuser.project(1, {0: sharer_layer(0)})
+
+
+def test_a_sharer_of_another_depth_is_refused_by_its_mapping(checkpoint, pair):
+    """One layer more, and last_aligned would take other layers than the checkpoint does."""
+    sharer, receiver = pair
+    deeper = dataclasses.replace(sharer, layers=sharer.layers * 2)
+    with pytest.raises(BindingError, match="made for models of other depths"):
+        read_official(checkpoint).check(deeper, receiver)

@@ -11,6 +11,8 @@ from kvwire.requests import (
     ContinuationScore,
     Exchange,
     FaultPolicy,
+    FurtherSharer,
+    FusionOrder,
     GenerateRequest,
     Messages,
     Method,
@@ -18,6 +20,7 @@ from kvwire.requests import (
     Report,
     RequestInfo,
     ScoreRequest,
+    Spared,
     StageTiming,
     Text,
     TokenCounts,
@@ -43,7 +46,11 @@ exchanges = st.builds(
     st.sampled_from(FaultPolicy),
     st.sampled_from(RelayMode),
     counts,
+    words,
+    st.lists(st.builds(FurtherSharer, words, words), max_size=2).map(tuple),
+    st.sampled_from(FusionOrder),
 )
+spared = st.lists(st.builds(Spared, words, counts, counts), max_size=2).map(tuple)
 infos = st.builds(RequestInfo, words, words, counts)
 contexts = st.none() | inputs
 reports = st.builds(
@@ -55,7 +62,7 @@ reports = st.builds(
     words,
     words,
     st.builds(TokenCounts, *[counts] * 6),
-    st.none() | st.builds(ByteCounts, counts, counts, counts, counts, st.booleans(), counts, seconds),
+    st.none() | st.builds(ByteCounts, counts, counts, counts, counts, st.booleans(), counts, seconds, spared),
     st.lists(st.builds(StageTiming, words, st.sampled_from(["sharer", "receiver"]), seconds), max_size=3).map(tuple),
     words,
     words,

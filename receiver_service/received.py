@@ -1,0 +1,75 @@
+"""What came of one sharer's cache, for the report: names, stages, bytes, and what was spared."""
+
+from dataclasses import dataclass, replace
+
+from codec.codec import Codec
+from codec.formula import formula_bytes
+from fuser.base import Fuser
+from kvwire.requests import ByteCounts, Method, ModelCard, Report, Spared
+from kvwire.stream import CacheHeader, CacheTrailer
+from receiver_service.sharers import Meter
+
+
+@dataclass(frozen=True)
+class Named:
+    """A fuser and the name that a request knows it by."""
+
+    name: str
+    fuser: Fuser
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came."""
+
+    header: CacheHeader
+    trailer: CacheTrailer
+    sharer: ModelCard
+    bytes: ByteCounts
+
+    def into(self, report: Report, fuser: Named) -> Report:
+        """The report with what the sharer did; a second sharer's names, bytes and stages join the first one's."""
+        return replace(
+            report,
+            codec=self.header.codec,
+            fuser=_joined(report.fuser, fuser.name),
+            bytes=self.bytes if report.bytes is None else _sum(report.bytes, self.bytes),
+            tokens=replace(report.tokens, slots=self.header.slots),
+            sharer_model=_joined(report.sharer_model, self.sharer.binding.id),
+            stages=(*report.stages, *self.trailer.stages),
+        )
+
+
+def byte_counts(method: Method, header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec) -> ByteCounts:
+    """The bytes of one stream."""
+    return ByteCounts(
+        payload_bytes=trailer.payload_bytes,
+        grpc_bytes=meter.grpc_bytes,
+        socket_sent_bytes=meter.socket.sent if meter.socket else 0,
+        socket_received_bytes=meter.socket.received if meter.socket else 0,
+        socket_isolated=meter.isolated,
+        values=header.values,
+        formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
+        spared=_spared(method, header, trailer.payload_bytes),
+    )
+
+
+def _spared(method: Method, header: CacheHeader, payload_bytes: int) -> tuple[Spared, ...]:
+    """Layers that no target takes, and in method fuse the last token of those that are sent."""
+    token = 2 * header.kv_heads * header.head_dim
+    sent = len(header.expected_layers)
+    values = {
+        "unused_layers": (header.layers - sent) * header.source_tokens * token,
+        "last_token": sent * token if method is Method.FUSE else 0,
+    }
+    rate = payload_bytes / header.values
+    return tuple(Spared(what, count, round(count * rate)) for what, count in values.items() if count)
+
+
+def _joined(before: str, name: str) -> str:
+    return f"{before}, {name}" if before else name
+
+
+def _sum(one: ByteCounts, other: ByteCounts) -> ByteCounts:
+    both = {name: getattr(one, name) + getattr(other, name) for name in vars(one)}
+    return ByteCounts(**(both | {"socket_isolated": one.socket_isolated and other.socket_isolated}))

@@ -1,0 +1,246 @@
+"""What every fuser promises, checked on every fuser the registry offers.
+
+A new fuser adds a row to ``MAKERS``: how tests make one, for a sharer and a receiver of the shapes below.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from codec.layer import LayerKV
+from codec.quantize.base import Kind
+from codec.spec import RopePhase
+from fuser.base import Fuser, MixingScope
+from fuser.official.layout import read_official
+from fuser.projectors import c2c_file
+from fuser.registry import FUSERS, KINDS, Fusers, read_fuser
+from kvwire.errors import BindingError, InvalidRequestError
+from kvwire.requests import LayerCard, Method, ModelBinding, ModelCard, Rope
+
+TOKENS = 7
+OPEN, CLOSED = {"key": 0.5, "value": 1.0}, {"key": -0.5, "value": -1.0}
+
+
+def card(name, layers, kv_heads, head_dim):
+    binding = ModelBinding(name, "1", name.encode().ljust(32, b"w"), b"t" * 32)
+    ropes = (Rope("default", (1.0,), 1.0),)
+    return ModelCard(
+        binding, "llama", "", "float32", "cpu", kv_heads, head_dim, 9, 99, ropes, (LayerCard(0, 0),) * layers
+    )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fuser, its pair, how to write it to a file, and a target layer that is open and one that is closed."""
+
+    fuser: Fuser
+    sharer: ModelCard
+    receiver: ModelCard
+    write: Callable | None
+    open_target: int = 0
+    closed_target: int | None = None
+
+
+def identity(_folder, _official_c2c):
+    same = card("one model", 3, 2, 8)
+    return Made(Fusers().named("identity"), same, same, None)
+
+
+def c2c(folder, official_c2c):
+    sharer, receiver = card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
+    gates = [CLOSED, OPEN, OPEN, OPEN]
+    official = official_c2c.write_checkpoint(folder / "official", (3, 2, 8), (4, 3, 6), gates)
+    fuser = read_official(official).bound(sharer.binding, receiver.binding)
+    return Made(fuser, sharer, receiver, c2c_file.write, open_target=1, closed_target=0)
+
+
+MAKERS = {"identity": identity, "c2c": c2c}
+
+
+@pytest.fixture(params=MAKERS)
+def made(request, tmp_path, official_c2c):
+    return MAKERS[request.param](tmp_path, official_c2c)
+
+
+def random(shape, seed):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sources(made, target, slots=None, seed=0):
+    """The sharer's layers that a target takes, pruned to ``slots``."""
+    kept = TOKENS if slots is None else slots.shape[-1]
+    shape = (made.sharer.kv_heads, kept, made.sharer.head_dim)
+    return {
+        layer: LayerKV(
+            layer, random(shape, seed + layer), random(shape, seed + 50 + layer), made.fuser.rope, TOKENS, slots
+        )
+        for layer in made.fuser.source_layers(target)
+    }
+
+
+def own(made):
+    shape = (made.receiver.kv_heads, TOKENS, made.receiver.head_dim)
+    return random(shape, 98), random(shape, 99)
+
+
+def needs(method, made):
+    if method not in made.fuser.methods:
+        pytest.skip(f"{made.fuser.name} does not offer {method}")
+
+
+def test_every_registered_fuser_has_a_row():
+    """A fuser that is not checked here is not offered."""
+    assert set(MAKERS) == set(FUSERS) | set(KINDS)
+
+
+def test_the_pair_it_was_made_for_is_accepted(made):
+    """And it declares what the services go by."""
+    made.fuser.check(made.sharer, made.receiver)
+    assert made.fuser.methods
+    assert isinstance(made.fuser.scope, MixingScope)
+    assert isinstance(made.fuser.rope, RopePhase)
+
+
+@pytest.mark.parametrize("side", ["sharer", "receiver"])
+@pytest.mark.parametrize("what", ["weights_fingerprint", "tokenizer_fingerprint"])
+def test_a_wrong_pair_is_refused(made, side, what):
+    """Another revision, other weights, another tokenizer, on either side."""
+    cards = {"sharer": made.sharer, "receiver": made.receiver}
+    changed = dataclasses.replace(cards[side].binding, **{what: b"x" * 32})
+    cards[side] = dataclasses.replace(cards[side], binding=changed)
+    with pytest.raises(BindingError):
+        made.fuser.check(**cards)
+
+
+def test_source_layers_are_the_sharers_ascending_and_each_has_a_half_to_send(made):
+    """Nothing is asked for in vain."""
+    for target in range(len(made.receiver.layers)):
+        layers = made.fuser.source_layers(target)
+        assert list(layers) == sorted(set(layers))
+        assert all(0 <= layer < len(made.sharer.layers) for layer in layers)
+        assert all(made.fuser.halves(layer) for layer in layers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_fused_layer_has_the_receivers_shape_and_dtype(made, dtype):
+    """And the tensors given stay as they are."""
+    needs(Method.FUSE, made)
+    made.fuser.place(torch.device("cpu"), dtype)
+    keys, values = (each.to(dtype) for each in own(made))
+    before = keys.clone(), values.clone()
+    for target in range(len(made.receiver.layers)):
+        fused = made.fuser.fuse(target, sources(made, target), keys, values)
+        assert all((each.shape, each.dtype) == (keys.shape, dtype) for each in fused)
+        assert all(torch.isfinite(each).all() for each in fused)
+    assert torch.equal(keys, before[0])
+    assert torch.equal(values, before[1])
+
+
+def test_a_projected_layer_has_the_receivers_shape(made):
+    """Float32, with the slots of its source."""
+    needs(Method.PREFIX, made)
+    for target in range(len(made.receiver.layers)):
+        kv = made.fuser.project(target, sources(made, target))
+        shape = (made.receiver.kv_heads, TOKENS, made.receiver.head_dim)
+        assert (tuple(kv.keys.shape), tuple(kv.values.shape)) == (shape, shape)
+        assert kv.keys.dtype == kv.values.dtype == torch.float32
+
+
+def test_a_method_it_does_not_offer_is_refused(made):
+    """With those it offers."""
+    calls = {
+        Method.PREFIX: lambda: made.fuser.project(made.open_target, sources(made, made.open_target)),
+        Method.FUSE: lambda: made.fuser.fuse(made.open_target, sources(made, made.open_target), *own(made)),
+    }
+    for method in calls.keys() - made.fuser.methods:
+        with pytest.raises(InvalidRequestError, match="ask for"):
+            calls[method]()
+
+
+def test_it_comes_back_from_a_file_as_it_was(made, tmp_path):
+    """Same weights, same results, still bound to its pair, and its fingerprint is the file's."""
+    if made.write is None:
+        assert not made.fuser.weights()
+        return
+    made.write(made.fuser, tmp_path / "one.safetensors")
+    made.write(made.fuser, tmp_path / "two.safetensors")
+    back = read_fuser(tmp_path / "one.safetensors")
+    assert len(back.fingerprint) == 32
+    assert back.fingerprint == read_fuser(tmp_path / "two.safetensors").fingerprint
+    assert back.weights().keys() == made.fuser.weights().keys()
+    assert all(torch.equal(tensor, back.weights()[name]) for name, tensor in made.fuser.weights().items())
+    back.check(made.sharer, made.receiver)
+    with pytest.raises(BindingError):
+        back.check(made.receiver, made.sharer)
+
+
+def test_gradients_reach_the_weights_that_were_used_and_no_others(made):
+    """Those of the open target's projector; weights behind a closed gate, and the hard gates, get none."""
+    weights = made.fuser.weights()
+    if not weights:
+        pytest.skip(f"{made.fuser.name} has no weights")
+    for tensor in weights.values():
+        tensor.requires_grad_()
+    needs(Method.FUSE, made)
+    keys, values = made.fuser.fuse(made.open_target, sources(made, made.open_target), *own(made))
+    (keys.square().sum() + values.square().sum()).backward()
+    stem = f"projector_{made.open_target}."
+    for name, tensor in weights.items():
+        used = name.startswith(stem) and "gate" not in name
+        assert (tensor.grad is not None and bool(tensor.grad.any())) == used, name
+
+
+def test_a_closed_gate_is_exactly_the_receivers_own(made):
+    """Bit for bit, without any source."""
+    if made.closed_target is None:
+        pytest.skip(f"{made.fuser.name} has no gates")
+    keys, values = own(made)
+    assert made.fuser.source_layers(made.closed_target) == ()
+    fused = made.fuser.fuse(made.closed_target, {}, keys, values)
+    assert torch.equal(fused[0], keys)
+    assert torch.equal(fused[1], values)
+
+
+def fused(made, slots=None):
+    return made.fuser.fuse(made.open_target, sources(made, made.open_target, slots), *own(made))
+
+
+@pytest.mark.parametrize("slots", [torch.tensor([1, 4]), torch.tensor([[1, 4], [0, 4]])], ids=["layer", "head"])
+def test_the_mixing_scope_is_honoured_under_pruning(made, slots):
+    """A token that is not whole to the fuser keeps the receiver's own; a whole one is fused."""
+    needs(Method.FUSE, made)
+    if made.fuser.scope is MixingScope.ALL_LAYERS:
+        pytest.skip("a token may be missing from other layers, which this suite does not send")
+    keys, values = own(made)
+    got = fused(made, slots)
+    for head in range(made.receiver.kv_heads):
+        whole = _whole(made.fuser.scope, slots, head)
+        for token in range(TOKENS):
+            for half, before in zip(got, (keys, values), strict=True):
+                assert torch.equal(half[head, token], before[head, token]) == (token not in whole)
+
+
+def _whole(scope, slots, head):
+    if slots.ndim == 1:
+        return set(slots.tolist())
+    rows = [set(row) for row in slots.tolist()]
+    return rows[head] if scope is MixingScope.HEAD else set.intersection(*rows)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_what_a_whole_token_becomes_does_not_depend_on_what_was_pruned(made, kind):
+    """Its numbers are those of the unpruned layer: no zero, and no neighbour, was mixed in."""
+    needs(Method.FUSE, made)
+    at = list(Kind).index(kind)
+    slots = torch.tensor([2, 5])
+    whole = sources(made, made.open_target)
+    kept = {
+        layer: dataclasses.replace(kv, keys=kv.keys[:, slots], values=kv.values[:, slots], slots=slots)
+        for layer, kv in whole.items()
+    }
+    all_tokens = made.fuser.fuse(made.open_target, whole, *own(made))[at]
+    pruned = made.fuser.fuse(made.open_target, kept, *own(made))[at]
+    assert (all_tokens[:, slots] - pruned[:, slots]).abs().max() < 1e-6
