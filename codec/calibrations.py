@@ -24,15 +24,25 @@ class Calibrations:
         bases = (spec.base, *(part.base for part in spec.mix))
         if not any(registry.QUANTIZERS[base.name].needs_calibration for base in bases):
             return None
+        if (found := self.held(weights, model)) is None:
+            raise BindingError(
+                f"codec {str(spec)!r} needs tables of {model}, and {self._folder / file_name(weights)} is not there; "
+                "make it with: kvwire codec calibrate, or copy the other side's"
+            )
+        return found
+
+    def held(self, weights: bytes, model: str) -> Calibration | None:
+        """What is known of the model with these weights, if anything.
+
+        Raises:
+            BindingError: The file is damaged, or of another model under its name.
+        """
         if weights not in self._loaded:
             path = self._folder / file_name(weights)
             try:
                 found = Calibration.load(path)
             except NotFoundError:
-                raise BindingError(
-                    f"codec {str(spec)!r} needs tables of {model}, and {path} is not there; make it with: kvwire codec "
-                    "calibrate, or copy the other side's"
-                ) from None
+                return None
             if found.weights != weights:
                 raise BindingError(f"{path} was calibrated for other weights ({found.model}); calibrate {model} again")
             self._loaded[weights] = found

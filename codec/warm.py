@@ -3,14 +3,25 @@
 import torch
 
 from codec import registry
+from codec.calibration import Calibration
 from codec.quantize.base import Context, Kind
+from codec.quantize.rd import Rd
 
 #: Enough numbers that work is shared among threads, which is compiled apart.
 _FEW, _MANY = (1, 2, 64), (2, 1024, 64)
+_MIDDLE_STEP = 128
 
 
-def warm(dtype: torch.dtype) -> None:
-    """Encode and decode zeros with every quantizer that needs no calibration, from tensors of ``dtype``."""
+def warm(dtype: torch.dtype, calibration: Calibration | None = None) -> None:
+    """Encode and decode zeros with every quantizer, from tensors of ``dtype``.
+
+    Those that need a calibration only if there is one: whoever has none is not asked for them.
+    """
+    if calibration is not None:
+        _, _, heads, head_dim = calibration.tensors["means"].shape
+        ctx = Context(0, Kind.KEY, heads, _MANY[1], head_dim, torch.arange(_MANY[1]), calibration)
+        tables = Rd(step=_MIDDLE_STEP)
+        tables.decode(tables.encode(torch.zeros(ctx.shape, dtype=dtype), ctx), ctx)
     for name in (name for name, kind in registry.QUANTIZERS.items() if not kind.needs_calibration):
         quantizer = registry.resolve(name, {})
         for shape in (_FEW, _MANY):

@@ -9,6 +9,7 @@ from fuser.registry import Fusers
 from kvwire import __version__
 from kvwire.config import ReceiverSettings
 from kvwire.engine.answer import Answerer
+from kvwire.engine.engine import Engine
 from kvwire.requests import Description, Method
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
@@ -22,7 +23,13 @@ from receiver_service.sharers import Sharers
 
 async def run(settings: ReceiverSettings) -> None:
     """Load the model and serve until told to stop."""
-    engine, worker = await boot(settings, warm)
+    calibrations = Calibrations(settings.calibrations_folder())
+
+    def ready(engine: Engine) -> None:
+        model = engine.card.binding
+        warm(engine.dtype, calibrations.held(model.weights_fingerprint, model.id))
+
+    engine, worker = await boot(settings, ready)
     metrics = Metrics("receiver")
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security())
@@ -35,7 +42,6 @@ async def run(settings: ReceiverSettings) -> None:
         sharers=sharers.names,
         software=__version__,
     )
-    calibrations = Calibrations(settings.calibrations_folder())
     methods = Methods(engine, worker, sharers, fusers, calibrations, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
 

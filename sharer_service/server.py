@@ -26,7 +26,13 @@ from sharer_service.servicer import SharerServicer
 
 async def run(settings: SharerSettings) -> None:
     """Load the model and serve until told to stop."""
-    engine, worker = await boot(settings, warm)
+    calibrations = Calibrations(settings.calibrations_folder())
+
+    def ready(engine: Engine) -> None:
+        model = engine.card.binding
+        warm(engine.dtype, calibrations.held(model.weights_fingerprint, model.id))
+
+    engine, worker = await boot(settings, ready)
     metrics = Metrics("sharer")
     description = Description(
         card=engine.card,
@@ -47,7 +53,7 @@ async def run(settings: SharerSettings) -> None:
                 worker,
                 metrics,
                 KeptCaches(settings.reuse_bytes),
-                Calibrations(settings.calibrations_folder()),
+                calibrations,
                 Profiles(settings.profiles_folder()),
                 settings.relay_max_tokens,
             ),

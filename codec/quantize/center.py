@@ -86,9 +86,9 @@ class Centered(Quantizer):
         mean = (sums(x) / tokens).to(torch.float16)
         if self.center == "channel":
             return mean
-        # False for NaN and infinity, which the plain quantizer then refuses.
+        # False for NaN and infinity, which the plain quantizer then refuses; a mean beyond float16 is one of them.
         pays = all_shorter(x, mean, 4.0 ** (-_MEAN_BITS / tokens))
-        return mean * pays if bool(pays.any()) else None
+        return mean.where(pays, 0) if bool(pays.any()) else None
 
 
 def sums(x: Tensor) -> Tensor:

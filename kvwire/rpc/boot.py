@@ -15,8 +15,8 @@ from kvwire.models.store import ModelStore
 from kvwire.requests import Limits
 
 
-async def boot(settings: ServiceSettings, warm: Callable[[torch.dtype], None]) -> tuple[Engine, Worker]:
-    """Start the worker and load the model on it; ``warm`` readies the codec for the model's numbers there.
+async def boot(settings: ServiceSettings, warm: Callable[[Engine], None]) -> tuple[Engine, Worker]:
+    """Start the worker and load the model on it; ``warm`` readies the codec for it there.
 
     Raises:
         StartError: The device cannot be used.
@@ -31,7 +31,7 @@ def limits(settings: ServiceSettings, engine: Engine) -> Limits:
     return Limits(engine.max_tokens, settings.max_in_flight, settings.max_message_bytes)
 
 
-def _load(settings: ServiceSettings, warm: Callable[[torch.dtype], None]) -> Engine:
+def _load(settings: ServiceSettings, warm: Callable[[Engine], None]) -> Engine:
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     stored = ModelStore().pull(ModelReference.parse(settings.model))
     loaded = load(
@@ -40,5 +40,6 @@ def _load(settings: ServiceSettings, warm: Callable[[torch.dtype], None]) -> Eng
         device=settings.device,
         attn_implementation=IMPLEMENTATION,
     )
-    warm(loaded.model.dtype)
-    return Engine(loaded, settings.max_tokens)
+    engine = Engine(loaded, settings.max_tokens)
+    warm(engine)
+    return engine

@@ -141,3 +141,16 @@ def test_a_frame_with_means_comes_back_through_the_frame(base):
     kv = LayerKV(0, gaussian(64, bias=50), gaussian(64, seed=1), RopePhase.POST, 64)
     back = decode_layer(Codec(CodecSpec.parse(base)).encode_layer(kv), Limits())
     assert float((back.keys - kv.keys).square().mean()) < 0.05
+
+
+def test_a_mean_beyond_float16_leaves_the_other_heads_theirs():
+    """That head goes without, as int4 alone can; nothing becomes NaN."""
+    base = "int4"
+    x = gaussian(64, bias=50)
+    x[0] += 7e4
+    planes = quantizer(base).encode(x, context(x))
+    back = quantizer(base).decode(planes, context(x))
+    assert planes[-1].name == "m"
+    assert not planes[-1].data[0].any()
+    assert float((back[1] - x[1]).square().mean()) < 0.05
+    assert float((back[0] - x[0]).abs().amax()) < 0.2 * 7e4

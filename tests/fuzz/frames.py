@@ -1,7 +1,8 @@
 """Coverage-guided fuzzing of the frame decoder: ``make fuzz``, or ``python tests/fuzz/frames.py -max_total_time=600``.
 
 Whatever the bytes, decoding ends soon, within memory, and with a cache or one of the two errors it documents. Mutated
-bodies get a right checksum, or nothing behind it would ever be reached. Seeds are the golden frames.
+bodies get a right checksum, or nothing behind it would ever be reached. Seeds are the golden frames, those of ``rd``
+with their tables.
 """
 
 import importlib
@@ -13,19 +14,25 @@ import zlib
 from pathlib import Path
 
 import atheris
+import numpy as np
 
-from codec import kernels
+from codec import entropy, kernels, quantize
 from kvwire.errors import BindingError, DataLossError
 
 # What numba compiles must not be instrumented, so it is imported before.
 for _module in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
     importlib.import_module(_module.name)
+for _name in (f"{entropy.__name__}.rans", f"{quantize.__name__}.rd_maps", f"{quantize.__name__}.rd_transform"):
+    importlib.import_module(_name)
 
 with atheris.instrument_imports(include=["codec"]):
     from codec import frame
+    from codec.calibration import Calibration, serialize
     from codec.codec import decode_layer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "codec"
+with np.load(GOLDEN / "rd-tables.npz") as _stored:
+    _TABLES = Calibration.parse(serialize("nobody/none", bytes(32), dict(_stored)), "golden tables")
 _BODY_AT = 8
 _SMALL = frame.Limits(max_layers=64, max_kv_heads=16, max_head_dim=256, max_tokens=4096, max_decoded_bytes=1 << 20)
 # The largest cache these limits allow is 1 MiB; the rest is room for the fuzzer's own corpus.
@@ -37,7 +44,7 @@ def decode(body: bytes) -> None:
     """One run: any other exception, and running out of memory, is a finding."""
     data = frame.MAGIC + bytes([frame.VERSION]) + zlib.crc32(body).to_bytes(4, "little") + body
     try:
-        decode_layer(data, _SMALL)
+        decode_layer(data, _SMALL, calibration=_TABLES)
     except (DataLossError, BindingError):
         return
 
