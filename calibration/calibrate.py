@@ -14,7 +14,8 @@ from calibration.reader import CONTEXT_TOKENS, Layers, Reader
 from calibration.transform import Transform, design
 from calibration.zones import first_tokens, gains
 from codec.calibration import Calibration, serialize
-from codec.entropy.rans import OFFSET, SYMBOLS, TOTAL
+from codec.entropy.rans import SYMBOLS, TOTAL
+from codec.entropy.rans_loops import OFFSET
 from codec.quantize.base import Context, Kind
 from codec.quantize.rd import analyse
 from kvwire.models.load import LoadedModel

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.entropy.rans import ESCAPE, OFFSET, SYMBOLS, TOTAL
+from codec.entropy.rans import SYMBOLS, TOTAL
+from codec.entropy.rans_loops import ESCAPE, OFFSET
 from codec.kernels.compile import loop
 from codec.quantize.rd import Analysis
 from codec.quantize.rd_maps import Maps

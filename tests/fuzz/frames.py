@@ -20,7 +20,7 @@ from kvwire.errors import BindingError, DataLossError
 _KERNELS = sorted((Path(__file__).parents[2] / "codec" / "kernels").glob("*.py"))
 _LOOPS = [
     *(f"codec.kernels.{file.stem}" for file in _KERNELS),
-    *("codec.entropy.rans", "codec.quantize.rd_maps", "codec.quantize.rd_transform"),
+    *("codec.entropy.rans_loops", "codec.quantize.rd_maps", "codec.quantize.rd_transform"),
 ]
 
 with atheris.instrument_imports(include=["codec"], exclude=_LOOPS):
