@@ -37,6 +37,8 @@ class Fuser(ABC):
     scope: ClassVar[MixingScope]
     rope: ClassVar[RopePhase]
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX, Method.FUSE})
+    #: Whether the context is read by each model's own tokenizer, and slots are the receiver's tokens.
+    aligns: ClassVar[bool] = False
     fingerprint: bytes = b""
 
     @abstractmethod
@@ -54,6 +56,14 @@ class Fuser(ABC):
     def halves(self, source: int) -> frozenset[Kind]:
         """Whether any target needs a source layer's keys, its values, or both; what nobody needs is not sent."""
         return BOTH_HALVES
+
+    def head(self, receiver_head: tuple[int, ...]) -> tuple[int, ...]:
+        """What the sharer reads before the context and does not send, in its own token ids."""
+        return receiver_head
+
+    def opening(self, own: tuple[int, ...]) -> tuple[int, ...]:
+        """What the receiver reads before slot 0, given what its prompt begins with."""
+        return own
 
     def weights(self) -> Mapping[str, Tensor]:
         """Its tensors by name, the very ones it computes with, so that gradients reach them; none by default."""

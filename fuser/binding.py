@@ -1,6 +1,6 @@
 """What a fuser knows of the two models it was made for, and whether two others are those."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from kvwire.errors import BindingError
 from kvwire.requests import ModelBinding, ModelCard
@@ -55,6 +55,16 @@ class Side:
         if _is_hub_name(self.name) and _is_hub_name(binding.id) and self.name != binding.id:
             raise BindingError(f"this fuser was made for {self.name}, not for {binding.id}; name the right model")
         return replace(self, name=binding.id, binding=binding)
+
+    def said(self) -> dict[str, object]:
+        """Name and geometry as plain values; the binding stands elsewhere in a file."""
+        return {name: value for name, value in asdict(self).items() if name != "binding"}
+
+    @classmethod
+    def of(cls, card: ModelCard) -> "Side":
+        """Exactly this model."""
+        layers = len(card.layers)
+        return cls(card.binding.id, card.kv_heads, card.head_dim, layers, layers, card.binding)
 
     def knows(self, card: ModelCard) -> bool:
         """Whether this is the model beyond its geometry: by fingerprint, or by its name on the hub."""

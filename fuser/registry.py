@@ -9,9 +9,10 @@ from fuser import checkpoint
 from fuser.base import Fuser
 from fuser.checkpoint import Checkpoint
 from fuser.official.layout import read_official
-from fuser.projectors import c2c_file
+from fuser.projectors import c2c_file, ridge_file
 from fuser.projectors.c2c import C2CFuser
 from fuser.projectors.identity import IdentityFuser
+from fuser.projectors.ridge import RidgeFuser
 from kvwire.errors import NotFoundError, UnsupportedError
 
 #: Offered by every service, without a file.
@@ -22,6 +23,7 @@ FUSERS: dict[str, Callable[[], Fuser]] = {
 #: What a checkpoint's kind is made into.
 KINDS: dict[str, Callable[[Checkpoint], Fuser]] = {
     C2CFuser.name: c2c_file.read,
+    RidgeFuser.name: ridge_file.read,
 }
 
 

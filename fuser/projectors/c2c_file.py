@@ -4,7 +4,7 @@ Facts: ``mapping``; ``projectors``, receiver layer to ``source`` and ``widths``;
 geometry.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from fuser import checkpoint
@@ -20,8 +20,8 @@ def write(fuser: C2CFuser, path: Path) -> None:
     sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
     facts = {
         "mapping": fuser.mapping,
-        "sharer": _said(sharer),
-        "receiver": _said(receiver),
+        "sharer": sharer.said(),
+        "receiver": receiver.said(),
         "projectors": {
             str(target): {"source": projector.source, "widths": asdict(projector.widths)}
             for target, projector in fuser.projectors.items()
@@ -63,7 +63,3 @@ def read(found: Checkpoint) -> C2CFuser:
         for target, wide in widths.items()
     }
     return C2CFuser(projectors, pairing, found.fingerprint, mapping)
-
-
-def _said(side: Side) -> dict[str, object]:
-    return {name: value for name, value in asdict(replace(side, binding=None)).items() if name != "binding"}

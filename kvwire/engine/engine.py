@@ -122,6 +122,20 @@ class Engine:
         logits: Tensor = output.logits[0].float()
         return list(logits.split(rows))
 
+    def hidden(self, parts: Sequence[Part]) -> Tensor:
+        """Read several sequences in one pass; the last hidden states of all their tokens, ``(tokens, width)``.
+
+        Gradients flow into what the caches hold.
+        """
+        states: Tensor = self._forward(self._model.get_decoder(), parts).last_hidden_state[0]
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """``(tokens, vocabulary)`` float32 from last hidden states; differentiable."""
+        logits: Tensor = self._model.get_output_embeddings()(hidden).float()
+        cap = getattr(self._model.config.get_text_config(), "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
     def synchronize(self) -> None:
         """Wait for the device, so that a clock read next measures finished work."""
         if self.device.type == "cuda":

@@ -1,0 +1,150 @@
+"""Linear maps from a sharer's cache to a receiver's, through few numbers per token; first solved for, then trained.
+
+A band is some receiver layers that are computed from some sharer layers:
+
+    z = down x             x: the token's keys before RoPE and values in those layers, mean 0 and variance 1
+    y = up z + bias        its keys before RoPE and values in a receiver layer of the band
+
+With few sharer layers per band a receiver layer can be computed before the others have come; with all in one band the
+same bytes of weights say more. Trained weights are of the same form.
+Source of the form: reduced-rank regression, A. J. Izenman, J. Multivariate Analysis 5 (1975), 248-264.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from codec.layer import LayerKV
+from codec.spec import RopePhase
+from fuser.base import Fuser, MixingScope
+from fuser.binding import Pairing
+from fuser.features import Rows, rows
+from kvwire.requests import Method, ModelCard
+
+
+@dataclass(frozen=True)
+class Band:
+    """Receiver layers ``targets`` from sharer layers ``sources``, both ascending, through ``rank`` numbers a token."""
+
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    rank: int
+
+
+@dataclass(frozen=True)
+class Openings:
+    """What each model reads before a context, in its own token ids; the receiver only if a prompt gives it nothing."""
+
+    sharer: tuple[int, ...]
+    receiver: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Code:
+    numbers: Tensor
+    slots: Tensor | None
+
+
+class RidgeFuser(Fuser):
+    """Bands that together give every receiver layer; weights are called ``0.down`` and so on, see :meth:`shapes`."""
+
+    name: ClassVar[str] = "ridge"
+    scope: ClassVar[MixingScope] = MixingScope.ALL_LAYERS
+    rope: ClassVar[RopePhase] = RopePhase.PRE
+    methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX})
+    aligns: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        bands: Sequence[Band],
+        tensors: Mapping[str, Tensor],
+        pairing: Pairing,
+        openings: Openings,
+        fingerprint: bytes = b"",
+    ) -> None:
+        self.bands = tuple(bands)
+        self.pairing = pairing
+        self.openings = openings
+        self.fingerprint = fingerprint
+        self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        self._at = {target: index for index, band in enumerate(self.bands) for target in band.targets}
+        self._codes: list[WeakKeyDictionary[LayerKV, _Code]] = [WeakKeyDictionary() for _ in self.bands]
+
+    @staticmethod
+    def shapes(bands: Sequence[Band], pairing: Pairing) -> dict[str, tuple[int, ...]]:
+        """Every tensor and its shape; ``features`` are twice kv heads times head_dim of the sharer, per layer."""
+        per_layer = 2 * pairing.sharer.kv_heads * pairing.sharer.head_dim
+        per_target = 2 * pairing.receiver.kv_heads * pairing.receiver.head_dim
+        found: dict[str, tuple[int, ...]] = {}
+        for index, band in enumerate(bands):
+            features, outputs = per_layer * len(band.sources), per_target * len(band.targets)
+            found |= {
+                f"{index}.mean": (features,),
+                f"{index}.spread": (features,),
+                f"{index}.down": (band.rank, features),
+                f"{index}.up": (outputs, band.rank),
+                f"{index}.bias": (outputs,),
+            }
+        return found
+
+    def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
+        """Exactly the two models it was made for."""
+        self.pairing.check(sharer, receiver)
+
+    def head(self, receiver_head: tuple[int, ...]) -> tuple[int, ...]:  # noqa: ARG002  # a seam's signature
+        """The sharer's own opening, whatever the receiver begins with."""
+        return self.openings.sharer
+
+    def opening(self, own: tuple[int, ...]) -> tuple[int, ...]:
+        """Its own if it has one: without any, slot 0 would have to be the attention sink."""
+        return own or self.openings.receiver
+
+    def source_layers(self, target: int) -> tuple[int, ...]:
+        """Those of its band."""
+        return self.bands[self._at[target]].sources
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """As the class says."""
+        return self._tensors
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002  # see below
+        """Move the weights; they stay float32, in which keys before RoPE are exact."""
+        self._tensors = {name: tensor.to(device) for name, tensor in self._tensors.items()}
+
+    def project(self, target: int, sources: Mapping[int, LayerKV]) -> LayerKV:
+        """The receiver's layer, keys before RoPE, for every token of which anything was kept."""
+        index = self._at[target]
+        band, side = self.bands[index], self.pairing.receiver
+        code = self._code(index, sources)
+        width = side.kv_heads * side.head_dim
+        first = 2 * width * band.targets.index(target)
+        outputs = slice(first, first + 2 * width)
+        flat = code.numbers @ self._tensors[f"{index}.up"][outputs].T + self._tensors[f"{index}.bias"][outputs]
+        halves = flat.view(-1, 2, side.kv_heads, side.head_dim).permute(1, 2, 0, 3)
+        return LayerKV(target, halves[0], halves[1], RopePhase.PRE, sources[band.sources[0]].tokens, code.slots)
+
+    def _code(self, index: int, sources: Mapping[int, LayerKV]) -> _Code:
+        """``down x`` of a band, computed once for all its targets and forgotten with the layers it came from."""
+        codes, key = self._codes[index], sources[self.bands[index].sources[0]]
+        if key not in codes:
+            found = self.features(index, sources)
+            down = self._tensors[f"{index}.down"]
+            codes[key] = _Code(found.numbers.to(down.device) @ down.T, found.slots)
+        return codes[key]
+
+    def features(self, index: int, sources: Mapping[int, LayerKV]) -> Rows:
+        """``x`` of a band."""
+        mean, spread = (self._tensors[f"{index}.{name}"] for name in ("mean", "spread"))
+        return rows(sources, self.bands[index].sources, mean.cpu(), spread.cpu())
+
+
+def windows(sources: int, targets: int, width: int, rank: int) -> Iterator[Band]:
+    """A band per receiver layer: so many sharer layers around the same relative depth."""
+    for target in range(targets):
+        centre = round(target * (sources - 1) / max(1, targets - 1))
+        first = min(max(0, centre - width // 2), max(0, sources - width))
+        yield Band(tuple(range(first, min(sources, first + width))), (target,), rank)
