@@ -57,6 +57,10 @@ class SharerSettings(ServiceSettings):
         0, ge=0, description="memory for caches of contexts read before, in bytes; 0 reads every context anew"
     )
     relay_max_tokens: int = Field(48, ge=1, description="longest text message written unless a request says")
+    tokenizers: list[str] = Field(
+        default_factory=list,
+        description="models of receivers with another tokenizer, as --model names them; may be repeated",
+    )
     profiles: Path | None = Field(None, description="folder of sensitivity profiles; default: the model store's")
 
     def profiles_folder(self) -> Path:

@@ -53,6 +53,12 @@ class Pair:
             )
         return cls(*references)
 
+    @property
+    def sharer_arguments(self) -> list[str]:
+        """What a sharer is started with to read for this receiver."""
+        tokenizers = [] if self.sharer == self.receiver else ["--tokenizers", self.receiver]
+        return ["--model", self.sharer, *tokenizers]
+
     def __str__(self) -> str:
         return f"{self.sharer}:{self.receiver}"
 
@@ -100,19 +106,20 @@ def running_pair(
     arguments: Sequence[str] = (),
     log_dir: Path | None = None,
     sharer_arguments: Sequence[str] = (),
+    receiver_arguments: Sequence[str] = (),
 ) -> Iterator[tuple[RunningService, RunningService]]:
     """A sharer and a receiver on free loopback ports; the receiver knows the sharer as ``sharer``.
 
-    ``arguments`` go to both services, ``sharer_arguments`` to the sharer alone.
+    ``arguments`` go to both services, ``sharer_arguments`` and ``receiver_arguments`` to one alone.
 
     Raises:
         StartError: One of them did not start.
     """
     free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
     logs = [log_dir / f"{name}.log" if log_dir else None for name in ("sharer", "receiver")]
-    with running_service("sharer_service", ["--model", pair.sharer, *free, *sharer_arguments], logs[0]) as sharer:
-        known = ["--sharers", f"sharer={sharer.address}"]
-        with running_service("receiver_service", ["--model", pair.receiver, *known, *free], logs[1]) as receiver:
+    with running_service("sharer_service", [*pair.sharer_arguments, *free, *sharer_arguments], logs[0]) as sharer:
+        own = ["--model", pair.receiver, "--sharers", f"sharer={sharer.address}", *free, *receiver_arguments]
+        with running_service("receiver_service", own, logs[1]) as receiver:
             yield sharer, receiver
 
 

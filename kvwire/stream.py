@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from kvwire.requests import FaultPolicy, Input, Method, ModelBinding, RequestInfo, Rope, StageTiming
 
@@ -15,9 +16,10 @@ CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class ShareRequest:
-    """What a receiver asks of a sharer. ``head`` are the receiver's own opening tokens.
+    """What a receiver asks of a sharer. ``head`` is what the sharer reads first and keeps, in its own tokens.
 
-    ``question`` are those of its prompt, only if the codec ranks tokens by them; ``policy`` as in the exchange.
+    With ``align`` slots are the receiver's tokens of the context; slot 0 will stand at ``first_slot_position``.
+    ``question`` are the tokens of its prompt, only if the codec ranks by them; ``policy`` as in the exchange.
     """
 
     info: RequestInfo
@@ -34,6 +36,8 @@ class ShareRequest:
     held_table_digests: tuple[bytes, ...] = ()
     policy: str = ""
     question: tuple[int, ...] = ()
+    first_slot_position: int = 0
+    align: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class CacheHeader:
     def expected_layers(self) -> tuple[int, ...]:
         """The layers that will come, in sending order."""
         return self.sent_layers or tuple(range(self.layers))
+
+    @property
+    def slot_sources(self) -> tuple[int, ...] | None:
+        """The source token of each slot; None if they are the source tokens, one each in order."""
+        return tuple(accumulate(self.slot_source_deltas, initial=-1))[1:] or None
 
     @property
     def values(self) -> int:

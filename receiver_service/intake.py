@@ -42,13 +42,7 @@ class Intake:
                     f"the stream's {what} is {_shown(announced)}, but {_shown(wanted)} was expected; "
                     "sharer and receiver must run matching models, fusers and releases"
                 )
-        if header.position_deltas or header.slot_source_deltas or header.slots != header.source_tokens:
-            raise BindingError(
-                f"the stream maps {header.source_tokens} tokens to {header.slots} slots unevenly; "
-                "this receiver places them one to one"
-            )
-        if header.slots < 1:
-            raise DataLossError("the stream announces no slots; retry the call")
+        self._check_slots(header)
         largest = 4 * header.values + _FRAME_OVERHEAD_BYTES * len(header.expected_layers)
         if largest > self._max_cache_bytes:
             raise OverloadedError(
@@ -58,6 +52,25 @@ class Intake:
         self._max_frame_bytes = 4 * header.values // len(header.expected_layers) + _FRAME_OVERHEAD_BYTES
         self._waiting = list(reversed(header.expected_layers))
         self._digest.update(data)
+
+    def _check_slots(self, header: CacheHeader) -> None:
+        """Every slot has a source token; without alignment they are the same."""
+        if header.slots < 1:
+            raise DataLossError("the stream announces no slots; retry the call")
+        uneven = bool(header.slot_source_deltas) or header.slots != header.source_tokens
+        if header.position_deltas or (uneven and not self._request.align):
+            raise BindingError(
+                f"the stream maps {header.source_tokens} tokens to {header.slots} slots unevenly; "
+                "this receiver places them one to one"
+            )
+        if not uneven:
+            return
+        sources = header.slot_sources or ()
+        if len(sources) != header.slots or not 0 <= min(sources) <= max(sources) < header.source_tokens:
+            raise DataLossError(
+                f"the stream names {len(sources)} source tokens for {header.slots} slots, all must be of the "
+                f"{header.source_tokens} that come; retry the call"
+            )
 
     def chunk(self, chunk: CacheChunk) -> tuple[int, bytes] | None:
         """Take a chunk; return its layer and frame once that is whole.
@@ -122,7 +135,7 @@ class Intake:
             ("RoPE of layers", header.layer_ropes, tuple(layer.rope for layer in card.layers)),
             ("layers", header.expected_layers, wanted_layers),
             ("first position", header.first_position, len(request.head)),
-            ("first slot position", header.first_slot_position, len(request.head)),
+            ("first slot position", header.first_slot_position, request.first_slot_position),
         ]
 
     def _check_chunk(self, chunk: CacheChunk) -> None:

@@ -1,6 +1,8 @@
 """Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
 
-from fuser.layers import kept_positions
+from codec.spec import RopePhase
+from fuser.layers import in_phase, kept_positions, rope_table
+from fuser.slots import at_slots
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
@@ -26,15 +28,21 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
     with watch.stage("tokenize"):
         tokens = await worker.run(lambda: engine.prompts.read(rendered, question.prompt), task)
     cache = engine.new_cache(lambda *_: task.check())
-    head = len(tokens.head)
+    opening = fuser.opening(tokens.head)
+    head = len(opening)
+    ropes = rope_table(engine.card)
+    slot_sources: tuple[int, ...] | None = None
 
     async def opened(header: CacheHeader) -> None:
+        nonlocal slot_sources
+        slot_sources = header.slot_sources
         total = head + header.slots + len(tokens.prompt)
         engine.check_length(total + question.reserve_tokens, "head, slots, prompt and answer together")
-        await worker.run(lambda: engine.read(tokens.head, cache, 0), task)
+        await worker.run(lambda: engine.read(opening, cache, 0), task)
 
     def ready(target: int, sources: Sources) -> None:
-        kv = fuser.project(target, sources)
+        kv = at_slots(fuser.project(target, sources), slot_sources)
+        kv = in_phase(kv, RopePhase.POST, head, ropes)
         positions = kept_positions(kv, head).to(engine.device)
         cache.place(
             target,
@@ -43,7 +51,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
             positions,
         )
 
-    wanted = Wanted(Method.PREFIX, context, tokens.head, tokens.prompt)
+    wanted = Wanted(Method.PREFIX, context, opening, tokens.prompt)
     with watch.stage("share"):
         received = await intake.receive(question, wanted, opened=opened, ready=ready)
     counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))

@@ -28,7 +28,10 @@ Sources = dict[int, LayerKV]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A cache to ask for: by which method, of what, behind which head; ``question`` is told only to codecs that ask."""
+    """A cache to ask for: by which method, of what, behind which of the receiver's tokens (``head``).
+
+    ``question`` is told only to codecs that ask.
+    """
 
     method: Method
     context: Input
@@ -101,7 +104,7 @@ class CacheIntake:
         request = self._request(question, wanted, sharer, codec)
         intake = Intake(request, sharer, self._max_cache_bytes)
         meter = Meter()
-        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(wanted.head)))
+        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(request.head)))
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
         async for part in self._link.share(request, task, meter):
@@ -137,7 +140,9 @@ class CacheIntake:
             expected_sharer=sharer.binding,
             receiver=self.engine.card.binding,
             fuser_fingerprint=self.fuser.fingerprint,
-            head=wanted.head,
+            head=self.fuser.head(wanted.head),
+            first_slot_position=len(wanted.head),
+            align=self.fuser.aligns,
             needed_layers=() if len(needed) == len(sharer.layers) else needed,
             on_fault=question.exchange.on_fault,
             held_table_digests=(codec.calibration.digest,) if codec.calibration else (),

@@ -14,6 +14,7 @@ from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import PROTOCOL_VERSION, Method, ModelBinding, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
+from sharer_service.context import Tokenizers, read_context
 from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
 
@@ -27,7 +28,16 @@ class Plan:
     header: CacheHeader
 
 
-def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations, profiles: Profiles) -> Plan:
+@dataclass(frozen=True)
+class Held:
+    """What a sharer holds beside its model: codec tables, sensitivity profiles, and tokenizers of receivers."""
+
+    calibrations: Calibrations
+    profiles: Profiles
+    tokenizers: Tokenizers
+
+
+def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     """Check a request against this sharer and lay out its answer.
 
     Raises:
@@ -44,16 +54,14 @@ def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations
         raise InvalidRequestError(
             f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
         )
-    context = engine.prompts.context(request.context)
-    head = engine.prompts.context(TokenIds(request.head))
-    if not context:
-        raise InvalidRequestError("the context has no tokens; there is nothing for the sharer to read")
+    read = read_context(engine, held.tokenizers, request)
+    context, head = read.tokens, engine.prompts.context(TokenIds(request.head))
     layers = tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
     if request.policy:
-        profile = profiles.of(card.binding.weights_fingerprint, card.binding.id)
+        profile = held.profiles.of(card.binding.weights_fingerprint, card.binding.id)
         shape = CacheShape(layers, card.kv_heads, card.head_dim, len(context))
         spec = Budget.parse(request.policy).resolve(spec, profile, shape)
-    calibration = calibrations.needed(spec, card.binding.weights_fingerprint, card.binding.id)
+    calibration = held.calibrations.needed(spec, card.binding.weights_fingerprint, card.binding.id)
     codec = Codec(spec, rope_table(card), calibration)
     tables = (calibration.digest,) if calibration else ()
     question = _question(engine, request) if codec.needs_question else ()
@@ -73,8 +81,9 @@ def plan_share(engine: Engine, request: ShareRequest, calibrations: Calibrations
         layer_ropes=tuple(layer.rope for layer in card.layers),
         source_tokens=len(context),
         first_position=len(request.head),
-        slots=len(context),
-        first_slot_position=len(request.head),
+        slots=read.slots,
+        first_slot_position=request.first_slot_position,
+        slot_source_deltas=read.deltas,
         sent_layers=() if len(layers) == len(card.layers) else layers,
         table_digests=tables,
         content_digest=_content_digest(card.binding, request, (context, question), str(spec), tables),
@@ -91,7 +100,7 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
             f"({own.weights_fingerprint.hex()[:12]}); restart the receiver or point it to the right sharer"
         )
     # A fuser with weights was held against both tokenizers by the receiver, and says whether they may differ.
-    trusted = request.method is Method.FUSE and request.fuser_fingerprint
+    trusted = request.fuser_fingerprint and (request.align or request.method is Method.FUSE)
     if not trusted and request.receiver.tokenizer_fingerprint != own.tokenizer_fingerprint:
         raise BindingError(
             f"receiver {request.receiver.id} reads with another tokenizer than {own.id}; "
@@ -100,6 +109,11 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
 
 
 def _question(engine: Engine, request: ShareRequest) -> tuple[int, ...]:
+    if request.align:
+        raise InvalidRequestError(
+            f"codec {request.codec!r} ranks tokens by the receiver's question, which is in another model's tokens; "
+            "use by=attention"
+        )
     question = engine.prompts.context(TokenIds(request.question))
     if not question:
         raise InvalidRequestError(
@@ -115,13 +129,14 @@ def _content_digest(
     spec: str,
     tables: tuple[bytes, ...],
 ) -> bytes:
-    """SHA-256 over caller, sharer, token prefix, codec, its tables and question: the address of what is sent."""
+    """SHA-256 over caller, alignment, sharer, token prefix, codec, its tables and question: what is sent, in short."""
     digest = hashlib.sha256()
     context, question = read
     ids = b"".join(token.to_bytes(4, "little") for token in (len(request.head), *request.head, *context))
     asked = b"".join(token.to_bytes(4, "little") for token in question)
     for part in (
         request.info.caller.encode(),
+        request.receiver.tokenizer_fingerprint if request.align else b"",
         own.weights_fingerprint,
         own.tokenizer_fingerprint,
         ids,

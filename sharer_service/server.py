@@ -1,5 +1,7 @@
 """Puts a sharer together and serves it."""
 
+from collections.abc import Sequence
+
 import grpc
 
 from codec.allocate.profiles import Profiles
@@ -14,13 +16,17 @@ from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
+from kvwire.models.load import load_tokenizer
+from kvwire.models.store import ModelStore
 from kvwire.requests import Description, Method
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
+from sharer_service.context import Tokenizers
 from sharer_service.kept import KeptCaches
+from sharer_service.plan import Held
 from sharer_service.servicer import SharerServicer
 
 
@@ -33,6 +39,8 @@ async def run(settings: SharerSettings) -> None:
         warm(engine.dtype, calibrations.held(model.weights_fingerprint, model.id))
 
     engine, worker = await boot(settings, ready)
+    tokenizers = await worker.run(lambda: _tokenizers(engine, settings.tokenizers))
+    held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers)
     metrics = Metrics("sharer")
     description = Description(
         card=engine.card,
@@ -53,8 +61,7 @@ async def run(settings: SharerSettings) -> None:
                 worker,
                 metrics,
                 KeptCaches(settings.reuse_bytes),
-                calibrations,
-                Profiles(settings.profiles_folder()),
+                held,
                 settings.relay_max_tokens,
             ),
             server,
@@ -67,6 +74,14 @@ async def run(settings: SharerSettings) -> None:
         await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.SharerService"))
     finally:
         worker.close()
+
+
+def _tokenizers(engine: Engine, references: Sequence[str]) -> Tokenizers:
+    """The model's own and those of receivers, by fingerprint."""
+    store = ModelStore()
+    stored = [store.pull(reference) for reference in references]
+    others = {each.binding.tokenizer_fingerprint: load_tokenizer(each) for each in stored}
+    return {engine.card.binding.tokenizer_fingerprint: engine.prompts.tokenizer, **others}
 
 
 class _Reading:

@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from codec.allocate.profiles import Profiles
-from codec.calibrations import Calibrations
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
@@ -19,7 +17,7 @@ from kvwire.telemetry import Metrics
 from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
-from sharer_service.plan import plan_share
+from sharer_service.plan import Held, plan_share
 from sharer_service.prefill import Frame, Prefiller
 from sharer_service.relay import Relayed, plain_text, write_message
 
@@ -36,13 +34,11 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         worker: Worker,
         metrics: Metrics,
         kept: KeptCaches,
-        calibrations: Calibrations,
-        profiles: Profiles,
+        held: Held,
         relay_max_tokens: int,
     ) -> None:
         self._engine = engine
-        self._calibrations = calibrations
-        self._profiles = profiles
+        self._held = held
         self._prefiller = Prefiller(engine, kept)
         self._worker = worker
         self._metrics = metrics
@@ -56,9 +52,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
         with self._worker.admit(), self._metrics.in_flight.track_inprogress():
-            plan = await self._worker.run(
-                lambda: plan_share(self._engine, asked, self._calibrations, self._profiles), task
-            )
+            plan = await self._worker.run(lambda: plan_share(self._engine, asked, self._held), task)
             watch.mark("queue")
             sealed = stream_serde.header_bytes(plan.header)
             writer = ChunkWriter(sealed)

@@ -12,6 +12,8 @@ from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
     CaOption,
+    FuserOption,
+    FusersOption,
     JsonOption,
     PairOption,
     PolicyOption,
@@ -33,10 +35,12 @@ def ask(
     method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
     policy: PolicyOption = "",
+    fuser: FuserOption = "identity",
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer, in tokens")] = 64,
     pair: PairOption = DEFAULT_PAIR,
+    fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
@@ -49,10 +53,10 @@ def ask(
     request = GenerateRequest(
         prompt=Text(prompt),
         context=Text(context) if context else None,
-        exchange=Exchange(method=method, codec=codec, policy=policy, on_fault=on_fault, relay=relay),
+        exchange=Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay),
         max_new_tokens=max_new_tokens,
     )
-    with services(pair, receiver, sharer) as addresses:
+    with services(pair, receiver, sharer, fusers) as addresses:
         answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca=ca, token_file=token_file)))
     sys.stdout.write(answer.text + "\n\n")
     sys.stdout.write("\n".join(_summary(answer)) + "\n")

@@ -16,11 +16,13 @@ from kvwire.cli.options import (
     Addresses,
     CaOption,
     DataOption,
+    FusersOption,
     JsonOption,
     PairOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
+    fusers_arguments,
 )
 from kvwire.errors import InvalidRequestError
 
@@ -42,6 +44,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
     data: DataOption = None,
     pair: PairOption = DEFAULT_PAIR,
+    fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
@@ -61,7 +64,7 @@ def run(
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
-    with _services(pair, workers, receiver, sharer) as pairs:
+    with _services(pair, workers, receiver, sharer, fusers) as pairs:
         asyncio.run(_run_all(plans, pairs, ClientSecurity(ca=ca, token_file=token_file), out))
     results = [load_results(out / name) for name in names]
     if json_file is not None:
@@ -84,7 +87,9 @@ def report(
 
 
 @contextmanager
-def _services(pair: str, workers: int, receiver: str, sharer: str) -> Iterator[list[Addresses]]:
+def _services(
+    pair: str, workers: int, receiver: str, sharer: str, fusers: Sequence[str] | None
+) -> Iterator[list[Addresses]]:
     """The services at the given addresses, or pairs that share the cores, whose sharers keep what they have read."""
     if bool(receiver) != bool(sharer):
         raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
@@ -101,7 +106,7 @@ def _services(pair: str, workers: int, receiver: str, sharer: str) -> Iterator[l
     keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
     with ExitStack() as stack:
         pairs = [
-            stack.enter_context(running_pair(Pair.parse(pair), arguments, sharer_arguments=keeping))
+            stack.enter_context(running_pair(Pair.parse(pair), arguments, None, keeping, fusers_arguments(fusers)))
             for _ in range(workers)
         ]
         yield [Addresses(far.address, near.address) for far, near in pairs]

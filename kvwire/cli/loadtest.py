@@ -12,6 +12,8 @@ from kvwire.cli.options import (
     Addresses,
     CaOption,
     DataOption,
+    FuserOption,
+    FusersOption,
     JsonOption,
     PairOption,
     PolicyOption,
@@ -36,6 +38,7 @@ def loadtest(
     method: Annotated[Method, typer.Option(help="who reads what")] = Method.PREFIX,
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "fp16",
     policy: PolicyOption = "",
+    fuser: FuserOption = "identity",
     scoring: Annotated[str, typer.Option(help="loglik or letter")] = "loglik",
     limit: Annotated[int | None, typer.Option(min=1, help="first so many items")] = None,
     open_book: Annotated[bool, typer.Option("--open-book", help="the fact is the context")] = False,
@@ -44,6 +47,7 @@ def loadtest(
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     data: DataOption = None,
     pair: PairOption = DEFAULT_PAIR,
+    fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
@@ -59,10 +63,10 @@ def loadtest(
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
-    exchange = Exchange(method=method, codec=codec, policy=policy, on_fault=on_fault, relay=relay)
+    exchange = Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
-    with services(pair, receiver, sharer) as addresses:
+    with services(pair, receiver, sharer, fusers) as addresses:
         security = ClientSecurity(ca=ca, token_file=token_file)
         result = asyncio.run(measure(items, plan, addresses, security, configuration))
     show(dataset, [(run_name(exchange), result)])

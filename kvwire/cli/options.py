@@ -1,6 +1,6 @@
 """Options several commands share, and the services a command needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,11 @@ DataOption = Annotated[
 PolicyOption = Annotated[
     str, typer.Option(help="budget=BYTES: the sharer chooses the codec by its model's profile; --codec's options stay")
 ]
+FuserOption = Annotated[str, typer.Option(help="fuser of prefix and fuse, as the receiver names it")]
+FusersOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=PATH", help="a fuser for the receiver that is started here; may be repeated"),
+]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
 
@@ -36,7 +41,7 @@ class Addresses:
 
 
 @contextmanager
-def services(pair: str, receiver: str, sharer: str) -> Iterator[Addresses]:
+def services(pair: str, receiver: str, sharer: str, fusers: Sequence[str] | None = None) -> Iterator[Addresses]:
     """The services at the given addresses, or a pair started for as long as the command runs.
 
     Raises:
@@ -50,5 +55,12 @@ def services(pair: str, receiver: str, sharer: str) -> Iterator[Addresses]:
         raise InvalidRequestError("--sharer alone is not enough; give the --receiver's address too, or neither")
     from kvwire.processes import Pair, running_pair
 
-    with running_pair(Pair.parse(pair), ["--log-level", "warning"]) as (started_sharer, started_receiver):
+    quiet = ["--log-level", "warning"]
+    started = running_pair(Pair.parse(pair), quiet, receiver_arguments=fusers_arguments(fusers))
+    with started as (started_sharer, started_receiver):
         yield Addresses(started_sharer.address, started_receiver.address)
+
+
+def fusers_arguments(fusers: Sequence[str] | None) -> list[str]:
+    """What a receiver is started with to offer them."""
+    return [argument for each in fusers or () for argument in ("--fusers", each)]

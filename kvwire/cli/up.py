@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kvwire.cli.options import DEFAULT_PAIR, JsonOption, PairOption
+from kvwire.cli.options import DEFAULT_PAIR, FusersOption, JsonOption, PairOption, fusers_arguments
 
 
 def up(
@@ -15,6 +15,7 @@ def up(
     receiver_listen: Annotated[str, typer.Option(help="host:port of the receiver")] = "127.0.0.1:50052",
     sharer_metrics: Annotated[str, typer.Option(help="host:port of the sharer's metrics")] = "127.0.0.1:9101",
     receiver_metrics: Annotated[str, typer.Option(help="host:port of the receiver's metrics")] = "127.0.0.1:9102",
+    fusers: FusersOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Start a sharer and a receiver and keep them running until Ctrl-C."""
@@ -22,8 +23,7 @@ def up(
 
     models = Pair.parse(pair)
     sharer_arguments = [
-        "--model",
-        models.sharer,
+        *models.sharer_arguments,
         "--listen",
         sharer_listen,
         "--metrics-listen",
@@ -32,6 +32,7 @@ def up(
     with running_service("sharer_service", sharer_arguments) as sharer:
         receiver_arguments = ["--model", models.receiver, "--listen", receiver_listen]
         receiver_arguments += ["--metrics-listen", receiver_metrics, "--sharers", f"sharer={sharer.address}"]
+        receiver_arguments += fusers_arguments(fusers)
         with running_service("receiver_service", receiver_arguments) as receiver:
             found = {s.name: {"address": s.address, "metrics": s.metrics} for s in (sharer, receiver)}
             if json_file is not None:

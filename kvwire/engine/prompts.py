@@ -36,6 +36,11 @@ class PromptReader:
         self._vocabulary = vocabulary
 
     @property
+    def tokenizer(self) -> Any:
+        """The model's own, of transformers."""
+        return self._tokenizer
+
+    @property
     def has_chat_template(self) -> bool:
         """Whether messages can be rendered."""
         return bool(getattr(self._tokenizer, "chat_template", None))

@@ -41,6 +41,8 @@ def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareR
         held_table_digests=tuple(message.held_table_digests),
         policy=message.policy,
         question=tuple(message.question.ids),
+        first_slot_position=message.first_slot_position,
+        align=message.align,
     )
 
 
@@ -61,6 +63,8 @@ def share_request_to_proto(request: ShareRequest) -> sharer_service_pb2.ShareReq
         held_table_digests=request.held_table_digests,
         policy=request.policy,
         question=input_pb2.TokenIds(ids=request.question) if request.question else None,
+        first_slot_position=request.first_slot_position,
+        align=request.align,
     )
 
 

@@ -43,6 +43,8 @@ class ShareRequest(_message.Message):
     HELD_TABLE_DIGESTS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    FIRST_SLOT_POSITION_FIELD_NUMBER: _builtins.int
+    ALIGN_FIELD_NUMBER: _builtins.int
     method: _exchange_pb2.Method.ValueType
     """PREFIX or FUSE."""
     codec: _builtins.str
@@ -53,6 +55,12 @@ class ShareRequest(_message.Message):
     """What to do about faults; PARTIAL lets the sharer send what it has."""
     policy: _builtins.str
     """As in Exchange. The header names the codec it came to."""
+    first_slot_position: _builtins.int
+    """Where the receiver places slot 0, in tokens from the start of its sequence."""
+    align: _builtins.bool
+    """True: each model reads the context by its own tokenizer, slots are the receiver's tokens, and the header names the
+    source token of each. Only a text context can be aligned. False: slots are the source tokens.
+    """
     @_builtins.property
     def info(self) -> _model_service_pb2.RequestInfo:
         """Identity, caller, deadline."""
@@ -71,8 +79,8 @@ class ShareRequest(_message.Message):
 
     @_builtins.property
     def head(self) -> _input_pb2.TokenIds:
-        """The receiver's own head (BOS, template opening) as its token ids. With the receiver's own model the sharer reads
-        it before the context, but sends only the context.
+        """What the sharer reads before the context and does not send, as its own token ids: with one model on both sides the
+        receiver's head (BOS, template opening), else what the fuser says.
         """
 
     @_builtins.property
@@ -111,10 +119,12 @@ class ShareRequest(_message.Message):
         held_table_digests: _abc.Iterable[_builtins.bytes] | None = ...,
         policy: _builtins.str = ...,
         question: _input_pb2.TokenIds | None = ...,
+        first_slot_position: _builtins.int = ...,
+        align: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "expected_sharer", b"expected_sharer", "head", b"head", "info", b"info", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "policy", b"policy", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "first_slot_position", b"first_slot_position", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "policy", b"policy", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

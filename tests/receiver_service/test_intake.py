@@ -19,7 +19,14 @@ BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
 ROPE = Rope("default", (1.0, 0.5), 1.0)
 CARD = ModelCard(BINDING, "llama", "", "float32", "cpu", 1, 4, 512, 2048, (ROPE,), (LayerCard(0, 0),) * 3)
 REQUEST = ShareRequest(
-    RequestInfo("r1"), Method.PREFIX, TokenIds((1, 2)), "fp32", expected_sharer=BINDING, receiver=BINDING, head=(9,)
+    RequestInfo("r1"),
+    Method.PREFIX,
+    TokenIds((1, 2)),
+    "fp32",
+    expected_sharer=BINDING,
+    receiver=BINDING,
+    head=(9,),
+    first_slot_position=1,
 )
 HEADER = CacheHeader(
     protocol_version=1,
