@@ -188,3 +188,39 @@ def test_other_tables_than_the_receivers_are_refused():
     header = dataclasses.replace(HEADER, table_digests=(b"\1" * 32,))
     with pytest.raises(BindingError, match="calibration is 010101010101, but empty was expected"):
         receive(stream(header, FRAMES))
+
+
+def uneven(slots, *deltas):
+    """A header that maps its two tokens to slots."""
+    return dataclasses.replace(HEADER, slots=slots, slot_source_deltas=deltas)
+
+
+def accepted(header, *, align):
+    """Hold a header against a request for aligned slots, or for none."""
+    data = stream_serde.header_bytes(header)
+    intake = Intake(dataclasses.replace(REQUEST, align=align), CARD, 1 << 20)
+    intake.accept_header(data, stream_serde.header_from_bytes(data))
+
+
+def test_aligned_slots_name_their_source_tokens():
+    """Three slots of two tokens."""
+    accepted(header := uneven(3, 1, 0, 1), align=True)
+    assert header.slot_sources == (0, 0, 1)
+
+
+def test_an_uneven_map_that_was_not_asked_for_is_refused():
+    """Slots would be placed where nobody expects them."""
+    with pytest.raises(BindingError, match="unevenly"):
+        accepted(uneven(3, 1, 0, 1), align=False)
+
+
+@given(slots=st.integers(0, 5), deltas=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6))
+def test_a_map_beyond_the_tokens_that_come_is_refused(slots, deltas):
+    """Whatever it holds: each slot has one source token, and that one comes."""
+    header = uneven(slots, *deltas)
+    sources = header.slot_sources or tuple(range(slots))
+    if len(sources) == slots and sources and set(sources) <= {0, 1} and (deltas or slots == 2):
+        accepted(header, align=True)
+        return
+    with pytest.raises(DataLossError):
+        accepted(header, align=True)

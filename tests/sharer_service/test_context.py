@@ -1,0 +1,71 @@
+"""A sharer reads a context by its own tokenizer, and by the receiver's if slots are to be that one's tokens."""
+
+from itertools import accumulate
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvwire.engine.engine import Engine
+from kvwire.errors import BindingError, InvalidRequestError
+from kvwire.models.load import load
+from kvwire.models.reference import ModelReference
+from kvwire.models.store import ModelStore
+from kvwire.requests import Method, ModelBinding, RequestInfo, Text, TokenIds
+from kvwire.stream import ShareRequest
+from sharer_service.context import deltas, read_context
+
+RECEIVER = ModelBinding("other", "1", b"w" * 32, b"o" * 32)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_llama):
+    stored = ModelStore().pull(ModelReference.parse(f"path:{tiny_llama}"))
+    return Engine(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 512)
+
+
+def asked(engine, context, *, align=True):
+    return ShareRequest(
+        RequestInfo("r"), Method.PREFIX, context, "fp32", engine.card.binding, RECEIVER, b"f" * 32, align=align
+    )
+
+
+class Letters:
+    """A tokenizer that reads letter by letter."""
+
+    def __call__(self, text, **_):
+        return type(
+            "Read", (), {"input_ids": [ord(c) for c in text], "offset_mapping": [(i, i + 1) for i in range(len(text))]}
+        )
+
+
+def test_every_letter_names_the_token_it_is_in(engine):
+    """A receiver that reads letters gets a slot for each."""
+    text = "the licence of this software"
+    read = read_context(engine, {RECEIVER.tokenizer_fingerprint: Letters()}, asked(engine, Text(text)))
+    sources = list(accumulate(read.deltas, initial=-1))[1:]
+    assert read.slots == len(sources) == len(text)
+    words = [engine.prompts.text([read.tokens[source]]) for source in sources]
+    assert all(letter in word for letter, word in zip(text, words, strict=True))
+    assert len(read.tokens) < read.slots
+
+
+def test_a_receiver_with_an_unknown_tokenizer_is_refused(engine):
+    """And told how to start the sharer."""
+    with pytest.raises(BindingError, match="--tokenizers"):
+        read_context(engine, {}, asked(engine, Text("words")))
+
+
+@pytest.mark.parametrize("context", [TokenIds((4, 5)), Text("")])
+def test_what_cannot_be_aligned_is_refused(engine, context):
+    """Token ids are another model's; nothing has no slots."""
+    with pytest.raises(InvalidRequestError):
+        read_context(engine, {RECEIVER.tokenizer_fingerprint: Letters()}, asked(engine, context))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40))
+def test_steps_add_up_to_the_source_tokens(sources):
+    """Or none are needed because slots are the tokens."""
+    steps = deltas(sources, 31)
+    assert (list(accumulate(steps, initial=-1))[1:] or list(range(31))) == sources
