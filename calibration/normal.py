@@ -91,14 +91,14 @@ def solve(sums: Sums, band: Band, per_layer: int, per_target: int, ridge: float)
     token has in a sharer's and in a receiver's layer.
     Source: reduced-rank ridge regression, A. Mukherjee and J. Zhu, arXiv 1012.1900, section 2.
     """
-    columns = _columns(band.sources, per_layer)
-    outputs = _columns(band.targets, per_target)
-    mean, target_mean = sums.x[columns] / sums.tokens, sums.y[outputs] / sums.tokens
-    spread = (sums.xx.diagonal()[columns] / sums.tokens - mean.square()).clamp(min=1e-12).sqrt()
+    features = columns(band.sources, per_layer)
+    outputs = columns(band.targets, per_target)
+    mean, target_mean = sums.x[features] / sums.tokens, sums.y[outputs] / sums.tokens
+    spread = (sums.xx.diagonal()[features] / sums.tokens - mean.square()).clamp(min=1e-12).sqrt()
     target_spread = (sums.yy[outputs] / sums.tokens - target_mean.square()).clamp(min=1e-12).sqrt()
-    xx = (sums.xx[columns][:, columns] / sums.tokens - mean[:, None] * mean) / (spread[:, None] * spread)
+    xx = (sums.xx[features][:, features] / sums.tokens - mean[:, None] * mean) / (spread[:, None] * spread)
     xx.diagonal().add_(ridge)
-    xy = (sums.xy[columns][:, outputs] / sums.tokens - mean[:, None] * target_mean) / (spread[:, None] * target_spread)
+    xy = (sums.xy[features][:, outputs] / sums.tokens - mean[:, None] * target_mean) / (spread[:, None] * target_spread)
     lower = torch.linalg.cholesky(xx)
     # In these coordinates the features are white, so the best directions are the leading ones of what they explain.
     explained = torch.linalg.solve_triangular(lower, xy, upper=False)
@@ -106,9 +106,10 @@ def solve(sums: Sums, band: Band, per_layer: int, per_target: int, ridge: float)
     chosen = directions[:, -band.rank :].flip(1).double()
     down = torch.linalg.solve_triangular(lower.T, chosen, upper=True).T
     up = (chosen.T @ explained).T * target_spread[:, None]
-    mean, target_mean = mean + sums.origin_x[columns], target_mean + sums.origin_y[outputs]
+    mean, target_mean = mean + sums.origin_x[features], target_mean + sums.origin_y[outputs]
     return Solution(*(each.float() for each in (mean, spread, down, up, target_mean)))
 
 
-def _columns(layers: Sequence[int], width: int) -> Tensor:
+def columns(layers: Sequence[int], width: int) -> Tensor:
+    """Where the numbers of some layers stand in :func:`flat`."""
     return torch.cat([torch.arange(layer * width, (layer + 1) * width) for layer in layers])

@@ -12,9 +12,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kvwire.cli import fuser_make
 from kvwire.cli.options import JsonOption
 
-app = typer.Typer(help="Convert, check and look into fusers.", no_args_is_help=True)
+app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
 
 # What float32 arithmetic of another order differs by stays ten times below.
 _TOLERANCE = 1e-4
@@ -23,6 +24,10 @@ _TOLERANCE = 1e-4
 @app.callback()
 def group() -> None:
     """Convert, check and look into fusers."""
+
+
+app.command("calibrate")(fuser_make.calibrate)
+app.command("train")(fuser_make.train)
 
 
 @app.command()

@@ -1,0 +1,75 @@
+"""How much of what a text tells a receiver reaches it through a fuser: in one process; experiments measure the wire."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from calibration.learn import FOLLOWING_TOKENS, Reading, Text
+from calibration.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean NLL, nats per token, of what follows a text: behind no text, this one or another, projected or read."""
+
+    texts: int
+    none: float
+    projected: float
+    own: float
+    wrong_projected: float
+    wrong_own: float
+
+    @property
+    def retained(self) -> float:
+        """Context gain retained: 0 as without the text, 1 as if the receiver had read it."""
+        return (self.none - self.projected) / (self.none - self.own)
+
+    @property
+    def net(self) -> float:
+        """Net context gain: the part that is of this text and not of any."""
+        return (self.wrong_projected - self.projected) / (self.wrong_own - self.own)
+
+    def to_json(self) -> dict[str, float]:
+        """As plain values."""
+        return asdict(self) | {"gain_retained": self.retained, "net_gain": self.net}
+
+
+@torch.no_grad()
+def gain(module: torch.nn.Module, reading: Reading, texts: Sequence[Text]) -> Gain:
+    """Over texts that nothing was learned from; the wrong text is the one before."""
+    sums = torch.zeros(5, dtype=torch.float64)
+    for at, text in enumerate(texts):
+        sums += torch.tensor(_one(module, reading, text, texts[at - 1]), dtype=torch.float64)
+    return Gain(len(texts), *(sums / len(texts)).tolist())
+
+
+def _one(module: torch.nn.Module, reading: Reading, text: Text, other: Text) -> list[float]:
+    cut = _cut(text.pair)
+    wrong = min(cut, len(other.pair.ids))
+    follows = text.pair.ids[cut : cut + FOLLOWING_TOKENS]
+    caches = [
+        [(keys[:, :0], values[:, :0]) for keys, values in reading.own(text.pair, 1)],
+        reading.split(module(_codes(text, cut))),
+        reading.own(text.pair, cut),
+        reading.split(module(_codes(other, wrong))),
+        reading.own(other.pair, wrong),
+    ]
+    return [_nll(reading, cache, follows) for cache in caches]
+
+
+def _cut(pair: Pair) -> int:
+    cut = len(pair.ids) - FOLLOWING_TOKENS
+    while cut > 1 and pair.sources[cut] == pair.sources[cut - 1]:
+        cut -= 1
+    return cut
+
+
+def _codes(text: Text, cut: int) -> Tensor:
+    return text.codes[text.pair.sources[:cut]].float()
+
+
+def _nll(reading: Reading, layers: Sequence[tuple[Tensor, Tensor]], follows: Tensor) -> float:
+    found = reading.log_probabilities(reading.hidden([reading.part(layers, follows)]))
+    return -float(found[:-1].gather(1, follows[1:, None]).mean())

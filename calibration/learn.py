@@ -1,0 +1,148 @@
+"""What a step of training shows a fuser: beginnings of texts only the sharer has read, and what follows them.
+
+The receiver reads on behind the projected cache, and is to predict what it predicts behind its own cache of the same
+text. Every step cuts its texts elsewhere: a cache of a text holds the caches of all its beginnings. For one text in
+eight what follows is another text's, so that the fuser learns to tell what the text said and not what texts are like.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from calibration.pairs import Pair, Side
+from codec.rope import rotate
+from fuser.projectors.ridge import RidgeFuser
+from kvwire.engine.cache import PositionedCache
+from kvwire.engine.engine import Part
+
+#: Tokens that the receiver reads behind a cache.
+FOLLOWING_TOKENS = 64
+_LEAST_CONTEXT_TOKENS = 4
+_SHARE_SHORT, _SHARE_FOREIGN = 0.35, 0.125
+
+Layers = Sequence[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A pair, and the fuser's numbers of the sharer's tokens: ``codes`` ``(source tokens, rank)`` float16."""
+
+    pair: Pair
+    codes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """The first ``cut`` slots of ``text``, then the tokens of ``follows``, ``(64,)``; ``wanted``: ``(64, width)``.
+
+    Row i of ``wanted`` is the last hidden state of the receiver after token i, behind its own cache.
+    """
+
+    text: Text
+    cut: int
+    follows: Tensor
+    wanted: Tensor
+
+
+class Reading:
+    """A frozen receiver that reads on behind caches it was given."""
+
+    def __init__(self, receiver: Side) -> None:
+        self._receiver = receiver
+        self._layers = len(receiver.card.layers)
+        cache = receiver.engine.new_cache()
+        with torch.no_grad():
+            receiver.engine.hidden([Part(cache, receiver.opening, 0)])
+        self._opening = [cache.layer(index) for index in range(self._layers)]
+
+    def part(self, layers: Layers, follows: Tensor) -> Part:
+        """Tokens behind a cache: layers of keys before RoPE and values, ``(kv_heads, slots, head_dim)`` each."""
+        first, slots = len(self._receiver.opening), layers[0][0].shape[1]
+        cache: PositionedCache = self._receiver.engine.new_cache()
+        positions = torch.arange(first + slots)
+        for index, ((keys, values), opening) in enumerate(zip(layers, self._opening, strict=True)):
+            turned = rotate(keys, positions[first:], self._receiver.ropes.layers[index])
+            cache.place(index, torch.cat([opening[0], turned], 1), torch.cat([opening[1], values], 1), positions)
+        return Part(cache, follows.tolist(), first + slots)
+
+    def own(self, pair: Pair, slots: int) -> Layers:
+        """The receiver's own cache of a text's beginning."""
+        return [(kv.keys[:, :slots], kv.values[:, :slots]) for kv in self._receiver.decoded(pair.receiver)]
+
+    def split(self, outputs: Tensor) -> Layers:
+        """A fuser's outputs, ``(slots, layers * 2 * kv_heads * head_dim)``, as layers."""
+        card = self._receiver.card
+        halves = outputs.view(-1, self._layers, 2, card.kv_heads, card.head_dim)
+        return [(halves[:, i, 0].transpose(0, 1), halves[:, i, 1].transpose(0, 1)) for i in range(self._layers)]
+
+    def hidden(self, parts: Sequence[Part]) -> Tensor:
+        """Last hidden states of all tokens of all parts."""
+        return self._receiver.engine.hidden(parts)
+
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """``(tokens, vocabulary)``."""
+        return self._receiver.engine.logits(hidden).log_softmax(-1)
+
+
+class Examples:
+    """Draws a step's examples, the same ones for the same step."""
+
+    def __init__(self, texts: Sequence[Text], reading: Reading, batch: int, seed: int) -> None:
+        self._texts = texts
+        self._reading = reading
+        self._batch = batch
+        self._seed = seed
+
+    def of(self, step: int) -> list[Example]:
+        """Texts in an order that shows each once before any comes again."""
+        found = []
+        for at in range(step * self._batch, (step + 1) * self._batch):
+            lap, place = divmod(at, len(self._texts))
+            order = random.Random(f"{self._seed} {lap}").sample(range(len(self._texts)), len(self._texts))  # noqa: S311  # no secret
+            found.append(self._example(self._texts[order[place]], random.Random(f"{self._seed} at {at}")))  # noqa: S311
+        return found
+
+    def _example(self, text: Text, draw: random.Random) -> Example:
+        cut = cut_of(text.pair, draw)
+        if draw.random() >= _SHARE_FOREIGN:
+            behind = slice(cut + 1, cut + 1 + FOLLOWING_TOKENS)
+            return Example(text, cut, text.pair.ids[cut : cut + FOLLOWING_TOKENS], text.pair.hidden[behind].float())
+        other = draw.choice(self._texts).pair
+        at = cut_of(other, draw)
+        follows = other.ids[at : at + FOLLOWING_TOKENS]
+        with torch.no_grad():
+            wanted = self._reading.hidden([self._reading.part(self._reading.own(text.pair, cut), follows)])
+        return Example(text, cut, follows, wanted)
+
+
+def cut_of(pair: Pair, draw: random.Random) -> int:
+    """Where a text is cut, in the receiver's tokens, at the end of a token of both; short ones have their share."""
+    longest = len(pair.ids) - FOLLOWING_TOKENS - 1
+    if draw.random() < _SHARE_SHORT:
+        cut = int(_LEAST_CONTEXT_TOKENS * math.exp(draw.random() * math.log(longest / _LEAST_CONTEXT_TOKENS)))
+    else:
+        cut = draw.randint(_LEAST_CONTEXT_TOKENS, longest)
+    while cut > 1 and pair.sources[cut] == pair.sources[cut - 1]:
+        cut -= 1
+    return cut
+
+
+def divergence(module: nn.Module, reading: Reading, examples: Sequence[Example]) -> Tensor:
+    """Mean KL divergence in nats of what the receiver predicts behind the fuser's cache, from what it is to predict."""
+    codes = torch.cat([each.text.codes[each.text.pair.sources[: each.cut]].float() for each in examples])
+    outputs = module(codes).split([each.cut for each in examples])
+    parts = [reading.part(reading.split(own), each.follows) for own, each in zip(outputs, examples, strict=True)]
+    with torch.no_grad():
+        wanted = reading.log_probabilities(torch.cat([each.wanted for each in examples]))
+    found = reading.log_probabilities(reading.hidden(parts))
+    return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+
+def codes_of(fuser: RidgeFuser, sharer: Side, pair: Pair) -> Tensor:
+    """The fuser's numbers of a text's source tokens, ``(tokens, rank)`` float16."""
+    rows = fuser.features(0, dict(enumerate(sharer.decoded(pair.sharer))))
+    return (rows.numbers @ fuser.weights()["0.down"].T).half()

@@ -1,0 +1,58 @@
+"""Trains a fuser on texts that both models have read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from calibration.gain import Gain, gain
+from calibration.learn import Examples, Reading, Text, codes_of, divergence
+from calibration.pairs import Side, load_pair
+from fuser.projectors.ridge import RidgeFuser
+from fuser.train.loop import Schedule, Step, train
+from fuser.train.trainee import Trainee
+
+#: Explained by so little, an output is a constant; its rate must not grow without bound.
+_LEAST_SPREAD = 1e-3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a fuser is trained: ``batch`` texts a step, in an order that ``seed`` decides."""
+
+    schedule: Schedule
+    batch: int
+    seed: int
+
+
+class Training:
+    """A fuser of one band, and the texts it learns from; the sharer itself is no longer needed."""
+
+    def __init__(self, fuser: RidgeFuser, sharer: Side, receiver: Side, files: Sequence[Path]) -> None:
+        self._fuser = fuser
+        self._reading = Reading(receiver)
+        pairs = (load_pair(path) for path in files)
+        self.texts = [Text(pair, codes_of(fuser, sharer, pair)) for pair in pairs]
+        # What comes in is white, so the length of an output's weights is the spread of what they explain.
+        spread = fuser.weights()["0.up"].norm(dim=1).clamp(min=_LEAST_SPREAD)
+        self._trainee = Trainee(fuser, spread)
+
+    def run(self, plan: Plan, learned: Sequence[Text], folder: Path) -> Iterator[Step]:
+        """Go on with the training in a folder, step by step."""
+        examples = Examples(learned, self._reading, plan.batch, plan.seed)
+
+        def loss(module: torch.nn.Module, step: int) -> torch.Tensor:
+            return divergence(module, self._reading, examples.of(step))
+
+        return train(self._trainee, loss, plan.schedule, folder)
+
+    def gain(self, held_out: Sequence[Text]) -> Gain:
+        """What the fuser, as it now is, brings on texts that it does not learn from."""
+        return gain(self._trainee, self._reading, held_out)
+
+    def trained(self) -> RidgeFuser:
+        """The fuser as it now is."""
+        fuser = self._fuser
+        tensors = {**fuser.weights(), **self._trainee.tensors()}
+        return RidgeFuser(fuser.bands, tensors, fuser.pairing, fuser.openings)

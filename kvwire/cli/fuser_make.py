@@ -1,0 +1,187 @@
+"""``kvwire fuser calibrate|train``: make a fuser for two models."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kvwire.cli.options import JsonOption
+from kvwire.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from calibration.pairs import Side
+
+SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
+ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]
+TextOption = Annotated[list[Path], typer.Option(help="UTF-8 text like what will be sent; may be repeated")]
+PiecesOption = Annotated[int, typer.Option(min=32, help="pieces of text to read, about 380 tokens each")]
+PairsOption = Annotated[
+    Path | None, typer.Option(help="folder of what both have read; default: in the model store, by models and text")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="torch threads")]
+
+#: Pieces that nothing is learned from: what a fuser is worth is told by them.
+HELD_OUT = 24
+_TOKENS = 4096
+_LINES = 20
+
+
+def calibrate(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    sharer: SharerModel,
+    receiver: ReceiverModel,
+    text: TextOption,
+    pieces: PiecesOption = 320,
+    megabytes: Annotated[float, typer.Option(min=1, help="size of the fuser, in millions of bytes")] = 40.0,
+    window: Annotated[int, typer.Option(min=0, help="sharer layers per receiver layer; 0: all, within the size")] = 0,
+    pairs: PairsOption = None,
+    threads: ThreadsOption = 2,
+    json_file: JsonOption = None,
+) -> None:
+    """Read text with both models once and solve for the fuser in closed form; cut short, it goes on where it was."""
+    from calibration.closed_form import closed_form, numbers_per_layer, one_band
+    from calibration.training import Training
+    from fuser.projectors import ridge_file
+    from fuser.projectors.ridge import windows
+
+    sides = _sides(sharer, receiver, threads)
+    files = _collected(*sides, text, pieces, pairs)
+    if window:
+        depths = [len(side.card.layers) for side in sides]
+        bands = list(windows(depths[0], depths[1], window, numbers_per_layer(sides[1])))
+    else:
+        bands = one_band(*sides, megabytes)
+    solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:])
+    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "texts": _hashes(text)}
+    ridge_file.write(solved.fuser, out, made)
+    found = made | {
+        "file_bytes": out.stat().st_size,
+        "r2_keys": solved.r2[:, 0].tolist(),
+        "r2_values": solved.r2[:, 1].tolist(),
+    }
+    if len(bands) == 1:
+        held = Training(solved.fuser, *sides, files[-HELD_OUT:])
+        found |= held.gain(held.texts).to_json()
+    _told(found, json_file)
+
+
+def train(
+    fuser: Annotated[Path, typer.Argument(metavar="FUSER", help="a ridge fuser to begin with")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    sharer: SharerModel,
+    receiver: ReceiverModel,
+    text: TextOption,
+    pieces: PiecesOption = 320,
+    steps: Annotated[int, typer.Option(min=1, help="steps of --batch texts each")] = 800,
+    batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
+    rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
+    seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
+    work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
+    pairs: PairsOption = None,
+    threads: ThreadsOption = 2,
+    json_file: JsonOption = None,
+) -> None:
+    """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
+    from calibration.training import Plan, Training
+    from fuser.projectors import ridge_file
+    from fuser.projectors.ridge import RidgeFuser
+    from fuser.registry import read_fuser
+    from fuser.train.loop import Schedule, losses
+
+    began = read_fuser(fuser)
+    if not isinstance(began, RidgeFuser) or len(began.bands) != 1:
+        raise InvalidRequestError(
+            f"{fuser} has more than one band, or is of another kind; calibrate one without --window"
+        )
+    sides = _sides(sharer, receiver, threads)
+    began.check(sides[0].card, sides[1].card)
+    training = Training(began, *sides, _collected(*sides, text, pieces, pairs))
+    learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
+    before = training.gain(held_out)
+    folder = work or out.with_suffix(".training")
+    plan = Plan(Schedule(steps, rate), batch, seed)
+    with _progress(f"{steps} steps", steps) as told:
+        for taken in training.run(plan, learned, folder):
+            told(taken.step + 1, steps)
+    made = {
+        "how": "trained",
+        "from": began.fingerprint.hex(),
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "seed": seed,
+        "texts": _hashes(text),
+    }
+    ridge_file.write(training.trained(), out, made)
+    history = losses(folder)
+    found = made | {
+        "file_bytes": out.stat().st_size,
+        "seconds": history[-1].seconds,
+        "before": before.to_json(),
+        **training.gain(held_out).to_json(),
+        "losses": [each.loss for each in history],
+    }
+    _told(found, json_file)
+
+
+def _sides(sharer: str, receiver: str, threads: int) -> "tuple[Side, Side]":
+    import torch
+
+    from calibration.pairs import Side
+    from kvwire.engine.attention import IMPLEMENTATION
+    from kvwire.models.load import load
+    from kvwire.models.store import ModelStore
+
+    torch.set_num_threads(threads)
+    store = ModelStore()
+    loaded = [
+        load(store.pull(name), dtype=torch.float32, attn_implementation=IMPLEMENTATION) for name in (sharer, receiver)
+    ]
+    return Side(loaded[0], _TOKENS), Side(loaded[1], _TOKENS)
+
+
+def _collected(sharer: "Side", receiver: "Side", text: list[Path], pieces: int, pairs: Path | None) -> list[Path]:
+    from calibration.collect import collect
+    from kvwire.models.store import default_home
+
+    whole = "\n".join(file.read_text(encoding="utf-8") for file in text)
+    names = [side.card.binding.weights_fingerprint.hex()[:12] for side in (sharer, receiver)]
+    folder = pairs or default_home() / "pairs" / "-".join([*names, hashlib.sha256(whole.encode()).hexdigest()[:12]])
+    with _progress(f"{pieces} pieces of text", pieces) as told:
+        return collect(sharer, receiver, whole, pieces, folder, told)
+
+
+def _hashes(text: list[Path]) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in text}
+
+
+def _told(found: dict[str, object], json_file: Path | None) -> None:
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+    for name, value in found.items():
+        if not isinstance(value, list | dict):
+            sys.stdout.write(f"{name:<20} {value}\n")
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, some lines elsewhere; on standard error."""
+    if sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda done, _: bar.update(task, completed=done)
+        return
+    yield lambda done, of: _line(title, done, of)
+
+
+def _line(title: str, done: int, total: int) -> None:
+    if done * _LINES // total > (done - 1) * _LINES // total:
+        sys.stderr.write(f"{title}: {done} done\n")
