@@ -1,5 +1,6 @@
 """A recipe is refused before anything runs, by file, line and key, with what is allowed."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -119,6 +120,33 @@ def test_the_control_takes_the_context_of_the_item_before(tmp_path):
     (questions,) = load_questions(load_recipe(write(tmp_path, GOOD)), None, None)
     contexts = [question.context for question in questions]
     assert [other_context(questions, index) for index in range(3)] == [contexts[2], contexts[0], contexts[1]]
+
+
+def test_the_control_is_never_of_the_same_document(tmp_path):
+    """Another paragraph of one article would tell of the same things; a single article is refused."""
+    text = "Rain fell on the harbour for days and nights, and the bells of the tower rang {}, and nobody knew why."
+    articles = [
+        {"title": title, "paragraphs": [{"context": text.format(f"{title} {n}")} for n in range(count)]}
+        for title, count in (("a", 3), ("b", 1))
+    ]
+    (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles}))
+    lengths = "context_characters: 85\n    continuation_characters: 5\n    wrong_context: all"
+    named = load_recipe(write(tmp_path, GOOD.replace("pocket", "xquad_contexts").replace("limit: 3", lengths)))
+    (questions,) = load_questions(named, tmp_path, None)
+    assert [question.cluster for question in questions] == ["a", "b", "a", "a"]
+    wrong = [other_context(questions, index).split(" rang ")[1][0] for index in range(4)]
+    assert wrong == ["b", "a", "b", "b"]
+    (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles[:1]}))
+    with pytest.raises(InvalidRequestError, match=r"wrong_context\): .*the control needs another"):
+        load_questions(named, tmp_path, None)
+
+
+def test_every_cache_arm_goes_through_the_fuser_of_the_recipe(tmp_path):
+    """Baselines need none."""
+    recipe = load_recipe(write(tmp_path, f"fuser: mapped\n{GOOD}")).recipe
+    arms = arms_of(recipe, "all")
+    assert {arm.exchange(1).fuser for arm in arms if arm.codec} == {"mapped"}
+    assert {arm.exchange(1).fuser for arm in arms_of(load_recipe(write(tmp_path, GOOD)).recipe, "all")} == {"identity"}
 
 
 def test_the_limit_of_the_command_lowers_that_of_the_recipe(tmp_path):
