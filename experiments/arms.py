@@ -66,7 +66,7 @@ def arms_of(recipe: Recipe, wrong_context: WrongContext) -> tuple[Arm, ...]:
 
 
 def cache_arms(recipe: Recipe) -> Iterator[Arm]:
-    """One arm per codec, ratio, selector and scope."""
+    """One arm per codec, ratio, selector and scope; then one per codec that is never pruned."""
     for codec in recipe.codecs:
         for ratio in recipe.keep:
             if ratio == 1:
@@ -75,6 +75,8 @@ def cache_arms(recipe: Recipe) -> Iterator[Arm]:
             for selector in recipe.selectors:
                 for scope in recipe.scopes:
                     yield cached_arm(recipe, codec, ratio, selector, scope)
+    for codec in recipe.unpruned:
+        yield cached_arm(recipe, codec)
 
 
 def cached_arm(recipe: Recipe, codec: str, keep: float = 1.0, selector: str = "", scope: str = "") -> Arm:

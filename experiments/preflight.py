@@ -12,7 +12,8 @@ from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, UnsupportedError
 from kvwire.requests import RequestInfo, ScoreRequest, Text
 
-_CONTEXT = Text("The quick brown fox jumps over the lazy dog.")  # ten tokens or so: one is kept at a ratio of 0.1
+# Forty tokens: the lowest rates of rd need some thirty (2026-11-23), and four are kept at a ratio of 0.1.
+_CONTEXT = Text(" ".join(["The quick brown fox jumps over the lazy dog."] * 4))
 _PROMPT = Text("The fox")
 _CONTINUATION = Text(" jumps")
 
@@ -33,8 +34,9 @@ async def preflight(client: Client, named: NamedRecipe) -> None:
             ("fuser",), f"the receiver has no fuser {recipe.fuser!r}, only {known}; give it one by --fusers NAME=PATH"
         )
     await _try(client, reference_arm(recipe))
-    for index, codec in enumerate(recipe.codecs):
-        await _try_at(client, named, ("codecs", index), cached_arm(recipe, codec))
+    for key, codecs in (("codecs", recipe.codecs), ("unpruned", recipe.unpruned)):
+        for index, codec in enumerate(codecs):
+            await _try_at(client, named, (key, index), cached_arm(recipe, codec))
     for arm in cache_arms(recipe):
         if arm.keep < 1:
             await _try_at(client, named, ("selectors", recipe.selectors.index(arm.selector)), arm)

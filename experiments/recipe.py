@@ -106,8 +106,8 @@ class Recipe(_Part):
     """One experiment: every dataset's items through every arm.
 
     The arms are the uncompressed cache, the baselines, and each codec at each ratio of ``keep``: whole at 1, and below
-    that by each selector in each scope; all caches go through ``fuser``, one of the receiver's. ``seed`` is that of the
-    bootstrap; nothing else is random.
+    that by each selector in each scope; and each codec of ``unpruned``, whole. All caches go through ``fuser``, one of
+    the receiver's. ``seed`` is that of the bootstrap; nothing else is random.
 
     Of each dataset the first ``timed`` items are asked first, one arm at a time and with nothing beside it, which gives
     their latency; of the others so many arms as ``together`` says are scored in one forward pass, which is faster.
@@ -118,6 +118,7 @@ class Recipe(_Part):
     fuser: str = Field(default="identity", min_length=1)
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
     codecs: Annotated[tuple[str, ...], Field(min_length=1), Once]
+    unpruned: Annotated[tuple[str, ...], Once] = ()
     selectors: Annotated[tuple[Selector, ...], Once] = ()
     keep: Annotated[tuple[Ratio, ...], Field(min_length=1, validate_default=True), Once] = (1.0,)
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), Once] = ("layer",)
@@ -127,7 +128,7 @@ class Recipe(_Part):
     timed: Annotated[int, Field(ge=0, strict=True)] = 5
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
 
-    @field_validator("codecs")
+    @field_validator("codecs", "unpruned")
     @classmethod
     def _codecs_are_whole(cls, codecs: tuple[str, ...]) -> tuple[str, ...]:
         for codec in codecs:
@@ -136,6 +137,12 @@ class Recipe(_Part):
             if "+keep=" in codec:
                 raise ValueError(f"{codec!r}: say how much to keep under `keep` and `selectors`, not in the codec")
         return codecs
+
+    @field_validator("unpruned")
+    @classmethod
+    def _unpruned_ones_are_others(cls, unpruned: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _each_once((*info.data.get("codecs", ()), *unpruned))
+        return unpruned
 
     @field_validator("datasets")
     @classmethod

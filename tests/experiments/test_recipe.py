@@ -31,7 +31,7 @@ def write(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, selectors, keep"]),
+        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, unpruned, selectors, keep"]),
         ("limit:", "limt:", ["line 4 (datasets.0.limt)", "unknown key", "limit"]),
         ("pocket", "poket", ["line 3 (datasets.0)", "pocket", "wikitext2", "file:PATH"]),
         ("limit: 3", "limit: 0", ["line 4 (datasets.0.limit)", "greater than or equal to 1"]),
@@ -45,6 +45,8 @@ def write(tmp_path, text):
         ("keep: [1, 0.5]", "keep: [1]", ["line 6 (keep)", "nothing to do"]),
         ("int8", "int8+keep=0.5", ["line 5 (codecs)", "under `keep`"]),
         ("int8", "'int 8'", ["line 5 (codecs)", "no codec spec", "int8:per=head"]),
+        ("title: t", "title: t\nunpruned: [int8]", ["line 2 (unpruned)", "'int8' is listed twice"]),
+        ("title: t", "title: t\nunpruned: [int8+keep=0.5]", ["line 2 (unpruned)", "under `keep`"]),
         ("title: t", "title: t\ntitle: u", ["line 2", "'title' stands on line 1 already"]),
         ("title: t", "method: text", ["line 1 (title)", "missing"]),
         ("title: t", "title: [", ["line ", "not YAML"]),
@@ -69,7 +71,7 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 
 def test_an_unknown_recipe_names_those_we_ship():
     """A name is looked up among the shipped ones."""
-    with pytest.raises(NotFoundError, match="first-curve, smoke"):
+    with pytest.raises(NotFoundError, match="first-curve, fusers, fusers-openbookqa, fusers-xquad, smoke"):
         load_recipe("frist-curve")
 
 
@@ -139,6 +141,12 @@ def test_the_control_is_never_of_the_same_document(tmp_path):
     (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles[:1]}))
     with pytest.raises(InvalidRequestError, match=r"wrong_context\): .*the control needs another"):
         load_questions(named, tmp_path, None)
+
+
+def test_what_is_unpruned_makes_one_arm_whatever_the_ratios(tmp_path):
+    """Behind the pruned ones."""
+    arms = arms_of(load_recipe(write(tmp_path, f"unpruned: [fp16]\n{GOOD}")).recipe, "none")
+    assert [arm.spec for arm in arms if arm.codec] == ["fp32", "int8", "int8+keep=0.5,by=recency,scope=layer", "fp16"]
 
 
 def test_every_cache_arm_goes_through_the_fuser_of_the_recipe(tmp_path):

@@ -202,6 +202,7 @@ async def test_services_that_are_gone_end_the_run(tmp_path, data):
     [
         ("codecs: [int8]", "fuser: mapped\ncodecs: [int8]", r"line 11 \(fuser\): .*'mapped', only identity"),
         ("codecs: [int8]", "codecs: [fp16, int7]", r"line 11 \(codecs\.1\): int7 by method prefix: .*int8"),
+        ("codecs: [int8]", "codecs: [int8]\nunpruned: [int7]", r"line 12 \(unpruned\.0\): int7 by"),
         ("codecs: [int8]", "codecs: ['int8:pre=head']", r"line 11 \(codecs\.0\): .*'pre'.*per"),
         ("codecs: [int8]", "codecs: [int8+rope=before]", r"line 11 \(codecs\.0\): .*pre, post"),
         ("codecs: [int8]", "codecs: [int8+entropy=ans]", r"line 11 \(codecs\.0\): .*does not offer entropy=ans"),
