@@ -14,8 +14,9 @@ REFERENCE_CODEC = "fp32"
 class Arm:
     """One way of answering.
 
-    ``codec`` is the spec without ``keep``, empty for a baseline; ``wrong_context`` marks the control that is given
-    another item's context. The reference is the uncompressed cache, which the others are compared with.
+    ``codec`` is the spec without ``keep``, empty for a baseline; ``fuser`` is one of the receiver's, by name.
+    ``wrong_context`` marks the control that is given another item's context. The reference is the uncompressed cache,
+    which the others are compared with.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Arm:
     keep: float = 1.0
     selector: str = ""
     scope: str = ""
+    fuser: str = Exchange.fuser
     wrong_context: bool = False
     reference: bool = False
 
@@ -40,6 +42,7 @@ class Arm:
         return Exchange(
             method=self.method,
             codec=self.spec or Exchange.codec,
+            fuser=self.fuser,
             relay=self.relay,
             relay_max_tokens=relay_max_tokens if self.method is Method.TEXT else 0,
         )
@@ -63,25 +66,28 @@ def arms_of(recipe: Recipe, wrong_context: WrongContext) -> tuple[Arm, ...]:
 
 
 def cache_arms(recipe: Recipe) -> Iterator[Arm]:
-    """One arm per codec, ratio, selector and scope."""
+    """One arm per codec, ratio, selector and scope; then one per codec that is never pruned."""
     for codec in recipe.codecs:
         for ratio in recipe.keep:
             if ratio == 1:
-                yield _cached(recipe, codec)
+                yield cached_arm(recipe, codec)
                 continue
             for selector in recipe.selectors:
                 for scope in recipe.scopes:
-                    yield _cached(recipe, codec, ratio, selector, scope)
+                    yield cached_arm(recipe, codec, ratio, selector, scope)
+    for codec in recipe.unpruned:
+        yield cached_arm(recipe, codec)
 
 
-def _cached(recipe: Recipe, codec: str, keep: float = 1.0, selector: str = "", scope: str = "") -> Arm:
-    arm = Arm("", Method(recipe.method), codec=codec, keep=keep, selector=selector, scope=scope)
+def cached_arm(recipe: Recipe, codec: str, keep: float = 1.0, selector: str = "", scope: str = "") -> Arm:
+    """The cache of the context by one codec, through the recipe's fuser."""
+    arm = Arm("", Method(recipe.method), codec=codec, keep=keep, selector=selector, scope=scope, fuser=recipe.fuser)
     return replace(arm, name=f"{recipe.method} {arm.spec.replace(',scope=layer', '')}")
 
 
 def reference_arm(recipe: Recipe) -> Arm:
     """The uncompressed cache."""
-    return replace(_cached(recipe, REFERENCE_CODEC), reference=True)
+    return replace(cached_arm(recipe, REFERENCE_CODEC), reference=True)
 
 
 def _on_their_own_context(recipe: Recipe) -> Iterator[Arm]:

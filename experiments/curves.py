@@ -6,18 +6,20 @@ from statistics import fmean
 from typing import Any
 
 from experiments.arms import Arm, wrong_name
-from experiments.metrics import NLL, Metric, metrics_of
+from experiments.metrics import ACCURACY, NLL, Metric, metrics_of
 from experiments.record import Record
 from experiments.results import DatasetResults, Results
 from experiments.statistics.bootstrap import Array, Bootstrap, Estimate
 from experiments.statistics.compare import Comparison, compare
-from experiments.statistics.gain import context_gain_retained, net_context_gain
+from experiments.statistics.gain import context_gain_retained, net_context_gain, net_gain_kept
+from experiments.statistics.gap import gap_closed
+from kvwire.requests import Method
 from loadtest.intervals import percentiles, wilson95
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Means per request over the items answered; None where nothing was sent.
+    """Means per request over the items answered; None where nothing was sent. Per token: of those the sharer read.
 
     Times: p50 in milliseconds over the items asked one by one.
     """
@@ -70,7 +72,7 @@ class _Rows:
 
     def __init__(self, dataset: DatasetResults, seed: int) -> None:
         self._dataset = dataset
-        self._bootstrap = Bootstrap(len(dataset.items), seed)
+        self._bootstrap = Bootstrap.of_clusters(dataset.clusters, seed)
         reference = next(arm.name for arm in dataset.arms if arm.reference)
         self._opponents = [name for name in (reference, "text", "receiver_only") if name in dataset.records]
 
@@ -85,9 +87,9 @@ class _Rows:
             arm=arm,
             items=len(records),
             failed=sum(record["error"] is not None for record in records),
-            estimates={**self._estimates(metrics, records), **self._gains(arm)},
+            estimates=self._estimates(metrics, records) | self._gap(arm) | self._gains(arm),
             versus={other: self._versus(metrics, records, other) for other in self._opponents if other != arm.name},
-            costs=_costs(records),
+            costs=_costs(arm, records),
         )
 
     def _estimates(self, metrics: Sequence[Metric], records: Sequence[Record]) -> dict[str, Estimate]:
@@ -100,6 +102,13 @@ class _Rows:
         right = int(values.sum())
         return Estimate(right / len(values), *wilson95(right, len(values)), len(values))
 
+    def _gap(self, arm: Arm) -> dict[str, Estimate]:
+        names = ("receiver_only", arm.name, "receiver_reads")
+        if arm.wrong_context or not set(names) <= self._dataset.records.keys():
+            return {}
+        found = gap_closed(self._bootstrap, *(ACCURACY.values(self._dataset.records[name]) for name in names))
+        return {"gap_closed": found} if found else {}
+
     def _gains(self, arm: Arm) -> dict[str, Estimate]:
         nll = {name: NLL.values(self._dataset.records[name]) for name in self._dataset.records}
         found: dict[str, Estimate | None] = {}
@@ -110,6 +119,11 @@ class _Rows:
         own, wrong_own, wrong = "receiver_reads", wrong_name("receiver_reads"), wrong_name(arm.name)
         if {own, wrong_own, wrong} <= nll.keys():
             found["net_gain"] = net_context_gain(self._bootstrap, nll[arm.name], nll[wrong], nll[own], nll[wrong_own])
+            whole = self._opponents[0]
+            if arm.codec:
+                found["net_gain_kept"] = net_gain_kept(
+                    self._bootstrap, nll[arm.name], nll[wrong], nll[whole], nll[wrong_name(whole)]
+                )
         return {name: estimate for name, estimate in found.items() if estimate}
 
     def _versus(self, metrics: Sequence[Metric], records: Sequence[Record], other: str) -> dict[str, Comparison]:
@@ -128,14 +142,14 @@ class _Rows:
         return {name: comparison for name, comparison in found.items() if comparison}
 
 
-def _costs(records: Sequence[Record]) -> Costs:
+def _costs(arm: Arm, records: Sequence[Record]) -> Costs:
     timed = [record["measured"] for record in records if record["measured"]]
     sent = [(record["bytes"], record["measured"]) for record in records if record["bytes"] and record["measured"]]
     moved = [counted for counted, _ in sent]
     isolated = all(measured["socket_isolated"] for _, measured in sent)
     values = sum(counted["values"] for counted in moved)
     payload = sum(counted["payload"] for counted in moved)
-    tokens = sum(record["tokens"]["slots"] for record in records if record["bytes"] and record["tokens"])
+    tokens = sum(_source_tokens(arm, record["tokens"]) for record in records if record["bytes"] and record["tokens"])
     wire = [measured["socket_bytes"] if isolated else counted["grpc"] for counted, measured in sent]
     return Costs(
         wire_bytes=fmean(wire) if wire else None,
@@ -146,6 +160,16 @@ def _costs(records: Sequence[Record]) -> Costs:
         ttft_ms=_p50([measured["ttft_ms"] for measured in timed if measured["ttft_ms"] is not None]),
         e2e_ms=_p50([measured["e2e_ms"] for measured in timed if measured["e2e_ms"] is not None]),
     )
+
+
+def _source_tokens(arm: Arm, tokens: Mapping[str, int]) -> int:
+    """Tokens of the sharer whose cache was sent: the context's, or in ``fuse`` all but the last, each with a slot.
+
+    Slots are the receiver's tokens in ``prefix``: as many only where both models have one tokenizer.
+    """
+    if not arm.codec:
+        return 0
+    return tokens["slots" if arm.method is Method.FUSE else "context"]
 
 
 def _p50(values: Sequence[float]) -> float | None:

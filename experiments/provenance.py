@@ -29,6 +29,7 @@ def provenance(plan: Plan, services: Mapping[str, Description], workers: int) ->
         "recipe": {"name": named.name, "sha256": named.sha256, "text": named.source.text},
         "title": named.recipe.title,
         "seed": named.recipe.seed,
+        "fusers": list(services["receiver"].fusers),
         "datasets": [_dataset(block) for block in plan.blocks],
         "models": {side: model_facts(description) for side, description in services.items()},
         "code": {"commit": _commit(), **{package: _version(package) for package in _PACKAGES}},
@@ -78,13 +79,14 @@ def _differences(found: Any, wanted: Any, place: str) -> list[str]:
 
 
 def _dataset(block: Block) -> dict[str, Any]:
-    """Hash and ids of the items in use: the hash is over what was asked, whatever file it came from."""
+    """Hash, ids and clusters of the items in use: the hash is over what was asked, whatever file it came from."""
     fields = [question.fields for question in block.questions]
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return {
         "name": block.dataset,
         "items_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "items": [question.id for question in block.questions],
+        "clusters": [question.cluster for question in block.questions],
         "arms": [arm.to_json() for arm in block.arms],
     }
 

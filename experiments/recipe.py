@@ -27,7 +27,6 @@ from experiments.yaml_source import Source, read_yaml
 from kvwire.errors import NotFoundError
 from kvwire.requests import Method
 from loadtest.datasets import CONTINUATION_LOADERS, LOADERS, SPAN_LOADERS
-from loadtest.datasets.wikitext2 import CONTEXT_CHARACTERS, CONTINUATION_CHARACTERS
 
 SHIPPED = Path(__file__).with_name("recipes")
 
@@ -72,10 +71,10 @@ class ChoiceSet(_Set):
 
 
 class ContinuationSet(_Set):
-    """Text to be continued; lengths in characters."""
+    """Text to be continued; lengths in characters, by default the dataset's own."""
 
-    context_characters: Count = CONTEXT_CHARACTERS
-    continuation_characters: Count = CONTINUATION_CHARACTERS
+    context_characters: Count | None = None
+    continuation_characters: Count | None = None
 
 
 class SpanSet(_Set):
@@ -107,7 +106,8 @@ class Recipe(_Part):
     """One experiment: every dataset's items through every arm.
 
     The arms are the uncompressed cache, the baselines, and each codec at each ratio of ``keep``: whole at 1, and below
-    that by each selector in each scope. ``seed`` is that of the bootstrap; nothing else is random.
+    that by each selector in each scope; and each codec of ``unpruned``, whole. All caches go through ``fuser``, one of
+    the receiver's. ``seed`` is that of the bootstrap; nothing else is random.
 
     Of each dataset the first ``timed`` items are asked first, one arm at a time and with nothing beside it, which gives
     their latency; of the others so many arms as ``together`` says are scored in one forward pass, which is faster.
@@ -115,8 +115,10 @@ class Recipe(_Part):
 
     title: str = Field(min_length=1)
     method: Literal[Method.PREFIX, Method.FUSE] = Method.PREFIX
+    fuser: str = Field(default="identity", min_length=1)
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
     codecs: Annotated[tuple[str, ...], Field(min_length=1), Once]
+    unpruned: Annotated[tuple[str, ...], Once] = ()
     selectors: Annotated[tuple[Selector, ...], Once] = ()
     keep: Annotated[tuple[Ratio, ...], Field(min_length=1, validate_default=True), Once] = (1.0,)
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), Once] = ("layer",)
@@ -126,7 +128,7 @@ class Recipe(_Part):
     timed: Annotated[int, Field(ge=0, strict=True)] = 5
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
 
-    @field_validator("codecs")
+    @field_validator("codecs", "unpruned")
     @classmethod
     def _codecs_are_whole(cls, codecs: tuple[str, ...]) -> tuple[str, ...]:
         for codec in codecs:
@@ -135,6 +137,12 @@ class Recipe(_Part):
             if "+keep=" in codec:
                 raise ValueError(f"{codec!r}: say how much to keep under `keep` and `selectors`, not in the codec")
         return codecs
+
+    @field_validator("unpruned")
+    @classmethod
+    def _unpruned_ones_are_others(cls, unpruned: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _each_once((*info.data.get("codecs", ()), *unpruned))
+        return unpruned
 
     @field_validator("datasets")
     @classmethod

@@ -15,10 +15,14 @@ from kvwire.requests import Method, RelayMode
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """Lines by arm, each in the order of ``items``. ``planned`` is the number of items of the whole run."""
+    """Lines by arm, each in the order of ``items``, as is the document each is of.
+
+    ``planned`` is the number of items of the whole run.
+    """
 
     name: str
     items: tuple[str, ...]
+    clusters: tuple[str, ...]
     planned: int
     arms: tuple[Arm, ...]
     records: Mapping[str, tuple[Record, ...]]
@@ -100,9 +104,12 @@ def _arm(fields: dict[str, Any]) -> Arm:
 def _dataset(described: dict[str, Any], arms: tuple[Arm, ...], records: list[Record]) -> DatasetResults:
     whole = len(records) // len(arms)
     rounds = [records[at : at + len(arms)] for at in range(0, whole * len(arms), len(arms))]
+    items = tuple(lines[0]["item"] for lines in rounds)
     return DatasetResults(
         name=described["name"],
-        items=tuple(lines[0]["item"] for lines in rounds),
+        items=items,
+        # Runs of before there were clusters have none.
+        clusters=tuple(described.get("clusters", items)[:whole]),
         planned=len(described["items"]),
         arms=arms,
         records={arm.name: tuple(lines[index] for lines in rounds) for index, arm in enumerate(arms)},

@@ -36,10 +36,11 @@ class KeptCaches:
         return layers
 
     def put(self, key: ContextKey, layers: Sequence[Layer]) -> None:
-        """Keep a cache if it fits at all; the oldest ones make room."""
+        """Keep a cache if it fits at all, in the place of one read without attention; the oldest ones make room."""
         size = _size_bytes(layers)
-        if size > self._max_bytes or key in self._kept:
+        if size > self._max_bytes:
             return
+        self._bytes -= _size_bytes(self._kept.pop(key, ()))
         self._kept[key] = tuple(layers)
         self._bytes += size
         while self._bytes > self._max_bytes:

@@ -41,6 +41,11 @@ class Question(Protocol):
         ...
 
     @property
+    def cluster(self) -> str:
+        """The document it is cut from; its own id where it is alike to no other."""
+        ...
+
+    @property
     def context(self) -> str | None:
         """What only the sharer knows, as it is sent; None where the item has none."""
         ...

@@ -22,6 +22,11 @@ class ChoiceQuestion:
         return self.item.id
 
     @property
+    def cluster(self) -> str:
+        """The item itself."""
+        return self.item.id
+
+    @property
     def context(self) -> str | None:
         """The fact."""
         return scoring.context_text(self.item)

@@ -21,6 +21,11 @@ class ContinuationQuestion:
         return self.item.id
 
     @property
+    def cluster(self) -> str:
+        """The document."""
+        return self.item.cluster
+
+    @property
     def context(self) -> str:
         """The opening of the text."""
         return self.item.context

@@ -32,22 +32,25 @@ def load_questions(named: NamedRecipe, data_dir: Path | None, limit: int | None)
             raise named.source.refuse(
                 place, f"{dataset.name} has nothing that only the sharer reads; {hint}take method fuse"
             )
-        if dataset.wrong_context != "none" and len({question.context for question in questions}) == 1:
+        if dataset.wrong_context != "none" and not all(other_context(questions, i) for i in range(len(questions))):
             raise named.source.refuse(
-                ("datasets", index, "wrong_context"), "all items have one context; the control needs another one"
+                ("datasets", index, "wrong_context"),
+                "an item has no other of another context and document; the control needs another one",
             )
         found.append(questions)
     return tuple(found)
 
 
 def other_context(questions: Sequence[Question], index: int) -> str | None:
-    """The context of the item before that has another one; the last comes before the first.
+    """The context of the item before that has another one and is of another document; the last comes before the first.
 
     Not of the item after: its context must still be new to the sharer when its own turn comes, or its first request
     would not show what reading takes.
     """
-    before = (questions[index - step].context for step in range(1, len(questions)))
-    return next((context for context in before if context != questions[index].context), None)
+    own = questions[index]
+    before = (questions[index - step] for step in range(1, len(questions)))
+    others = (other for other in before if other.context != own.context and other.cluster != own.cluster)
+    return next((other.context for other in others), None)
 
 
 def _load(dataset: Dataset, data_dir: Path | None, limit: int | None) -> tuple[Question, ...]:

@@ -22,6 +22,11 @@ class SpanQuestion:
         return self.item.id
 
     @property
+    def cluster(self) -> str:
+        """The item itself."""
+        return self.item.id
+
+    @property
     def context(self) -> str:
         """The paragraph."""
         return span_context(self.item)

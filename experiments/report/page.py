@@ -13,11 +13,11 @@ _FAILURES_SHOWN = 20
 
 HOW_TO_READ = (
     "Bytes are the kernel's count on the sharer's connection, both directions, per request. Intervals are of 95 %: "
-    "Wilson's for right and wrong, else a bootstrap over items. Arms are compared on the same items; "
-    "“not distinguishable” means that McNemar's exact p is 0.05 or more, or that the interval of the "
-    "difference contains 0. Nothing corrects for the number of comparisons: of twenty equal arms one will look "
-    "different. A failed item is wrong and has gained nothing. The sharer reads an item's context once, for the "
-    "uncompressed arm; the TTFT of the other cache arms leaves that out."
+    "Wilson's for right and wrong, else a bootstrap over items, of whole documents where several items are of one. "
+    "Arms are compared on the same items; “not distinguishable” means that McNemar's exact p is 0.05 or more, or that "
+    "the interval of the difference contains 0. Nothing corrects for the number of comparisons: of twenty equal arms "
+    "one will look different. A failed item is wrong and has gained nothing. The sharer reads an item's context once, "
+    "for the uncompressed arm; the TTFT of the other cache arms leaves that out."
 )
 
 
@@ -58,8 +58,10 @@ def origin(results: Results) -> str:
         for side, card in models.items()
     )
     commit = code["commit"] or "no commit"
+    fusers = dict.fromkeys(arm.fuser for dataset in results.datasets for arm in dataset.arms if arm.codec)
     return (
-        f"Recipe {results.name} ({results.run['recipe']['sha256'][:12]}), {sides}; kvwire {code['kvwire']} ({commit}); "
+        f"Recipe {results.name} ({results.run['recipe']['sha256'][:12]}), {sides}, fuser {', '.join(fusers)}; "
+        f"kvwire {code['kvwire']} ({commit}); "
         f"{machine['cpu']}, {machine['cores']} cores; begun {results.run['begun']}."
     )
 

@@ -26,14 +26,19 @@ def table(rows: Sequence[Row]) -> Cells:
         *(_GAINS[name] for name in gains),
         "bytes per request",
         "payload bits per value",
-        "payload bytes per token",
+        "payload bytes per context token",
         "TTFT p50, ms",
         *(f"{metric.label}, against {other}" for other in opponents for metric in compared),
     ]
     return [head, *(_cells(row, metrics, gains, opponents) for row in rows)]
 
 
-_GAINS = {"gain_retained": "context gain retained", "net_gain": "net context gain"}
+_GAINS = {
+    "gap_closed": "accuracy gap closed",
+    "gain_retained": "context gain retained",
+    "net_gain": "net context gain",
+    "net_gain_kept": "net gain kept of the uncompressed cache's",
+}
 
 
 def _cells(row: Row, metrics: Sequence[Metric], gains: Sequence[str], opponents: Sequence[str]) -> list[str]:

@@ -1,9 +1,11 @@
 """The bootstrap over items: intervals of means, of differences and of ratios, always from the same resamples.
 
-Source: B. Efron, Annals of Statistics 7 (1979) 1; percentile intervals.
+Source: B. Efron, Annals of Statistics 7 (1979) 1; percentile intervals. Whole clusters are drawn where items share a
+document: A. C. Davison and D. V. Hinkley, Bootstrap Methods and their Application (1997), chapter 3.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,17 @@ class Bootstrap:
         draws = np.random.default_rng(seed).multinomial(items, np.full(items, 1 / items), size=resamples)
         self._draws: Array = draws.astype(np.float64)
 
+    @classmethod
+    def of_clusters(cls, clusters: Sequence[str], seed: int, resamples: int = RESAMPLES) -> Self:
+        """Resamples of clusters, whose items come and go together; the same as of items where each has its own.
+
+        clusters: the name of each item's, ``(items,)``. Statistics are over items all the same.
+        """
+        places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
+        found = cls(len(places), seed, resamples)
+        found._draws = found._draws.take([places[name] for name in clusters], axis=1)
+        return found
+
     def mean(self, values: Array) -> Estimate | None:
         """Mean over the items that have a number; None if none has. Of a difference of two arms it is paired.
 
@@ -56,5 +69,7 @@ class Bootstrap:
         drawn = self._draws @ known > 0
         if lower.sum() <= 0 or np.quantile(lowers[drawn], 0.025) <= 0:
             return None
+        # Where both are counts, the lower ones of a few resamples cancel out; those have no quotient.
+        drawn &= lowers != 0
         low, high = np.quantile(uppers[drawn] / lowers[drawn], (0.025, 0.975))
         return Estimate(float(upper.sum() / lower.sum()), float(low), float(high), int(known.sum()))

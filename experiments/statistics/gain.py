@@ -22,5 +22,19 @@ def net_context_gain(
     ``wrong``: with another item's context; ``own``: the receiver reads it itself. An item the arm failed on, with
     either context, gains nothing.
     """
+    return bootstrap.ratio(_gained(arm, wrong_arm), wrong_own - own)
+
+
+def net_gain_kept(
+    bootstrap: Bootstrap, arm: Array, wrong_arm: Array, whole: Array, wrong_whole: Array
+) -> Estimate | None:
+    """Net context gain of an arm over that of the uncompressed cache, ``whole``.
+
+    None where the uncompressed cache has no gain for sure.
+    """
+    return bootstrap.ratio(_gained(arm, wrong_arm), _gained(whole, wrong_whole))
+
+
+def _gained(arm: Array, wrong_arm: Array) -> Array:
     gained = wrong_arm - arm
-    return bootstrap.ratio(np.where(np.isfinite(gained), gained, 0.0), wrong_own - own)
+    return np.where(np.isfinite(gained), gained, 0.0)

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kvwire.errors import InvalidRequestError, NotFoundError
+from loadtest.datasets import wikitext2, xquad_contexts
 from loadtest.datasets.arc import load_challenge, load_easy
+from loadtest.datasets.cut import Cut
 from loadtest.datasets.file import load_file
 from loadtest.datasets.item import ContinuationItem, Item, SpanItem
 from loadtest.datasets.mmlu_redux import load_mmlu_redux
 from loadtest.datasets.openbookqa import load_openbookqa
 from loadtest.datasets.pocket import load_pocket
 from loadtest.datasets.source import Fetch, Query, fetch_from_hub
-from loadtest.datasets.wikitext2 import CONTEXT_CHARACTERS, CONTINUATION_CHARACTERS, load_wikitext2
 from loadtest.datasets.xquad_en import load_xquad_en
 
 __all__ = [
@@ -39,7 +40,11 @@ LOADERS: Mapping[str, Callable[[Query], list[Item]]] = {
     "pocket": load_pocket,
 }
 SPAN_LOADERS: Mapping[str, Callable[[Query], list[SpanItem]]] = {"xquad_en": load_xquad_en}
-CONTINUATION_LOADERS: Mapping[str, Callable[[Query, int, int], list[ContinuationItem]]] = {"wikitext2": load_wikitext2}
+#: Each with the lengths it is cut at unless others are asked for.
+CONTINUATION_LOADERS: Mapping[str, tuple[Callable[[Query, Cut], list[ContinuationItem]], Cut]] = {
+    "wikitext2": (wikitext2.load_wikitext2, wikitext2.LENGTHS),
+    "xquad_contexts": (xquad_contexts.load_xquad_contexts, xquad_contexts.LENGTHS),
+}
 
 
 def load(
@@ -93,16 +98,20 @@ def load_continuations(
     data_dir: Path | None = None,
     split: str = "test",
     limit: int | None = None,
-    context_characters: int = CONTEXT_CHARACTERS,
-    continuation_characters: int = CONTINUATION_CHARACTERS,
+    context_characters: int | None = None,
+    continuation_characters: int | None = None,
     fetch: Fetch = fetch_from_hub,
 ) -> list[ContinuationItem]:
-    """Texts of a dataset in ``CONTINUATION_LOADERS``, cut at the given lengths; options and errors as ``load``'s."""
+    """Texts of a dataset in ``CONTINUATION_LOADERS``, cut at the given lengths or its own; the rest as ``load``'s."""
     _check_limit(limit)
     if name not in CONTINUATION_LOADERS:
         raise NotFoundError(f"no continuation dataset {name!r}; there is {', '.join(CONTINUATION_LOADERS)}")
-    query = Query(data_dir=data_dir, split=split, open_book=True, fetch=fetch)
-    return CONTINUATION_LOADERS[name](query, context_characters, continuation_characters)[:limit]
+    loader, usual = CONTINUATION_LOADERS[name]
+    cut = Cut(
+        usual.context_characters if context_characters is None else context_characters,
+        usual.continuation_characters if continuation_characters is None else continuation_characters,
+    )
+    return loader(Query(data_dir=data_dir, split=split, open_book=True, fetch=fetch), cut)[:limit]
 
 
 def _check_limit(limit: int | None) -> None:

@@ -65,7 +65,8 @@ class SpanItem:
 class ContinuationItem:
     """One stretch of text: what the sharer alone reads, the word the receiver starts from, and what comes next.
 
-    The three parts joined are the text, character for character.
+    The three parts joined are the text, character for character. ``cluster`` names the document it is cut from: items
+    of one document are alike, so intervals resample whole documents.
 
     Raises:
         InvalidRequestError: An empty field, with its name.
@@ -75,9 +76,16 @@ class ContinuationItem:
     context: str
     prompt: str
     continuation: str
+    cluster: str
 
     def __post_init__(self) -> None:
-        _require_text(id=self.id, context=self.context, prompt=self.prompt, continuation=self.continuation)
+        _require_text(
+            id=self.id,
+            context=self.context,
+            prompt=self.prompt,
+            continuation=self.continuation,
+            cluster=self.cluster,
+        )
 
 
 def _require_text(**fields: str) -> None:

@@ -49,7 +49,8 @@ def made_up(arm: Arm, item: int, draw: np.random.Generator) -> dict:
         },
         "error": None,
         "codec": arm.codec,
-        "tokens": {"slots": tokens if bits else 0},
+        # The sharer's tokens are smaller here than the receiver's.
+        "tokens": {"context": 50, "slots": tokens if bits else 0},
         "bytes": {"payload": payload, "grpc": payload + 100, "values": tokens * 100 if bits else 0, "formula": 0.0}
         if payload
         else None,
@@ -68,9 +69,14 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write_results(tmp_path) -> Write:
-    """Write a run of so many items; ``change(record)`` may change each line."""
+    """Write a run of so many items, so many of each document; ``change(record)`` may change each line."""
 
-    def write(items: int = 30, name: str = "made-up", change: Callable[[dict], None] = lambda _: None) -> Path:
+    def write(
+        items: int = 30,
+        name: str = "made-up",
+        change: Callable[[dict], None] = lambda _: None,
+        per_document: int = 1,
+    ) -> Path:
         arms = arms_of(RECIPE, "all")
         draw = np.random.default_rng(3)
         records = [made_up(arm, item, draw) for item in range(items) for arm in arms]
@@ -87,6 +93,7 @@ def write_results(tmp_path) -> Write:
                 {
                     "name": "pocket",
                     "items": [f"item-{item}" for item in range(items)],
+                    "clusters": [f"document-{item // per_document}" for item in range(items)],
                     "arms": [arm.to_json() for arm in arms],
                 }
             ],

@@ -1,5 +1,6 @@
 """A recipe is refused before anything runs, by file, line and key, with what is allowed."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -30,7 +31,7 @@ def write(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, selectors, keep"]),
+        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, unpruned, selectors, keep"]),
         ("limit:", "limt:", ["line 4 (datasets.0.limt)", "unknown key", "limit"]),
         ("pocket", "poket", ["line 3 (datasets.0)", "pocket", "wikitext2", "file:PATH"]),
         ("limit: 3", "limit: 0", ["line 4 (datasets.0.limit)", "greater than or equal to 1"]),
@@ -44,6 +45,8 @@ def write(tmp_path, text):
         ("keep: [1, 0.5]", "keep: [1]", ["line 6 (keep)", "nothing to do"]),
         ("int8", "int8+keep=0.5", ["line 5 (codecs)", "under `keep`"]),
         ("int8", "'int 8'", ["line 5 (codecs)", "no codec spec", "int8:per=head"]),
+        ("title: t", "title: t\nunpruned: [int8]", ["line 2 (unpruned)", "'int8' is listed twice"]),
+        ("title: t", "title: t\nunpruned: [int8+keep=0.5]", ["line 2 (unpruned)", "under `keep`"]),
         ("title: t", "title: t\ntitle: u", ["line 2", "'title' stands on line 1 already"]),
         ("title: t", "method: text", ["line 1 (title)", "missing"]),
         ("title: t", "title: [", ["line ", "not YAML"]),
@@ -68,7 +71,7 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 
 def test_an_unknown_recipe_names_those_we_ship():
     """A name is looked up among the shipped ones."""
-    with pytest.raises(NotFoundError, match="first-curve, smoke"):
+    with pytest.raises(NotFoundError, match="first-curve, fusers, fusers-openbookqa, fusers-xquad, smoke"):
         load_recipe("frist-curve")
 
 
@@ -119,6 +122,39 @@ def test_the_control_takes_the_context_of_the_item_before(tmp_path):
     (questions,) = load_questions(load_recipe(write(tmp_path, GOOD)), None, None)
     contexts = [question.context for question in questions]
     assert [other_context(questions, index) for index in range(3)] == [contexts[2], contexts[0], contexts[1]]
+
+
+def test_the_control_is_never_of_the_same_document(tmp_path):
+    """Another paragraph of one article would tell of the same things; a single article is refused."""
+    text = "Rain fell on the harbour for days and nights, and the bells of the tower rang {}, and nobody knew why."
+    articles = [
+        {"title": title, "paragraphs": [{"context": text.format(f"{title} {n}")} for n in range(count)]}
+        for title, count in (("a", 3), ("b", 1))
+    ]
+    (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles}))
+    lengths = "context_characters: 85\n    continuation_characters: 5\n    wrong_context: all"
+    named = load_recipe(write(tmp_path, GOOD.replace("pocket", "xquad_contexts").replace("limit: 3", lengths)))
+    (questions,) = load_questions(named, tmp_path, None)
+    assert [question.cluster for question in questions] == ["a", "b", "a", "a"]
+    wrong = [other_context(questions, index).split(" rang ")[1][0] for index in range(4)]
+    assert wrong == ["b", "a", "b", "b"]
+    (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles[:1]}))
+    with pytest.raises(InvalidRequestError, match=r"wrong_context\): .*the control needs another"):
+        load_questions(named, tmp_path, None)
+
+
+def test_what_is_unpruned_makes_one_arm_whatever_the_ratios(tmp_path):
+    """Behind the pruned ones."""
+    arms = arms_of(load_recipe(write(tmp_path, f"unpruned: [fp16]\n{GOOD}")).recipe, "none")
+    assert [arm.spec for arm in arms if arm.codec] == ["fp32", "int8", "int8+keep=0.5,by=recency,scope=layer", "fp16"]
+
+
+def test_every_cache_arm_goes_through_the_fuser_of_the_recipe(tmp_path):
+    """Baselines need none."""
+    recipe = load_recipe(write(tmp_path, f"fuser: mapped\n{GOOD}")).recipe
+    arms = arms_of(recipe, "all")
+    assert {arm.exchange(1).fuser for arm in arms if arm.codec} == {"mapped"}
+    assert {arm.exchange(1).fuser for arm in arms_of(load_recipe(write(tmp_path, GOOD)).recipe, "all")} == {"identity"}
 
 
 def test_the_limit_of_the_command_lowers_that_of_the_recipe(tmp_path):

@@ -200,13 +200,15 @@ async def test_services_that_are_gone_end_the_run(tmp_path, data):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
+        ("codecs: [int8]", "fuser: mapped\ncodecs: [int8]", r"line 11 \(fuser\): .*'mapped', only identity"),
         ("codecs: [int8]", "codecs: [fp16, int7]", r"line 11 \(codecs\.1\): int7 by method prefix: .*int8"),
+        ("codecs: [int8]", "codecs: [int8]\nunpruned: [int7]", r"line 12 \(unpruned\.0\): int7 by"),
         ("codecs: [int8]", "codecs: ['int8:pre=head']", r"line 11 \(codecs\.0\): .*'pre'.*per"),
         ("codecs: [int8]", "codecs: [int8+rope=before]", r"line 11 \(codecs\.0\): .*pre, post"),
         ("codecs: [int8]", "codecs: [int8+entropy=ans]", r"line 11 \(codecs\.0\): .*does not offer entropy=ans"),
     ],
 )
-async def test_a_spec_the_services_refuse_is_refused_at_its_line_before_anything_runs(
+async def test_a_fuser_or_a_spec_the_services_refuse_is_refused_at_its_line_before_anything_runs(
     pair, data, tmp_path, old, new, words
 ):
     """With the service's own words on what is allowed."""
@@ -239,5 +241,7 @@ async def test_the_provenance_names_code_models_data_and_machine(pair, data, tmp
     assert len(found["models"]["receiver"]["weights_sha256"]) == 64
     assert [len(dataset["items"]) for dataset in found["datasets"]] == [3, 1, 1]
     assert all(len(dataset["items_sha256"]) == 64 for dataset in found["datasets"])
+    assert found["datasets"][1]["clusters"] == ["0-Mia"]
+    assert found["fusers"] == ["identity"]
     assert found["machine"]["cpu"]
     assert found["code"]["torch"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from experiments.statistics.bootstrap import Bootstrap
 from experiments.statistics.compare import compare
-from experiments.statistics.gain import context_gain_retained, net_context_gain
+from experiments.statistics.gain import context_gain_retained, net_context_gain, net_gain_kept
+from experiments.statistics.gap import gap_closed
 from experiments.statistics.mcnemar import mcnemar
 
 NAN = float("nan")
@@ -74,6 +75,27 @@ def test_an_item_without_a_number_is_left_out_and_counted():
     assert Bootstrap(1, seed=0).mean(np.array([NAN])) is None
 
 
+def test_items_in_clusters_of_their_own_are_resampled_as_items_are():
+    """To the last digit, whatever the clusters are called."""
+    values = np.random.default_rng(6).normal(0, 1, 50)
+    names = [f"article {number}" for number in range(50)]
+    assert Bootstrap.of_clusters(names, seed=3).mean(values) == Bootstrap(50, seed=3).mean(values)
+
+
+def test_a_cluster_counts_once_however_many_items_it_has():
+    """Each of 40 numbers five times, in any order: the interval of 40, not that of 200; the mean is over items."""
+    values = np.random.default_rng(7).normal(0, 1, 40)
+    names = [str(number) for number in range(40)]
+    clustered = Bootstrap.of_clusters(names * 5, seed=2).mean(np.tile(values, 5))
+    assert clustered.items == 200
+    assert clustered[:3] == pytest.approx(Bootstrap(40, seed=2).mean(values)[:3])
+
+
+def test_a_mean_over_uneven_clusters_is_over_items():
+    """One number in a cluster of its own, three in another."""
+    assert Bootstrap.of_clusters(["a", "b", "b", "b"], seed=0).mean(np.array([4.0, 0.0, 0.0, 0.0])).value == 1
+
+
 @given(st.lists(st.floats(0.0, 1.0), min_size=20, max_size=20))
 def test_context_gain_is_one_for_reading_and_nothing_for_not_having_it(helped):
     """Whatever the items, as long as the context helps."""
@@ -100,6 +122,27 @@ def test_a_failed_item_has_gained_nothing():
     bootstrap = Bootstrap(10, seed=0)
     assert context_gain_retained(bootstrap, none, arm, own).value == pytest.approx(0.5)
     assert net_context_gain(bootstrap, arm, wrong, own, wrong_own).value == pytest.approx(0.5)
+
+
+def test_what_is_kept_of_the_net_gain_is_paired_with_the_uncompressed_cache():
+    """Items that gain from 0.1 to 2 nats, each 90 % of it through the arm: 90 % in every resample."""
+    whole = np.linspace(1, 2.9, 50)
+    found = net_gain_kept(Bootstrap(50, seed=0), 3 - 0.9 * (3 - whole), np.full(50, 3.0), whole, np.full(50, 3.0))
+    assert found[:3] == pytest.approx((0.9, 0.9, 0.9))
+
+
+def test_the_gap_closed_is_the_quotient_of_differences_in_accuracy():
+    """28 without, 34 through the arm, 39 read, of 100: 6 of 11."""
+    none, arm, reads = ((np.arange(100) < right).astype(float) for right in (28, 34, 39))
+    found = gap_closed(Bootstrap(100, seed=0), none, arm, reads)
+    assert found.value == pytest.approx(6 / 11)
+    assert found.low > 0
+
+
+def test_there_is_no_gap_to_close_where_reading_does_not_help():
+    """30 right without and 31 with the context, of other items: noise."""
+    none, reads = (np.roll(np.arange(100) < right, shift).astype(float) for right, shift in ((30, 0), (31, 50)))
+    assert gap_closed(Bootstrap(100, seed=0), none, none, reads) is None
 
 
 def test_there_is_no_gain_to_retain_where_reading_does_not_help():

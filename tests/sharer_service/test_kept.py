@@ -29,6 +29,18 @@ def test_the_cache_used_longest_ago_makes_room():
     assert [kept.get(key) is not None for key in keys] == [True, False, True]
 
 
+def test_a_cache_read_again_takes_the_place_of_the_first():
+    """It counts once: the budget of two still has room for another."""
+    kept = KeptCaches(2 * ONE_CACHE_BYTES)
+    other = ContextKey("mia", (), (3,))
+    observed = [(*layer[:3], torch.ones(2, 2)) for layer in LAYERS]
+    kept.put(other, LAYERS)
+    kept.put(MIA, LAYERS)
+    kept.put(MIA, observed)
+    assert kept.get(MIA) == tuple(observed)
+    assert kept.get(other) is not None
+
+
 def test_a_budget_of_0_keeps_nothing():
     """Every context is read anew."""
     kept = KeptCaches(0)

@@ -63,3 +63,14 @@ def test_a_kept_cache_without_attention_does_not_serve_a_selector_that_needs_it(
     spec = "fp32+keep=0.5,by=attention"
     fresh = frames(Prefiller(engine, KeptCaches(0)), spec)
     assert [kv.slots.tolist() for kv in frames(keeping, spec)] == [kv.slots.tolist() for kv in fresh]
+
+
+def test_a_context_is_read_again_for_its_attention_only_once(engine, monkeypatch):
+    """Then every codec has all it may need, and what is read again is the same."""
+    keeping = Prefiller(engine, KeptCaches(1 << 30))
+    before = frames(keeping, "fp32")
+    frames(keeping, "fp32+keep=0.5,by=attention")
+    monkeypatch.setattr(engine, "read", None)  # calling it would fail
+    frames(keeping, "fp32+keep=0.5,by=attention")
+    after = frames(keeping, "fp32")
+    assert all(torch.equal(one.keys, other.keys) for one, other in zip(before, after, strict=True))

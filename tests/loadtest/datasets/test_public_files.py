@@ -43,5 +43,12 @@ def test_every_question_of_xquad_is_an_item():
     assert len({item.id for item in load_spans("xquad_en", data_dir=DATA)}) == 1190
 
 
-def test_sixty_articles_of_wikitext2_are_long_enough():
-    assert len(load_continuations("wikitext2", data_dir=DATA)) == 60
+@pytest.mark.parametrize("characters", [400, 1200])
+def test_every_article_of_wikitext2_is_an_item(characters):
+    """The test split has 60."""
+    assert len(load_continuations("wikitext2", data_dir=DATA, context_characters=characters)) == 60
+
+
+def test_nine_in_ten_paragraphs_of_xquad_are_items_and_every_article_is_there():
+    items = load_continuations("xquad_contexts", data_dir=DATA)
+    assert (len(items), len({item.cluster for item in items})) == (216, 48)

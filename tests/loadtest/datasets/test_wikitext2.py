@@ -42,6 +42,15 @@ def test_an_article_is_cut_at_word_ends_and_a_short_one_gives_no_item(tmp_path):
     assert (first.id, second.id) == ("0-First", "2-Second")
     assert first.context == " = First = \n The bells of the old"
     assert (first.prompt, first.continuation) == (" tower", " ring at noon , and nobody")
+    assert [first.cluster, second.cluster] == [first.id, second.id]
+
+
+def test_a_formula_that_looks_like_a_title_stays_in_its_article(tmp_path):
+    formula = (
+        " with a cut @-@ off frequency of ωc \n = 1 rad / s and an impedance k = \n 1 Ω . It is made of halves .\n"
+    )
+    (item,) = load(tmp_path, f" = Filters = \n A filter{formula}", context=50)
+    assert item.context == f" = Filters = \n A filter{formula}"[: len(item.context)]
 
 
 def test_copies_with_and_without_blank_lines_give_the_same_items(tmp_path):
@@ -80,5 +89,5 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(NotFoundError, match="no continuation dataset 'c4'; there is wikitext2"):
+    with pytest.raises(NotFoundError, match="no continuation dataset 'c4'; there is wikitext2, xquad_contexts"):
         load_continuations("c4")
