@@ -11,6 +11,8 @@ from fuser.projectors.ridge import Band
 
 #: Tokens whose products are summed in float32 before they join the float64 sums.
 _BLOCK = 2048
+#: Of the median: a number that never changes says nothing, and must not be magnified when a codec changes it.
+_LEAST_SPREAD = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,8 @@ def solve(sums: Sums, band: Band, per_layer: int, per_target: int, ridge: float)
     features = columns(band.sources, per_layer)
     outputs = columns(band.targets, per_target)
     mean, target_mean = sums.x[features] / sums.tokens, sums.y[outputs] / sums.tokens
-    spread = (sums.xx.diagonal()[features] / sums.tokens - mean.square()).clamp(min=1e-12).sqrt()
+    spread = (sums.xx.diagonal()[features] / sums.tokens - mean.square()).clamp(min=0).sqrt()
+    spread = spread.clamp(min=_LEAST_SPREAD * float(spread.median()))
     target_spread = (sums.yy[outputs] / sums.tokens - target_mean.square()).clamp(min=1e-12).sqrt()
     xx = (sums.xx[features][:, features] / sums.tokens - mean[:, None] * mean) / (spread[:, None] * spread)
     xx.diagonal().add_(ridge)

@@ -14,8 +14,10 @@ from codec.layer import LayerKV
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
 from fuser.base import Fuser, MixingScope
+from fuser.binding import Pairing, Side
 from fuser.official.layout import read_official
-from fuser.projectors import c2c_file
+from fuser.projectors import c2c_file, ridge_file
+from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from fuser.registry import FUSERS, KINDS, Fusers, read_fuser
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import LayerCard, Method, ModelBinding, ModelCard, Rope
@@ -57,7 +59,21 @@ def c2c(folder, official_c2c):
     return Made(fuser, sharer, receiver, c2c_file.write, open_target=1, closed_target=0)
 
 
-MAKERS = {"identity": identity, "c2c": c2c}
+def ridge(_folder, _official_c2c):
+    sharer, receiver = card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
+    pairing = Pairing(Side.of(sharer), Side.of(receiver))
+    bands = [Band((0, 1), (0, 1), 5), Band((0, 1, 2), (2, 3), 7)]
+    # Of 16 bits, as they are in a file.
+    tensors = {
+        name: random(shape, at).half().float()
+        for at, (name, shape) in enumerate(RidgeFuser.shapes(bands, pairing).items())
+    }
+    tensors |= {name: tensor.abs() + 0.5 for name, tensor in tensors.items() if name.endswith("spread")}
+    fuser = RidgeFuser(bands, tensors, pairing, Openings((3,), (4,)))
+    return Made(fuser, sharer, receiver, lambda fuser, path: ridge_file.write(fuser, path, {"how": "a test"}))
+
+
+MAKERS = {"identity": identity, "c2c": c2c, "ridge": ridge}
 
 
 @pytest.fixture(params=MAKERS)
@@ -182,14 +198,18 @@ def test_gradients_reach_the_weights_that_were_used_and_no_others(made):
     weights = made.fuser.weights()
     if not weights:
         pytest.skip(f"{made.fuser.name} has no weights")
-    for tensor in weights.values():
-        tensor.requires_grad_()
-    needs(Method.FUSE, made)
-    keys, values = made.fuser.fuse(made.open_target, sources(made, made.open_target), *own(made))
-    (keys.square().sum() + values.square().sum()).backward()
-    stem = f"projector_{made.open_target}."
     for name, tensor in weights.items():
-        used = name.startswith(stem) and "gate" not in name
+        tensor.requires_grad_(not name.endswith(("mean", "spread")))
+    given = sources(made, made.open_target)
+    if Method.FUSE in made.fuser.methods:
+        keys, values = made.fuser.fuse(made.open_target, given, *own(made))
+        stem = f"projector_{made.open_target}."
+    else:
+        kv = made.fuser.project(made.open_target, given)
+        keys, values, stem = kv.keys, kv.values, "0."
+    (keys.square().sum() + values.square().sum()).backward()
+    for name, tensor in weights.items():
+        used = name.startswith(stem) and not name.endswith(("gate_logit", "gate_temperature", "mean", "spread"))
         assert (tensor.grad is not None and bool(tensor.grad.any())) == used, name
 
 
@@ -244,3 +264,33 @@ def test_what_a_whole_token_becomes_does_not_depend_on_what_was_pruned(made, kin
     all_tokens = made.fuser.fuse(made.open_target, whole, *own(made))[at]
     pruned = made.fuser.fuse(made.open_target, kept, *own(made))[at]
     assert (all_tokens[:, slots] - pruned[:, slots]).abs().max() < 1e-6
+
+
+def pruned(kv, slots):
+    """A layer of which each head kept its own tokens."""
+    taken = slots[..., None].expand(-1, -1, kv.keys.shape[-1])
+    return dataclasses.replace(kv, keys=kv.keys.gather(1, taken), values=kv.values.gather(1, taken), slots=slots)
+
+
+def test_what_is_missing_of_a_token_is_its_mean_when_all_layers_are_mixed(made):
+    """A number that was pruned tells the same as one that is exactly the mean; a token without any is absent."""
+    needs(Method.PREFIX, made)
+    if made.fuser.scope is not MixingScope.ALL_LAYERS:
+        pytest.skip(f"{made.fuser.name} mixes no layers")
+    whole = sources(made, 0)
+    slots = torch.tensor([[1, 4], [4, 6]])
+    mean = made.fuser.weights()["0.mean"].view(2, 2, made.sharer.kv_heads, 1, made.sharer.head_dim)
+    kept = torch.zeros(made.sharer.kv_heads, TOKENS, 1).scatter_(1, slots[..., None], 1.0)
+    filled = {
+        layer: dataclasses.replace(
+            kv,
+            keys=kv.keys * kept + mean[layer, 0] * (1 - kept),
+            values=kv.values * kept + mean[layer, 1] * (1 - kept),
+        )
+        for layer, kv in whole.items()
+    }
+    got = made.fuser.project(0, {layer: pruned(kv, slots) for layer, kv in whole.items()})
+    wanted = made.fuser.project(0, filled)
+    assert got.slots.tolist() == [1, 4, 6]
+    assert (got.keys - wanted.keys[:, got.slots]).abs().max() < 1e-5
+    assert (got.values - wanted.values[:, got.slots]).abs().max() < 1e-5
