@@ -1,0 +1,122 @@
+"""A fuser for two tiny models, from text to a trained file."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from calibration import collect as collecting
+from calibration.closed_form import closed_form, one_band
+from calibration.collect import collect
+from calibration.learn import Examples, Reading, cut_of
+from calibration.pairs import Side, load_pair
+from calibration.pieces import PIECE_CHARACTERS, pieces
+from calibration.training import Plan, Training
+from fuser.projectors import ridge_file
+from fuser.registry import read_fuser
+from fuser.train.loop import Schedule
+from kvwire.errors import InvalidRequestError
+from kvwire.models.load import load
+from kvwire.models.reference import ModelReference
+from kvwire.models.store import ModelStore
+
+LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text()
+TEXT = LICENCE * 5
+COUNT = 10
+
+
+def side(folder):
+    stored = ModelStore().pull(ModelReference.parse(f"path:{folder}"))
+    return Side(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 2048)
+
+
+@pytest.fixture(scope="module")
+def sides(tiny_qwen2, tiny_gemma):
+    """Sharer Qwen2, receiver Gemma: a bias on keys here, windows, two RoPE bases and BOS there."""
+    return side(tiny_qwen2), side(tiny_gemma)
+
+
+@pytest.fixture(scope="module")
+def files(sides, tmp_path_factory):
+    return collect(*sides, TEXT, COUNT, tmp_path_factory.mktemp("pairs"), lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def solved(sides, files):
+    return closed_form(*sides, one_band(*sides, 40), files[:-2], files[-2:])
+
+
+def test_pieces_begin_with_lines_and_do_not_overlap():
+    """Whatever their order."""
+    found = pieces(TEXT, COUNT)
+    starts = sorted(TEXT.index(piece) for piece in dict.fromkeys(found))
+    assert all(len(piece) == PIECE_CHARACTERS for piece in found)
+    assert all(TEXT[start - 1] == "\n" or start == 0 for start in starts)
+    with pytest.raises(InvalidRequestError, match="give more text"):
+        pieces(TEXT, 1000)
+
+
+def test_what_was_read_is_not_read_again(sides, files, monkeypatch):
+    """A run that was cut goes on behind the last whole file."""
+    read, told = [], []
+
+    def reading(*arguments):
+        read.append(arguments[2])
+        return original(*arguments)
+
+    original = collecting.read_pair
+    monkeypatch.setattr(collecting, "read_pair", reading)
+    files[3].unlink()
+    assert collect(*sides, TEXT, COUNT, files[0].parent, lambda *done: told.append(done)) == files
+    assert read == [pieces(TEXT, COUNT)[3]]
+    assert told[-1] == (COUNT, COUNT)
+
+
+def test_a_receivers_own_cache_gives_its_own_predictions(sides, files):
+    """Reading on behind a stored cache is reading the whole text."""
+    _, receiver = sides
+    pair, reading = load_pair(files[0]), Reading(receiver)
+    found = reading.hidden([reading.part(reading.own(pair, 40), pair.ids[40:60])])
+    wanted = pair.hidden[41:61].float()
+    assert (found - wanted).abs().max() < 0.05 * wanted.std()
+
+
+def test_a_step_draws_the_same_examples_every_time(sides, files, solved):
+    """And cuts texts where tokens of both models end."""
+    training = Training(solved.fuser, *sides, files)
+    examples = Examples(training.texts, Reading(sides[1]), batch=4, seed=3)
+    first, again = examples.of(5), examples.of(5)
+    assert [(one.cut, one.follows.tolist()) for one in first] == [(one.cut, one.follows.tolist()) for one in again]
+    assert all(torch.equal(one.wanted, other.wanted) for one, other in zip(first, again, strict=True))
+    for one in first:
+        sources = one.text.pair.sources
+        assert sources[one.cut] > sources[one.cut - 1]
+
+
+def test_the_closed_form_explains_unseen_text(solved):
+    """Two random models share their tokens' identity at least; nothing at all would be 0."""
+    assert solved.r2.shape == (4, 2)
+    assert float(solved.r2[0].mean()) > 0.4
+
+
+def test_training_lessens_what_is_lost(sides, files, solved, tmp_path):
+    """The loss falls, and the file that is written is what was trained."""
+    training = Training(solved.fuser, *sides, files)
+    plan = Plan(Schedule(steps=30, rate=5e-3), batch=4, seed=0)
+    losses = [step.loss for step in training.run(plan, training.texts[:-2], tmp_path / "work")]
+    assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+    ridge_file.write(training.trained(), tmp_path / "trained.safetensors", {})
+    back = read_fuser(tmp_path / "trained.safetensors")
+    moved = (back.weights()["0.up"] - solved.fuser.weights()["0.up"]).abs().max()
+    assert moved > 1e-3
+    assert torch.equal(back.weights()["0.mean"], solved.fuser.weights()["0.mean"])
+
+
+def test_a_cut_leaves_room_for_what_follows(files):
+    """However it is drawn."""
+    pair = load_pair(files[1])
+    cuts = [cut_of(pair, random.Random(seed)) for seed in range(200)]  # noqa: S311  # no secret
+    assert min(cuts) >= 1
+    assert max(cuts) + 64 < len(pair.ids)
+    assert min(cuts) < 20 < max(cuts)
