@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from calibration.learn import FOLLOWING_TOKENS, Reading, Text
+from calibration.learn import FOLLOWING_TOKENS, Reading, Text, behind_fuser
 from calibration.pairs import Pair
+from kvwire.engine.engine import Part
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,12 @@ def _one(module: torch.nn.Module, reading: Reading, text: Text, other: Text) -> 
     cut = _cut(text.pair)
     wrong = min(cut, len(other.pair.ids))
     follows = text.pair.ids[cut : cut + FOLLOWING_TOKENS]
-    caches = [
-        [(keys[:, :0], values[:, :0]) for keys, values in reading.own(text.pair, 1)],
-        reading.split(module(_codes(text, cut))),
-        reading.own(text.pair, cut),
-        reading.split(module(_codes(other, wrong))),
-        reading.own(other.pair, wrong),
-    ]
-    return [_nll(reading, cache, follows) for cache in caches]
+    none, own, wrong_own = (
+        reading.behind_own(pair, slots, follows)
+        for pair, slots in ((text.pair, 0), (text.pair, cut), (other.pair, wrong))
+    )
+    projected, wrong_projected = behind_fuser(module, reading, [(text, cut, follows), (other, wrong, follows)])
+    return [_nll(reading, part, follows) for part in (none, projected, own, wrong_projected, wrong_own)]
 
 
 def _cut(pair: Pair) -> int:
@@ -66,10 +65,6 @@ def _cut(pair: Pair) -> int:
     return cut
 
 
-def _codes(text: Text, cut: int) -> Tensor:
-    return text.codes[text.pair.sources[:cut]].float()
-
-
-def _nll(reading: Reading, layers: Sequence[tuple[Tensor, Tensor]], follows: Tensor) -> float:
-    found = reading.log_probabilities(reading.hidden([reading.part(layers, follows)]))
+def _nll(reading: Reading, part: Part, follows: Tensor) -> float:
+    found = reading.log_probabilities(reading.hidden([part]))
     return -float(found[:-1].gather(1, follows[1:, None]).mean())

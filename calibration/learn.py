@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calibration.codes import Codes, slots_of
 from calibration.pairs import Pair, Side
 from codec.rope import rotate
-from fuser.projectors.ridge import RidgeFuser
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Part
 
@@ -29,10 +29,10 @@ Layers = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A pair, and the fuser's numbers of the sharer's tokens: ``codes`` ``(source tokens, rank)`` float16."""
+    """A pair, and the fuser's numbers of the sharer's tokens."""
 
     pair: Pair
-    codes: Tensor
+    codes: Codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +59,22 @@ class Reading:
             receiver.engine.hidden([Part(cache, receiver.opening, 0)])
         self._opening = [cache.layer(index) for index in range(self._layers)]
 
-    def part(self, layers: Layers, follows: Tensor) -> Part:
-        """Tokens behind a cache: layers of keys before RoPE and values, ``(kv_heads, slots, head_dim)`` each."""
-        first, slots = len(self._receiver.opening), layers[0][0].shape[1]
+    def part(self, layers: Layers, slots: Tensor, follows: Tensor, length: int) -> Part:
+        """Tokens behind a cache of so many slots, of which those in ``slots`` are there.
+
+        layers: keys before RoPE and values, ``(kv_heads, slots, head_dim)`` each.
+        """
+        first = len(self._receiver.opening)
         cache: PositionedCache = self._receiver.engine.new_cache()
-        positions = torch.arange(first + slots)
+        positions = torch.cat([torch.arange(first), slots + first])
         for index, ((keys, values), opening) in enumerate(zip(layers, self._opening, strict=True)):
             turned = rotate(keys, positions[first:], self._receiver.ropes.layers[index])
             cache.place(index, torch.cat([opening[0], turned], 1), torch.cat([opening[1], values], 1), positions)
-        return Part(cache, follows.tolist(), first + slots)
+        return Part(cache, follows.tolist(), first + length)
+
+    def behind_own(self, pair: Pair, slots: int, follows: Tensor) -> Part:
+        """Tokens behind the receiver's own cache of a text's beginning; of nothing, if that is empty."""
+        return self.part(self.own(pair, slots), torch.arange(slots), follows, slots)
 
     def own(self, pair: Pair, slots: int) -> Layers:
         """The receiver's own cache of a text's beginning."""
@@ -115,7 +122,7 @@ class Examples:
         at = cut_of(other, draw)
         follows = other.ids[at : at + FOLLOWING_TOKENS]
         with torch.no_grad():
-            wanted = self._reading.hidden([self._reading.part(self._reading.own(text.pair, cut), follows)])
+            wanted = self._reading.hidden([self._reading.behind_own(text.pair, cut, follows)])
         return Example(text, cut, follows, wanted)
 
 
@@ -131,18 +138,22 @@ def cut_of(pair: Pair, draw: random.Random) -> int:
     return cut
 
 
+def behind_fuser(module: nn.Module, reading: Reading, beginnings: Sequence[tuple[Text, int, Tensor]]) -> list[Part]:
+    """Of each text its first slots, by the fuser, and tokens to be read behind them; projected all at once."""
+    codes = [text.codes(int(text.pair.sources[cut - 1]) + 1) for text, cut, _ in beginnings]
+    placed = [slots_of(rows, text.pair.sources[:cut]) for rows, (text, cut, _) in zip(codes, beginnings, strict=True)]
+    taken = [rows.numbers[at] for rows, (_, at) in zip(codes, placed, strict=True)]
+    outputs = module(torch.cat(taken)).split([len(each) for each in taken])
+    return [
+        reading.part(reading.split(own), slots, follows, cut)
+        for own, (slots, _), (_, cut, follows) in zip(outputs, placed, beginnings, strict=True)
+    ]
+
+
 def divergence(module: nn.Module, reading: Reading, examples: Sequence[Example]) -> Tensor:
     """Mean KL divergence in nats of what the receiver predicts behind the fuser's cache, from what it is to predict."""
-    codes = torch.cat([each.text.codes[each.text.pair.sources[: each.cut]].float() for each in examples])
-    outputs = module(codes).split([each.cut for each in examples])
-    parts = [reading.part(reading.split(own), each.follows) for own, each in zip(outputs, examples, strict=True)]
+    parts = behind_fuser(module, reading, [(each.text, each.cut, each.follows) for each in examples])
     with torch.no_grad():
         wanted = reading.log_probabilities(torch.cat([each.wanted for each in examples]))
     found = reading.log_probabilities(reading.hidden(parts))
     return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
-
-
-def codes_of(fuser: RidgeFuser, sharer: Side, pair: Pair) -> Tensor:
-    """The fuser's numbers of a text's source tokens, ``(tokens, rank)`` float16."""
-    rows = fuser.features(0, dict(enumerate(sharer.decoded(pair.sharer))))
-    return (rows.numbers @ fuser.weights()["0.down"].T).half()

@@ -1,14 +1,16 @@
 """Trains a fuser on texts that both models have read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from calibration.codes import CodedCodes, ExactCodes
 from calibration.gain import Gain, gain
-from calibration.learn import Examples, Reading, Text, codes_of, divergence
-from calibration.pairs import Side, load_pair
+from calibration.learn import Examples, Reading, Text, divergence
+from calibration.pairs import Pair, Side, load_pair
+from codec.codec import Codec
 from fuser.projectors.ridge import RidgeFuser
 from fuser.train.loop import Schedule, Step, train
 from fuser.train.trainee import Trainee
@@ -29,11 +31,14 @@ class Plan:
 class Training:
     """A fuser of one band, and the texts it learns from; the sharer itself is no longer needed."""
 
-    def __init__(self, fuser: RidgeFuser, sharer: Side, receiver: Side, files: Sequence[Path]) -> None:
+    def __init__(
+        self, fuser: RidgeFuser, sharer: Side, receiver: Side, files: Sequence[Path], codec: Codec | None = None
+    ) -> None:
+        """With ``codec``, it learns from caches as that delivers them."""
         self._fuser = fuser
         self._reading = Reading(receiver)
         pairs = (load_pair(path) for path in files)
-        self.texts = [Text(pair, codes_of(fuser, sharer, pair)) for pair in pairs]
+        self.texts = [_text(fuser, sharer, pair, codec) for pair in pairs]
         # What comes in is white, so the length of an output's weights is the spread of what they explain.
         spread = fuser.weights()["0.up"].norm(dim=1).clamp(min=_LEAST_SPREAD)
         self._trainee = Trainee(fuser, spread)
@@ -56,3 +61,10 @@ class Training:
         fuser = self._fuser
         tensors = {**fuser.weights(), **self._trainee.tensors()}
         return RidgeFuser(fuser.bands, tensors, fuser.pairing, fuser.openings)
+
+
+def _text(fuser: RidgeFuser, sharer: Side, pair: Pair, codec: Codec | None) -> Text:
+    if codec is not None:
+        return Text(pair, CodedCodes(fuser, sharer, pair, codec))
+    # Its numbers are all that is needed of the sharer's cache, and take a sixth of the memory.
+    return Text(replace(pair, sharer=()), ExactCodes(fuser, sharer, pair))

@@ -17,6 +17,7 @@ from kvwire.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from calibration.pairs import Side
+    from codec.codec import Codec
 
 SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
 ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]
@@ -82,6 +83,7 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="steps of --batch texts each")] = 800,
     batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
     rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
+    codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
     seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
     pairs: PairsOption = None,
@@ -102,7 +104,8 @@ def train(
         )
     sides = _sides(sharer, receiver, threads)
     began.check(sides[0].card, sides[1].card)
-    training = Training(began, *sides, _collected(*sides, text, pieces, pairs))
+    noise = _codec(sides[0], codec) if codec else None
+    training = Training(began, *sides, _collected(*sides, text, pieces, pairs), noise)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     before = training.gain(held_out)
     folder = work or out.with_suffix(".training")
@@ -116,6 +119,7 @@ def train(
         "steps": steps,
         "batch": batch,
         "rate": rate,
+        "codec": codec,
         "seed": seed,
         "texts": _hashes(text),
     }
@@ -145,6 +149,17 @@ def _sides(sharer: str, receiver: str, threads: int) -> "tuple[Side, Side]":
         load(store.pull(name), dtype=torch.float32, attn_implementation=IMPLEMENTATION) for name in (sharer, receiver)
     ]
     return Side(loaded[0], _TOKENS), Side(loaded[1], _TOKENS)
+
+
+def _codec(sharer: "Side", spec: str) -> "Codec":
+    from codec.calibrations import Calibrations
+    from codec.codec import Codec
+    from codec.spec import CodecSpec
+    from kvwire.models.store import default_home
+
+    parsed, model = CodecSpec.parse(spec), sharer.card.binding
+    tables = Calibrations(default_home() / "calibrations").needed(parsed, model.weights_fingerprint, model.id)
+    return Codec(parsed, sharer.ropes, tables)
 
 
 def _collected(sharer: "Side", receiver: "Side", text: list[Path], pieces: int, pairs: Path | None) -> list[Path]:

@@ -8,11 +8,14 @@ import torch
 
 from calibration import collect as collecting
 from calibration.closed_form import closed_form, one_band
+from calibration.codes import CodedCodes, ExactCodes, slots_of
 from calibration.collect import collect
 from calibration.learn import Examples, Reading, cut_of
 from calibration.pairs import Side, load_pair
 from calibration.pieces import PIECE_CHARACTERS, pieces
 from calibration.training import Plan, Training
+from codec.codec import Codec
+from codec.spec import CodecSpec
 from fuser.projectors import ridge_file
 from fuser.registry import read_fuser
 from fuser.train.loop import Schedule
@@ -77,7 +80,7 @@ def test_a_receivers_own_cache_gives_its_own_predictions(sides, files):
     """Reading on behind a stored cache is reading the whole text."""
     _, receiver = sides
     pair, reading = load_pair(files[0]), Reading(receiver)
-    found = reading.hidden([reading.part(reading.own(pair, 40), pair.ids[40:60])])
+    found = reading.hidden([reading.behind_own(pair, 40, pair.ids[40:60])])
     wanted = pair.hidden[41:61].float()
     assert (found - wanted).abs().max() < 0.05 * wanted.std()
 
@@ -111,6 +114,31 @@ def test_training_lessens_what_is_lost(sides, files, solved, tmp_path):
     moved = (back.weights()["0.up"] - solved.fuser.weights()["0.up"]).abs().max()
     assert moved > 1e-3
     assert torch.equal(back.weights()["0.mean"], solved.fuser.weights()["0.mean"])
+
+
+def test_codes_behind_an_exact_codec_are_the_exact_ones(sides, files, solved):
+    """fp32 changes nothing but what 16 bits of the store had rounded."""
+    pair, codec = load_pair(files[0]), Codec(CodecSpec.parse("fp32"), sides[0].ropes)
+    exact = ExactCodes(solved.fuser, sides[0], pair)(30)
+    coded = CodedCodes(solved.fuser, sides[0], pair, codec)(30)
+    assert exact.slots is None
+    assert coded.slots is None
+    assert (exact.numbers - coded.numbers).abs().max() < 2e-2
+
+
+def test_training_behind_a_codec_sees_what_it_delivers(sides, files, solved, tmp_path):
+    """Pruned tokens have no slots; coarse numbers make another loss than exact ones."""
+    coarse = Codec(CodecSpec.parse("int4+keep=0.5,by=front"), sides[0].ropes)
+    rows = CodedCodes(solved.fuser, sides[0], load_pair(files[0]), coarse)(21)
+    assert rows.slots.tolist() == list(range(11))
+    slots, at = slots_of(rows, torch.tensor([0, 0, 10, 11, 20]))
+    assert (slots.tolist(), at.tolist()) == ([0, 1, 2], [0, 0, 10])
+    plan = Plan(Schedule(steps=2, rate=1e-3), batch=4, seed=0)
+    found = []
+    for name, codec in (("coarse", coarse), ("exact", None)):
+        training = Training(solved.fuser, *sides, files, codec)
+        found.append(next(training.run(plan, training.texts, tmp_path / name)).loss)
+    assert found[0] > 1.05 * found[1]
 
 
 def test_a_cut_leaves_room_for_what_follows(files):
