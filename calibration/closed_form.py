@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from calibration.normal import Block, Solution, Sums, add_up, columns, flat, solve
-from calibration.pairs import Side, load_pair
+from calibration.readings import Side, load_pair
 from fuser import binding
 from fuser.binding import Pairing
 from fuser.projectors.ridge import Band, Openings, RidgeFuser
@@ -16,6 +16,9 @@ from fuser.projectors.ridge import Band, Openings, RidgeFuser
 #: What may be added to the variance of a feature; held-out text decides. 100,000 tokens of English chose 0.03.
 RIDGES = (0.1, 0.03, 0.01)
 _BYTES_PER_WEIGHT = 2
+
+#: The sharer's and the receiver's reading of one text.
+Files = tuple[Path, Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +31,13 @@ class Solved:
     tokens: int
 
 
-def blocks(sharer: Side, receiver: Side, files: Sequence[Path]) -> Iterator[Block]:
+def blocks(sharer: Side, receiver: Side, files: Sequence[Files]) -> Iterator[Block]:
     """What the files hold, a block each."""
-    for path in files:
-        pair = load_pair(path)
-        yield Block(flat(sharer.decoded(pair.sharer))[pair.sources], flat(receiver.decoded(pair.receiver)))
+    for each in files:
+        pair = load_pair(each)
+        yield Block(
+            flat(sharer.decoded(pair.sharer.frames))[pair.sources], flat(receiver.decoded(pair.receiver.frames))
+        )
 
 
 def numbers_per_layer(side: Side) -> int:
@@ -50,7 +55,7 @@ def one_band(sharer: Side, receiver: Side, megabytes: float) -> list[Band]:
 
 
 def closed_form(
-    sharer: Side, receiver: Side, bands: Sequence[Band], learned: Sequence[Path], held_out: Sequence[Path]
+    sharer: Side, receiver: Side, bands: Sequence[Band], learned: Sequence[Files], held_out: Sequence[Files]
 ) -> Solved:
     """Solve for the bands with each ridge and take the one that explains most of the held-out text."""
     widths = numbers_per_layer(sharer), numbers_per_layer(receiver)

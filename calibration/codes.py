@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from calibration.pairs import Pair, Side
+from calibration.readings import Pair, Side
 from codec.codec import Codec
 from codec.frame import Limits
 from codec.layer import LayerKV
@@ -32,7 +32,7 @@ class ExactCodes:
     """Computed once: a beginning's numbers are the whole text's."""
 
     def __init__(self, fuser: RidgeFuser, sharer: Side, pair: Pair) -> None:
-        self._numbers = _codes(fuser, dict(enumerate(sharer.decoded(pair.sharer)))).numbers.half()
+        self._numbers = _codes(fuser, dict(enumerate(sharer.decoded(pair.sharer.frames)))).numbers.half()
 
     def __call__(self, tokens: int) -> Rows:
         """The first rows."""
@@ -52,7 +52,7 @@ class CodedCodes:
         """Through frames and back."""
         first = len(self._sharer.opening)
         sources = {}
-        for kv in self._sharer.decoded(self._pair.sharer):
+        for kv in self._sharer.decoded(self._pair.sharer.frames):
             begun = replace(kv, keys=kv.keys[:, :tokens], values=kv.values[:, :tokens], tokens=tokens)
             sent = in_phase(begun, self._codec.spec.rope, first, self._sharer.ropes)
             frame = self._codec.encode_layer(sent, torch.arange(tokens) + first)

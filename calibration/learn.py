@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from calibration.codes import Codes, slots_of
-from calibration.pairs import Pair, Side
+from calibration.readings import Pair, Side
 from codec.rope import rotate
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Part
@@ -48,7 +48,7 @@ class Example:
     wanted: Tensor
 
 
-class Reading:
+class Behind:
     """A frozen receiver that reads on behind caches it was given."""
 
     def __init__(self, receiver: Side) -> None:
@@ -72,13 +72,13 @@ class Reading:
             cache.place(index, torch.cat([opening[0], turned], 1), torch.cat([opening[1], values], 1), positions)
         return Part(cache, follows.tolist(), first + length)
 
-    def behind_own(self, pair: Pair, slots: int, follows: Tensor) -> Part:
+    def own_part(self, pair: Pair, slots: int, follows: Tensor) -> Part:
         """Tokens behind the receiver's own cache of a text's beginning; of nothing, if that is empty."""
         return self.part(self.own(pair, slots), torch.arange(slots), follows, slots)
 
     def own(self, pair: Pair, slots: int) -> Layers:
         """The receiver's own cache of a text's beginning."""
-        return [(kv.keys[:, :slots], kv.values[:, :slots]) for kv in self._receiver.decoded(pair.receiver)]
+        return [(kv.keys[:, :slots], kv.values[:, :slots]) for kv in self._receiver.decoded(pair.receiver.frames)]
 
     def split(self, outputs: Tensor) -> Layers:
         """A fuser's outputs, ``(slots, layers * 2 * kv_heads * head_dim)``, as layers."""
@@ -98,9 +98,9 @@ class Reading:
 class Examples:
     """Draws a step's examples, the same ones for the same step."""
 
-    def __init__(self, texts: Sequence[Text], reading: Reading, batch: int, seed: int) -> None:
+    def __init__(self, texts: Sequence[Text], behind: Behind, batch: int, seed: int) -> None:
         self._texts = texts
-        self._reading = reading
+        self._behind = behind
         self._batch = batch
         self._seed = seed
 
@@ -117,18 +117,23 @@ class Examples:
         cut = cut_of(text.pair, draw)
         if draw.random() >= _SHARE_FOREIGN:
             behind = slice(cut + 1, cut + 1 + FOLLOWING_TOKENS)
-            return Example(text, cut, text.pair.ids[cut : cut + FOLLOWING_TOKENS], text.pair.hidden[behind].float())
+            return Example(
+                text,
+                cut,
+                text.pair.receiver.ids[cut : cut + FOLLOWING_TOKENS],
+                text.pair.receiver.hidden[behind].float(),
+            )
         other = draw.choice(self._texts).pair
         at = cut_of(other, draw)
-        follows = other.ids[at : at + FOLLOWING_TOKENS]
+        follows = other.receiver.ids[at : at + FOLLOWING_TOKENS]
         with torch.no_grad():
-            wanted = self._reading.hidden([self._reading.behind_own(text.pair, cut, follows)])
+            wanted = self._behind.hidden([self._behind.own_part(text.pair, cut, follows)])
         return Example(text, cut, follows, wanted)
 
 
 def cut_of(pair: Pair, draw: random.Random) -> int:
     """Where a text is cut, in the receiver's tokens, at the end of a token of both; short ones have their share."""
-    longest = len(pair.ids) - FOLLOWING_TOKENS - 1
+    longest = len(pair.receiver.ids) - FOLLOWING_TOKENS - 1
     if draw.random() < _SHARE_SHORT:
         cut = int(_LEAST_CONTEXT_TOKENS * math.exp(draw.random() * math.log(longest / _LEAST_CONTEXT_TOKENS)))
     else:
@@ -138,22 +143,22 @@ def cut_of(pair: Pair, draw: random.Random) -> int:
     return cut
 
 
-def behind_fuser(module: nn.Module, reading: Reading, beginnings: Sequence[tuple[Text, int, Tensor]]) -> list[Part]:
+def behind_fuser(module: nn.Module, behind: Behind, beginnings: Sequence[tuple[Text, int, Tensor]]) -> list[Part]:
     """Of each text its first slots, by the fuser, and tokens to be read behind them; projected all at once."""
     codes = [text.codes(int(text.pair.sources[cut - 1]) + 1) for text, cut, _ in beginnings]
     placed = [slots_of(rows, text.pair.sources[:cut]) for rows, (text, cut, _) in zip(codes, beginnings, strict=True)]
     taken = [rows.numbers[at] for rows, (_, at) in zip(codes, placed, strict=True)]
     outputs = module(torch.cat(taken)).split([len(each) for each in taken])
     return [
-        reading.part(reading.split(own), slots, follows, cut)
+        behind.part(behind.split(own), slots, follows, cut)
         for own, (slots, _), (_, cut, follows) in zip(outputs, placed, beginnings, strict=True)
     ]
 
 
-def divergence(module: nn.Module, reading: Reading, examples: Sequence[Example]) -> Tensor:
+def divergence(module: nn.Module, behind: Behind, examples: Sequence[Example]) -> Tensor:
     """Mean KL divergence in nats of what the receiver predicts behind the fuser's cache, from what it is to predict."""
-    parts = behind_fuser(module, reading, [(each.text, each.cut, each.follows) for each in examples])
+    parts = behind_fuser(module, behind, [(each.text, each.cut, each.follows) for each in examples])
     with torch.no_grad():
-        wanted = reading.log_probabilities(torch.cat([each.wanted for each in examples]))
-    found = reading.log_probabilities(reading.hidden(parts))
+        wanted = behind.log_probabilities(torch.cat([each.wanted for each in examples]))
+    found = behind.log_probabilities(behind.hidden(parts))
     return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)

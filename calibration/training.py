@@ -8,8 +8,8 @@ import torch
 
 from calibration.codes import CodedCodes, ExactCodes
 from calibration.gain import Gain, gain
-from calibration.learn import Examples, Reading, Text, divergence
-from calibration.pairs import Pair, Side, load_pair
+from calibration.learn import Behind, Examples, Text, divergence
+from calibration.readings import Pair, Side, load_pair
 from codec.codec import Codec
 from fuser.projectors.ridge import RidgeFuser
 from fuser.train.loop import Schedule, Step, train
@@ -32,11 +32,16 @@ class Training:
     """A fuser of one band, and the texts it learns from; the sharer itself is no longer needed."""
 
     def __init__(
-        self, fuser: RidgeFuser, sharer: Side, receiver: Side, files: Sequence[Path], codec: Codec | None = None
+        self,
+        fuser: RidgeFuser,
+        sharer: Side,
+        receiver: Side,
+        files: Sequence[tuple[Path, Path]],
+        codec: Codec | None = None,
     ) -> None:
         """With ``codec``, it learns from caches as that delivers them."""
         self._fuser = fuser
-        self._reading = Reading(receiver)
+        self._behind = Behind(receiver)
         pairs = (load_pair(path) for path in files)
         self.texts = [_text(fuser, sharer, pair, codec) for pair in pairs]
         # What comes in is white, so the length of an output's weights is the spread of what they explain.
@@ -45,16 +50,16 @@ class Training:
 
     def run(self, plan: Plan, learned: Sequence[Text], folder: Path) -> Iterator[Step]:
         """Go on with the training in a folder, step by step."""
-        examples = Examples(learned, self._reading, plan.batch, plan.seed)
+        examples = Examples(learned, self._behind, plan.batch, plan.seed)
 
         def loss(module: torch.nn.Module, step: int) -> torch.Tensor:
-            return divergence(module, self._reading, examples.of(step))
+            return divergence(module, self._behind, examples.of(step))
 
         return train(self._trainee, loss, plan.schedule, folder)
 
     def gain(self, held_out: Sequence[Text]) -> Gain:
         """What the fuser, as it now is, brings on texts that it does not learn from."""
-        return gain(self._trainee, self._reading, held_out)
+        return gain(self._trainee, self._behind, held_out)
 
     def trained(self) -> RidgeFuser:
         """The fuser as it now is."""
@@ -67,4 +72,4 @@ def _text(fuser: RidgeFuser, sharer: Side, pair: Pair, codec: Codec | None) -> T
     if codec is not None:
         return Text(pair, CodedCodes(fuser, sharer, pair, codec))
     # Its numbers are all that is needed of the sharer's cache, and take a sixth of the memory.
-    return Text(replace(pair, sharer=()), ExactCodes(fuser, sharer, pair))
+    return Text(replace(pair, sharer=replace(pair.sharer, frames=())), ExactCodes(fuser, sharer, pair))

@@ -16,15 +16,16 @@ from kvwire.cli.options import JsonOption
 from kvwire.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from calibration.pairs import Side
+    from calibration.closed_form import Files
+    from calibration.readings import Side
     from codec.codec import Codec
 
 SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
 ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]
 TextOption = Annotated[list[Path], typer.Option(help="UTF-8 text like what will be sent; may be repeated")]
 PiecesOption = Annotated[int, typer.Option(min=32, help="pieces of text to read, about 380 tokens each")]
-PairsOption = Annotated[
-    Path | None, typer.Option(help="folder of what both have read; default: in the model store, by models and text")
+ReadingsOption = Annotated[
+    Path | None, typer.Option(help="folder of what models have read; default: in the model store")
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="torch threads")]
 
@@ -42,7 +43,7 @@ def calibrate(
     pieces: PiecesOption = 320,
     megabytes: Annotated[float, typer.Option(min=1, help="size of the fuser, in millions of bytes")] = 40.0,
     window: Annotated[int, typer.Option(min=0, help="sharer layers per receiver layer; 0: all, within the size")] = 0,
-    pairs: PairsOption = None,
+    readings: ReadingsOption = None,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
@@ -53,7 +54,7 @@ def calibrate(
     from fuser.projectors.ridge import windows
 
     sides = _sides(sharer, receiver, threads)
-    files = _collected(*sides, text, pieces, pairs)
+    files = _collected(sides, text, pieces, readings)
     if window:
         depths = [len(side.card.layers) for side in sides]
         bands = list(windows(depths[0], depths[1], window, numbers_per_layer(sides[1])))
@@ -86,7 +87,7 @@ def train(
     codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
     seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
-    pairs: PairsOption = None,
+    readings: ReadingsOption = None,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
@@ -105,7 +106,7 @@ def train(
     sides = _sides(sharer, receiver, threads)
     began.check(sides[0].card, sides[1].card)
     noise = _codec(sides[0], codec) if codec else None
-    training = Training(began, *sides, _collected(*sides, text, pieces, pairs), noise)
+    training = Training(began, *sides, _collected(sides, text, pieces, readings), noise)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     before = training.gain(held_out)
     folder = work or out.with_suffix(".training")
@@ -138,7 +139,7 @@ def train(
 def _sides(sharer: str, receiver: str, threads: int) -> "tuple[Side, Side]":
     import torch
 
-    from calibration.pairs import Side
+    from calibration.readings import Side
     from kvwire.engine.attention import IMPLEMENTATION
     from kvwire.models.load import load
     from kvwire.models.store import ModelStore
@@ -162,15 +163,19 @@ def _codec(sharer: "Side", spec: str) -> "Codec":
     return Codec(parsed, sharer.ropes, tables)
 
 
-def _collected(sharer: "Side", receiver: "Side", text: list[Path], pieces: int, pairs: Path | None) -> list[Path]:
+def _collected(sides: "tuple[Side, Side]", text: list[Path], pieces: int, readings: Path | None) -> "list[Files]":
     from calibration.collect import collect
     from kvwire.models.store import default_home
 
     whole = "\n".join(file.read_text(encoding="utf-8") for file in text)
-    names = [side.card.binding.weights_fingerprint.hex()[:12] for side in (sharer, receiver)]
-    folder = pairs or default_home() / "pairs" / "-".join([*names, hashlib.sha256(whole.encode()).hexdigest()[:12]])
-    with _progress(f"{pieces} pieces of text", pieces) as told:
-        return collect(sharer, receiver, whole, pieces, folder, told)
+    of_text = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    files = []
+    for side in sides:
+        model = side.card.binding
+        folder = f"{model.weights_fingerprint.hex()[:12]}-{of_text}"
+        with _progress(f"{model.id} reads {pieces} pieces of text", pieces) as told:
+            files.append(collect(side, whole, pieces, (readings or default_home() / "readings") / folder, told))
+    return list(zip(*files, strict=True))
 
 
 def _hashes(text: list[Path]) -> dict[str, str]:

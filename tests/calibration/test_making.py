@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from calibration import collect as collecting
 from calibration.closed_form import closed_form, one_band
 from calibration.codes import CodedCodes, ExactCodes, slots_of
 from calibration.collect import collect
-from calibration.learn import Examples, Reading, cut_of
-from calibration.pairs import Side, load_pair
+from calibration.learn import Behind, Examples, cut_of
 from calibration.pieces import PIECE_CHARACTERS, pieces
+from calibration.readings import Side, load_pair
 from calibration.training import Plan, Training
 from codec.codec import Codec
 from codec.spec import CodecSpec
@@ -42,7 +41,9 @@ def sides(tiny_qwen2, tiny_gemma):
 
 @pytest.fixture(scope="module")
 def files(sides, tmp_path_factory):
-    return collect(*sides, TEXT, COUNT, tmp_path_factory.mktemp("pairs"), lambda *_: None)
+    folders = [tmp_path_factory.mktemp("readings") for _ in sides]
+    found = [collect(side, TEXT, COUNT, at, lambda *_: None) for side, at in zip(sides, folders, strict=True)]
+    return list(zip(*found, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +63,12 @@ def test_pieces_begin_with_lines_and_do_not_overlap():
 
 def test_what_was_read_is_not_read_again(sides, files, monkeypatch):
     """A run that was cut goes on behind the last whole file."""
-    read, told = [], []
-
-    def reading(*arguments):
-        read.append(arguments[2])
-        return original(*arguments)
-
-    original = collecting.read_pair
-    monkeypatch.setattr(collecting, "read_pair", reading)
-    files[3].unlink()
-    assert collect(*sides, TEXT, COUNT, files[0].parent, lambda *done: told.append(done)) == files
+    side, read, told = sides[1], [], []
+    whole = [each for _, each in files]
+    original = side.read
+    monkeypatch.setattr(side, "read", lambda text: (read.append(text), original(text))[1])
+    whole[3].unlink()
+    assert collect(side, TEXT, COUNT, whole[0].parent, lambda *done: told.append(done)) == whole
     assert read == [pieces(TEXT, COUNT)[3]]
     assert told[-1] == (COUNT, COUNT)
 
@@ -79,16 +76,16 @@ def test_what_was_read_is_not_read_again(sides, files, monkeypatch):
 def test_a_receivers_own_cache_gives_its_own_predictions(sides, files):
     """Reading on behind a stored cache is reading the whole text."""
     _, receiver = sides
-    pair, reading = load_pair(files[0]), Reading(receiver)
-    found = reading.hidden([reading.behind_own(pair, 40, pair.ids[40:60])])
-    wanted = pair.hidden[41:61].float()
+    pair, behind = load_pair(files[0]), Behind(receiver)
+    found = behind.hidden([behind.own_part(pair, 40, pair.receiver.ids[40:60])])
+    wanted = pair.receiver.hidden[41:61].float()
     assert (found - wanted).abs().max() < 0.05 * wanted.std()
 
 
 def test_a_step_draws_the_same_examples_every_time(sides, files, solved):
     """And cuts texts where tokens of both models end."""
     training = Training(solved.fuser, *sides, files)
-    examples = Examples(training.texts, Reading(sides[1]), batch=4, seed=3)
+    examples = Examples(training.texts, Behind(sides[1]), batch=4, seed=3)
     first, again = examples.of(5), examples.of(5)
     assert [(one.cut, one.follows.tolist()) for one in first] == [(one.cut, one.follows.tolist()) for one in again]
     assert all(torch.equal(one.wanted, other.wanted) for one, other in zip(first, again, strict=True))
@@ -146,5 +143,5 @@ def test_a_cut_leaves_room_for_what_follows(files):
     pair = load_pair(files[1])
     cuts = [cut_of(pair, random.Random(seed)) for seed in range(200)]  # noqa: S311  # no secret
     assert min(cuts) >= 1
-    assert max(cuts) + 64 < len(pair.ids)
+    assert max(cuts) + 64 < len(pair.receiver.ids)
     assert min(cuts) < 20 < max(cuts)
