@@ -61,7 +61,7 @@ def calibrate(
     else:
         bands = one_band(*sides, megabytes)
     solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:])
-    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "texts": _hashes(text)}
+    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": _hashes(text)}
     ridge_file.write(solved.fuser, out, made)
     found = made | {
         "file_bytes": out.stat().st_size,
@@ -122,7 +122,7 @@ def train(
         "rate": rate,
         "codec": codec,
         "seed": seed,
-        "texts": _hashes(text),
+        "learned_from": _hashes(text),
     }
     ridge_file.write(training.trained(), out, made)
     history = losses(folder)
