@@ -16,6 +16,7 @@ from codec.quantize.center import CenteredHadamard, CenteredInt4, CenteredInt8, 
 from codec.quantize.floats import Bf16, Fp16, Fp32
 from codec.quantize.fp8 import Fp8
 from codec.quantize.kivi import Kivi
+from codec.quantize.omit import OMIT, Omit
 from codec.quantize.rd import Rd
 from kvwire.errors import SpecError
 
@@ -30,6 +31,7 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "kivi": Kivi,
     "hadamard": CenteredHadamard,
     "rd": Rd,
+    OMIT: Omit,
 }
 
 SELECTORS: dict[str, type[Selector]] = {

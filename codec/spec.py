@@ -22,6 +22,7 @@ from codec.bases import Base
 from codec.mix import Part, parse_mix
 from codec.parameters import build
 from codec.prune.keep import Keep
+from codec.quantize.omit import OMIT
 from codec.scanner import Piece
 from kvwire.errors import SpecError
 
@@ -60,6 +61,8 @@ class CodecSpec:
             raise SpecError(f"a codec spec has at most {MAX_CHARACTERS} characters, this one {len(text)}")
         first, *options = Piece(text, 0, len(text)).split("+")
         base = Base.parse(first)
+        if base.name == OMIT:
+            raise first.refuse("leaves everything out; it can only stand in mix=")
         given: dict[str, Piece] = {}
         for option in options:
             name, value = option.divide("=")

@@ -20,6 +20,7 @@ from kvwire.requests import Input, Method, ModelCard
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.intake import Intake
+from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received, byte_counts
 from receiver_service.sharers import Meter, SharerLink
 
@@ -98,7 +99,7 @@ class CacheIntake:
         task = question.task
         sharer = await self.sharer(task)
         ropes = rope_table(sharer)
-        spec = CodecSpec.parse(question.exchange.codec)
+        spec = without_unused(CodecSpec.parse(question.exchange.codec), self.fuser, self.needed_layers)
         calibration = self._calibrations.needed(spec, sharer.binding.weights_fingerprint, sharer.binding.id)
         codec = Codec(spec, ropes, calibration)
         request = self._request(question, wanted, sharer, codec)

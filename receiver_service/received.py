@@ -7,6 +7,7 @@ from codec.formula import formula_bytes
 from fuser.base import Fuser
 from kvwire.requests import ByteCounts, Method, ModelCard, Report, Spared
 from kvwire.stream import CacheHeader, CacheTrailer
+from receiver_service.omission import omitted_values
 from receiver_service.sharers import Meter
 
 
@@ -48,21 +49,23 @@ def byte_counts(method: Method, header: CacheHeader, trailer: CacheTrailer, mete
         socket_sent_bytes=meter.socket.sent if meter.socket else 0,
         socket_received_bytes=meter.socket.received if meter.socket else 0,
         socket_isolated=meter.isolated,
-        values=header.values,
+        values=header.values - omitted_values(header),
         formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
         spared=_spared(method, header, trailer.payload_bytes),
     )
 
 
 def _spared(method: Method, header: CacheHeader, payload_bytes: int) -> tuple[Spared, ...]:
-    """Layers that no target takes, and in method fuse the last token of those that are sent."""
+    """Layers that no target takes, halves behind closed gates, and in method fuse the last token of what is sent."""
     token = 2 * header.kv_heads * header.head_dim
-    sent = len(header.expected_layers)
+    omitted = omitted_values(header)
+    sent = header.values - omitted
     values = {
-        "unused_layers": (header.layers - sent) * header.source_tokens * token,
-        "last_token": sent * token if method is Method.FUSE else 0,
+        "unused_layers": (header.layers - len(header.expected_layers)) * header.source_tokens * token,
+        "closed_gates": omitted,
+        "last_token": sent // header.source_tokens if method is Method.FUSE else 0,
     }
-    rate = payload_bytes / header.values
+    rate = payload_bytes / sent
     return tuple(Spared(what, count, round(count * rate)) for what, count in values.items() if count)
 
 

@@ -303,7 +303,9 @@ class Spared(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """Why: unused_layers (no fuser layer takes them), last_token (never fused)."""
+    """Why: unused_layers (no fuser layer takes them), closed_gates (keys or values no gate lets through), last_token (never
+    fused).
+    """
     values: _builtins.int
     """How many."""
     bytes: _builtins.int

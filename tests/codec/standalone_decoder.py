@@ -53,6 +53,7 @@ PARAMETERS: dict[str, dict[str, tuple[str, ...] | int]] = {
     "nf4": {"block": 64, "center": CENTER},
     "kivi": {"bits": ("4", "2", "3"), "group": 32},
     "hadamard": {"bits": ("4", "2", "3", "5"), "center": CENTER},
+    "omit": {},
 }
 LEAST = {"block": 1, "group": 3}
 OPTIONS = re.compile(
@@ -300,9 +301,14 @@ def hadamard(planes: Planes, base: Base, shape: Shape, kind: str) -> Floats:  # 
     return np.concatenate([turn(y[..., :power]), y[..., power:]], axis=-1) * z
 
 
+def omit(planes: Planes, base: Base, shape: Shape, kind: str) -> Floats:  # noqa: ARG001
+    """Zeros where nothing was sent."""
+    return np.zeros(shape, np.float32)
+
+
 DECODERS: dict[str, Callable[[Planes, Base, Shape, str], Floats]] = {
     "fp32": plain, "fp16": plain, "bf16": plain, "int8": scaled, "fp8": scaled, "int4": blocked, "nf4": blocked,
-    "kivi": kivi, "hadamard": hadamard,
+    "kivi": kivi, "hadamard": hadamard, "omit": omit,
 }  # fmt: skip
 
 

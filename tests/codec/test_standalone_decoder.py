@@ -33,6 +33,7 @@ SPECS = (
     *("fp16+rope=pre", "int4+keep=0.3,scope=head+rope=pre", "kivi+keep=0.00002,by=key_norm,sinks=2"),
     *("int8+keep=0.5,by=random", "hadamard+keep=0.6,by=value_norm,scope=head,sinks=1"),
     *("int8+entropy=zstd", "fp32+keep=0.5+entropy=zstd+mix=k@kivi"),
+    "bf16+mix=vL0-3@omit/vL4-5H1-1@omit",
     "int4+mix=L0-3@fp8/kL4-5H1-1@hadamard/vL4-5H0-0@nf4",
 )
 
@@ -114,7 +115,9 @@ def test_it_reads_a_golden_frame_as_the_file_beside_it_and_as_codec_does(path):
 
 def test_every_offered_base_is_among_the_specs():
     """A new base is read by the stand-alone decoder too, or this fails; rd in test_rd_standard.py."""
-    assert {CodecSpec.parse(spec).base.name for spec in SPECS} == set(registry.QUANTIZERS) - {"rd"}
+    specs = [CodecSpec.parse(spec) for spec in SPECS]
+    bases = {base.name for spec in specs for base in (spec.base, *(part.base for part in spec.mix))}
+    assert bases == set(registry.QUANTIZERS) - {"rd"}
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -127,15 +127,18 @@ async def test_a_pruned_token_keeps_the_receivers_own(trio, reference, official_
 
 
 async def test_the_report_says_what_was_spared(trio):
-    """Sharer layer 0 is behind closed gates; of the three that are sent the last token is not."""
+    """Sharer layer 0 is behind closed gates, so are the keys of layer 2; of what is sent the last token is not."""
     async with Client(trio.receiver) as receiver:
         report = (await receiver.generate_all(request())).report
-    layer_token = 2 * 2 * 16
+    half_token = 2 * 16
     assert {one.what: one.values for one in report.bytes.spared} == {
-        "unused_layers": layer_token * (len(IDS) - 1),
-        "last_token": 3 * layer_token,
+        "unused_layers": 2 * half_token * (len(IDS) - 1),
+        "closed_gates": half_token * (len(IDS) - 1),
+        "last_token": 5 * half_token,
     }
-    assert report.bytes.values == 3 * layer_token * (len(IDS) - 1)
+    assert report.bytes.values == 5 * half_token * (len(IDS) - 1)
+    assert report.codec == "fp32+mix=kL2-2@omit"
+    assert report.bytes.payload_bytes == pytest.approx(4 * report.bytes.values, rel=0.1)
     per_value = report.bytes.payload_bytes / report.bytes.values
     assert all(one.bytes == round(one.values * per_value) for one in report.bytes.spared)
 

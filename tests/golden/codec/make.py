@@ -307,6 +307,13 @@ def squeezed_values(x):
     return data, {"source": x, "keys": decoded_keys, "values": decoded_values}
 
 
+def omitted(x):
+    """Keys that nobody takes."""
+    planes, values = fp16(x[1])
+    data = frame("fp16+mix=kL5-5@omit", 5, [], planes)
+    return data, {"keys": np.zeros_like(x[0]), "values": values}
+
+
 def mixed(x):
     """Keys of head 0 in int4 and of head 1 in int8, values in nf4."""
     (first, decoded_first), (second, decoded_second) = int4(x[0, :1]), int8(x[0, 1:])
@@ -408,6 +415,7 @@ FRAMES = {
     "nf4-biased-keys": (5, nf4_biased_keys),
     "zstd-values": (5, squeezed_values),
     "mixed": (5, mixed),
+    "omitted": (5, omitted),
     "before-rope": (5, before_rope),
     "recent-with-sinks": (40, recent_with_sinks),
     "long-values-of-each-head": (40, long_values_of_each_head),
