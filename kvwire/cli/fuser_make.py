@@ -86,12 +86,14 @@ def train(
     rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
     codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
     seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
     readings: ReadingsOption = None,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
     """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
+    from bench import loss_plot
     from calibration.training import Plan, Training
     from fuser.projectors import ridge_file
     from fuser.projectors.ridge import RidgeFuser
@@ -126,6 +128,8 @@ def train(
     }
     ridge_file.write(training.trained(), out, made)
     history = losses(folder)
+    if plot is not None:
+        plot.write_text(loss_plot.plot(out.name, [each.loss for each in history]), encoding="utf-8")
     found = made | {
         "file_bytes": out.stat().st_size,
         "seconds": history[-1].seconds,
