@@ -1,0 +1,55 @@
+"""``kvwire fuser calibrate`` and ``train``: from text files to a fuser that a receiver takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fuser.registry import read_fuser
+from kvwire.cli.fuser import app
+
+LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text()
+
+
+@pytest.fixture(scope="module")
+def made(tiny_qwen2, tiny_gemma, tmp_path_factory):
+    """Options of both commands, and what they wrote."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "text.txt").write_text(LICENCE * 10)
+    options = ["--sharer", f"path:{tiny_qwen2}", "--receiver", f"path:{tiny_gemma}", "--text", str(folder / "text.txt")]
+    options += ["--pieces", "32", "--threads", "1", "--readings", str(folder / "readings")]
+    closed, trained = folder / "closed.safetensors", folder / "trained.safetensors"
+    calibrate = ["calibrate", str(closed), "--json", str(folder / "closed.json")]
+    train = ["train", str(closed), str(trained), "--steps", "4", "--batch", "2", "--codec", "int8"]
+    train += ["--json", str(folder / "trained.json"), "--plot", str(folder / "losses.svg")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KVWIRE_HOME", str(folder / "home"))
+        ran = [CliRunner().invoke(app, [*command, *options], catch_exceptions=False) for command in (calibrate, train)]
+    assert [each.exit_code for each in ran] == [0, 0]
+    return folder
+
+
+def test_calibrate_writes_a_fuser_and_what_it_is_worth(made):
+    """R2 per layer, and gains on text that it was not made from."""
+    found = json.loads((made / "closed.json").read_text())
+    assert read_fuser(made / "closed.safetensors").name == "ridge"
+    assert len(found["r2_keys"]) == len(found["r2_values"]) == 4
+    assert {"gain_retained", "net_gain", "tokens", "ridge"} <= found.keys()
+    assert found["file_bytes"] == (made / "closed.safetensors").stat().st_size
+
+
+def test_train_writes_another_and_every_loss(made):
+    """It knows the one it came from."""
+    found = json.loads((made / "trained.json").read_text())
+    closed, trained = (read_fuser(made / f"{name}.safetensors") for name in ("closed", "trained"))
+    assert found["from"] == closed.fingerprint.hex() != trained.fingerprint.hex()
+    assert len(found["losses"]) == 4
+    assert found["codec"] == "int8"
+    assert "<svg" in (made / "losses.svg").read_text()
+
+
+def test_each_model_read_each_piece_once(made):
+    """Both commands go by the same files."""
+    folders = sorted((made / "readings").iterdir())
+    assert [len(list(folder.glob("*.safetensors"))) for folder in folders] == [32, 32]
