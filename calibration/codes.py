@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from calibration.readings import Pair, Side
+from calibration.readings import Pair, TextReader
 from codec.codec import Codec
 from codec.frame import Limits
 from codec.layer import LayerKV
@@ -31,7 +31,7 @@ class Codes(Protocol):
 class ExactCodes:
     """Computed once: a beginning's numbers are the whole text's."""
 
-    def __init__(self, fuser: RidgeFuser, sharer: Side, pair: Pair) -> None:
+    def __init__(self, fuser: RidgeFuser, sharer: TextReader, pair: Pair) -> None:
         self._numbers = _codes(fuser, dict(enumerate(sharer.decoded(pair.sharer.frames)))).numbers.half()
 
     def __call__(self, tokens: int) -> Rows:
@@ -42,7 +42,7 @@ class ExactCodes:
 class CodedCodes:
     """Computed anew each time: what a codec makes of a token depends on which tokens there are."""
 
-    def __init__(self, fuser: RidgeFuser, sharer: Side, pair: Pair, codec: Codec) -> None:
+    def __init__(self, fuser: RidgeFuser, sharer: TextReader, pair: Pair, codec: Codec) -> None:
         self._fuser = fuser
         self._sharer = sharer
         self._pair = pair

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calibration.pieces import pieces
-from calibration.readings import Side, write
+from calibration.readings import TextReader, write
 
 #: How many pieces have been read, of how many.
 Told = Callable[[int, int], None]
 
 
-def collect(side: Side, text: str, count: int, folder: Path, told: Told) -> list[Path]:
+def collect(side: TextReader, text: str, count: int, folder: Path, told: Told) -> list[Path]:
     """Files of :mod:`calibration.readings`, one per piece; any first part of the list represents the whole text.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from calibration.learn import FOLLOWING_TOKENS, Behind, Text, behind_fuser
+from calibration.learn import FOLLOWING_TOKENS, FrozenReceiver, Text, behind_fuser
 from calibration.readings import Pair
 from kvwire.engine.engine import Part
 
@@ -38,23 +38,23 @@ class Gain:
 
 
 @torch.no_grad()
-def gain(module: torch.nn.Module, behind: Behind, texts: Sequence[Text]) -> Gain:
+def gain(module: torch.nn.Module, frozen: FrozenReceiver, texts: Sequence[Text]) -> Gain:
     """Over texts that nothing was learned from; the wrong text is the one before."""
     sums = torch.zeros(5, dtype=torch.float64)
     for at, text in enumerate(texts):
-        sums += torch.tensor(_one(module, behind, text, texts[at - 1]), dtype=torch.float64)
+        sums += torch.tensor(_one(module, frozen, text, texts[at - 1]), dtype=torch.float64)
     return Gain(len(texts), *(sums / len(texts)).tolist())
 
 
-def _one(module: torch.nn.Module, behind: Behind, text: Text, other: Text) -> list[float]:
+def _one(module: torch.nn.Module, frozen: FrozenReceiver, text: Text, other: Text) -> list[float]:
     cut = _cut(text.pair)
     wrong = min(cut, len(other.pair.receiver.ids))
     follows = text.pair.receiver.ids[cut : cut + FOLLOWING_TOKENS]
     none, own, wrong_own = (
-        behind.own_part(pair, slots, follows) for pair, slots in ((text.pair, 0), (text.pair, cut), (other.pair, wrong))
+        frozen.own_part(pair, slots, follows) for pair, slots in ((text.pair, 0), (text.pair, cut), (other.pair, wrong))
     )
-    projected, wrong_projected = behind_fuser(module, behind, [(text, cut, follows), (other, wrong, follows)])
-    return [_nll(behind, part, follows) for part in (none, projected, own, wrong_projected, wrong_own)]
+    projected, wrong_projected = behind_fuser(module, frozen, [(text, cut, follows), (other, wrong, follows)])
+    return [_nll(frozen, part, follows) for part in (none, projected, own, wrong_projected, wrong_own)]
 
 
 def _cut(pair: Pair) -> int:
@@ -64,6 +64,6 @@ def _cut(pair: Pair) -> int:
     return cut
 
 
-def _nll(behind: Behind, part: Part, follows: Tensor) -> float:
-    found = behind.log_probabilities(behind.hidden([part]))
+def _nll(frozen: FrozenReceiver, part: Part, follows: Tensor) -> float:
+    found = frozen.log_probabilities(frozen.hidden([part]))
     return -float(found[:-1].gather(1, follows[1:, None]).mean())

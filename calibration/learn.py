@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from calibration.codes import Codes, slots_of
-from calibration.readings import Pair, Side
+from calibration.readings import Pair, TextReader
 from codec.rope import rotate
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Part
@@ -22,7 +22,10 @@ from kvwire.engine.engine import Part
 #: Tokens that the receiver reads behind a cache.
 FOLLOWING_TOKENS = 64
 _LEAST_CONTEXT_TOKENS = 4
+#: Shares of texts cut short (evenly over the logarithm of their length) and followed by another text. Not tuned.
 _SHARE_SHORT, _SHARE_FOREIGN = 0.35, 0.125
+#: A text needs so many tokens to be cut.
+LEAST_TOKENS = FOLLOWING_TOKENS + 4 * _LEAST_CONTEXT_TOKENS
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 
@@ -48,10 +51,10 @@ class Example:
     wanted: Tensor
 
 
-class Behind:
+class FrozenReceiver:
     """A frozen receiver that reads on behind caches it was given."""
 
-    def __init__(self, receiver: Side) -> None:
+    def __init__(self, receiver: TextReader) -> None:
         self._receiver = receiver
         self._layers = len(receiver.card.layers)
         cache = receiver.engine.new_cache()
@@ -98,9 +101,9 @@ class Behind:
 class Examples:
     """Draws a step's examples, the same ones for the same step."""
 
-    def __init__(self, texts: Sequence[Text], behind: Behind, batch: int, seed: int) -> None:
+    def __init__(self, texts: Sequence[Text], frozen: FrozenReceiver, batch: int, seed: int) -> None:
         self._texts = texts
-        self._behind = behind
+        self._frozen = frozen
         self._batch = batch
         self._seed = seed
 
@@ -127,7 +130,7 @@ class Examples:
         at = cut_of(other, draw)
         follows = other.receiver.ids[at : at + FOLLOWING_TOKENS]
         with torch.no_grad():
-            wanted = self._behind.hidden([self._behind.own_part(text.pair, cut, follows)])
+            wanted = self._frozen.hidden([self._frozen.own_part(text.pair, cut, follows)])
         return Example(text, cut, follows, wanted)
 
 
@@ -143,22 +146,24 @@ def cut_of(pair: Pair, draw: random.Random) -> int:
     return cut
 
 
-def behind_fuser(module: nn.Module, behind: Behind, beginnings: Sequence[tuple[Text, int, Tensor]]) -> list[Part]:
+def behind_fuser(
+    module: nn.Module, frozen: FrozenReceiver, beginnings: Sequence[tuple[Text, int, Tensor]]
+) -> list[Part]:
     """Of each text its first slots, by the fuser, and tokens to be read behind them; projected all at once."""
     codes = [text.codes(int(text.pair.sources[cut - 1]) + 1) for text, cut, _ in beginnings]
     placed = [slots_of(rows, text.pair.sources[:cut]) for rows, (text, cut, _) in zip(codes, beginnings, strict=True)]
     taken = [rows.numbers[at] for rows, (_, at) in zip(codes, placed, strict=True)]
     outputs = module(torch.cat(taken)).split([len(each) for each in taken])
     return [
-        behind.part(behind.split(own), slots, follows, cut)
+        frozen.part(frozen.split(own), slots, follows, cut)
         for own, (slots, _), (_, cut, follows) in zip(outputs, placed, beginnings, strict=True)
     ]
 
 
-def divergence(module: nn.Module, behind: Behind, examples: Sequence[Example]) -> Tensor:
+def divergence(module: nn.Module, frozen: FrozenReceiver, examples: Sequence[Example]) -> Tensor:
     """Mean KL divergence in nats of what the receiver predicts behind the fuser's cache, from what it is to predict."""
-    parts = behind_fuser(module, behind, [(each.text, each.cut, each.follows) for each in examples])
+    parts = behind_fuser(module, frozen, [(each.text, each.cut, each.follows) for each in examples])
     with torch.no_grad():
-        wanted = behind.log_probabilities(torch.cat([each.wanted for each in examples]))
-    found = behind.log_probabilities(behind.hidden(parts))
+        wanted = frozen.log_probabilities(torch.cat([each.wanted for each in examples]))
+    found = frozen.log_probabilities(frozen.hidden(parts))
     return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)

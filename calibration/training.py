@@ -1,6 +1,6 @@
 """Trains a fuser on texts that both models have read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,12 +8,13 @@ import torch
 
 from calibration.codes import CodedCodes, ExactCodes
 from calibration.gain import Gain, gain
-from calibration.learn import Behind, Examples, Text, divergence
-from calibration.readings import Pair, Side, load_pair
+from calibration.learn import LEAST_TOKENS, Examples, FrozenReceiver, Text, divergence
+from calibration.readings import Pair, TextReader, load_pair
 from codec.codec import Codec
 from fuser.projectors.ridge import RidgeFuser
 from fuser.train.loop import Schedule, Step, train
 from fuser.train.trainee import Trainee
+from kvwire.errors import InvalidRequestError
 
 #: Explained by so little, an output is a constant; its rate must not grow without bound.
 _LEAST_SPREAD = 1e-3
@@ -34,32 +35,36 @@ class Training:
     def __init__(
         self,
         fuser: RidgeFuser,
-        sharer: Side,
-        receiver: Side,
+        sharer: TextReader,
+        receiver: TextReader,
         files: Sequence[tuple[Path, Path]],
         codec: Codec | None = None,
     ) -> None:
         """With ``codec``, it learns from caches as that delivers them."""
         self._fuser = fuser
-        self._behind = Behind(receiver)
+        self._frozen = FrozenReceiver(receiver)
         pairs = (load_pair(path) for path in files)
         self.texts = [_text(fuser, sharer, pair, codec) for pair in pairs]
         # What comes in is white, so the length of an output's weights is the spread of what they explain.
         spread = fuser.weights()["0.up"].norm(dim=1).clamp(min=_LEAST_SPREAD)
         self._trainee = Trainee(fuser, spread)
 
-    def run(self, plan: Plan, learned: Sequence[Text], folder: Path) -> Iterator[Step]:
-        """Go on with the training in a folder, step by step."""
-        examples = Examples(learned, self._behind, plan.batch, plan.seed)
+    def run(self, plan: Plan, learned: Sequence[Text], folder: Path, about: Mapping[str, object]) -> Iterator[Step]:
+        """Go on with the training in a folder, step by step; ``about`` tells it from any other.
+
+        Raises:
+            InvalidRequestError: The folder is of another.
+        """
+        examples = Examples(learned, self._frozen, plan.batch, plan.seed)
 
         def loss(module: torch.nn.Module, step: int) -> torch.Tensor:
-            return divergence(module, self._behind, examples.of(step))
+            return divergence(module, self._frozen, examples.of(step))
 
-        return train(self._trainee, loss, plan.schedule, folder)
+        return train(self._trainee, loss, plan.schedule, folder, about)
 
     def gain(self, held_out: Sequence[Text]) -> Gain:
         """What the fuser, as it now is, brings on texts that it does not learn from."""
-        return gain(self._trainee, self._behind, held_out)
+        return gain(self._trainee, self._frozen, held_out)
 
     def trained(self) -> RidgeFuser:
         """The fuser as it now is."""
@@ -68,7 +73,11 @@ class Training:
         return RidgeFuser(fuser.bands, tensors, fuser.pairing, fuser.openings)
 
 
-def _text(fuser: RidgeFuser, sharer: Side, pair: Pair, codec: Codec | None) -> Text:
+def _text(fuser: RidgeFuser, sharer: TextReader, pair: Pair, codec: Codec | None) -> Text:
+    if (tokens := len(pair.receiver.ids)) < LEAST_TOKENS:
+        raise InvalidRequestError(
+            f"a piece of the text has {tokens} tokens, {LEAST_TOKENS} are needed; give other text"
+        )
     if codec is not None:
         return Text(pair, CodedCodes(fuser, sharer, pair, codec))
     # Its numbers are all that is needed of the sharer's cache, and take a sixth of the memory.

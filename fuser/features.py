@@ -23,17 +23,17 @@ class Rows:
 def rows(sources: Mapping[int, LayerKV], layers: Sequence[int], mean: Tensor, spread: Tensor) -> Rows:
     """Rows of the tokens, layer by layer, keys before values, head by head.
 
-    mean, spread: ``(features,)`` float32, spread above 0. Gradients flow into neither.
+    mean, spread: ``(features,)`` float32, spread above 0; the numbers come out on their device.
     """
     parts = [half for layer in layers for half in (sources[layer].keys, sources[layer].values)]
     owners = [sources[layer] for layer in layers for _ in range(2)]
     tokens = owners[0].tokens
-    whole, seen, at = torch.zeros(tokens, mean.shape[0]), torch.zeros(tokens, dtype=torch.bool), 0
+    whole, seen, at = mean.new_zeros(tokens, mean.shape[0]), torch.zeros(tokens, dtype=torch.bool), 0
     for half, kv in zip(parts, owners, strict=True):
         heads, kept, dim = half.shape
         width = heads * dim
         columns = slice(at, at + width)
-        normal = (half.float().cpu() - mean[columns].view(heads, 1, dim)) / spread[columns].view(heads, 1, dim)
+        normal = (half.to(mean) - mean[columns].view(heads, 1, dim)) / spread[columns].view(heads, 1, dim)
         slots = torch.arange(kept) if kv.slots is None else kv.slots.cpu()
         whole[:, columns] = _spread(normal, slots.expand(heads, -1), tokens).transpose(0, 1).flatten(1)
         seen[slots.reshape(-1)] = True
@@ -47,4 +47,5 @@ def rows(sources: Mapping[int, LayerKV], layers: Sequence[int], mean: Tensor, sp
 def _spread(half: Tensor, slots: Tensor, tokens: int) -> Tensor:
     """``(heads, kept, dim)`` at its tokens, ``(heads, tokens, dim)``, 0 elsewhere."""
     heads, _, dim = half.shape
-    return torch.zeros(heads, tokens, dim).scatter_(1, slots[..., None].expand(-1, -1, dim), half)
+    at = slots.to(half.device)[..., None].expand(-1, -1, dim)
+    return half.new_zeros(heads, tokens, dim).scatter_(1, at, half)

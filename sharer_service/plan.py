@@ -1,7 +1,7 @@
 """Decides what one Share sends and what its header is bound to."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codec.allocate.policy import Budget
 from codec.allocate.profiles import Profiles
@@ -12,9 +12,9 @@ from codec.spec import CodecSpec
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, Method, ModelBinding, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, Method, ModelBinding, ModelCard, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
-from sharer_service.context import Tokenizers, read_context
+from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey
 from sharer_service.prefill import Reading
 
@@ -66,30 +66,39 @@ def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     tables = (calibration.digest,) if calibration else ()
     question = _question(engine, request) if codec.needs_question else ()
     engine.check_length(len(head) + len(context) + len(question), "head, context and question together")
-    header = CacheHeader(
+    digest = _content_digest(card.binding, request, (context, question), str(spec), tables)
+    header = replace(
+        _header(card, request, read),
+        codec=str(codec.spec),
+        sent_layers=() if len(layers) == len(card.layers) else layers,
+        table_digests=tables,
+        content_digest=digest,
+    )
+    key = ContextKey(request.info.caller, head, context, question)
+    return Plan(Reading(key, frozenset(layers)), codec, header)
+
+
+def _header(card: ModelCard, request: ShareRequest, read: ContextTokens) -> CacheHeader:
+    """What request, model and context say of it."""
+    return CacheHeader(
         protocol_version=PROTOCOL_VERSION,
         frame_version=FRAME_VERSION,
         request_id=request.info.request_id,
         sharer=card.binding,
         receiver_tokenizer_fingerprint=request.receiver.tokenizer_fingerprint,
         fuser_fingerprint=request.fuser_fingerprint,
-        codec=str(codec.spec),
+        codec=request.codec,
         layers=len(card.layers),
         kv_heads=card.kv_heads,
         head_dim=card.head_dim,
         ropes=card.ropes,
         layer_ropes=tuple(layer.rope for layer in card.layers),
-        source_tokens=len(context),
+        source_tokens=len(read.tokens),
         first_position=len(request.head),
         slots=read.slots,
         first_slot_position=request.first_slot_position,
         slot_source_deltas=read.deltas,
-        sent_layers=() if len(layers) == len(card.layers) else layers,
-        table_digests=tables,
-        content_digest=_content_digest(card.binding, request, (context, question), str(spec), tables),
     )
-    key = ContextKey(request.info.caller, head, context, question)
-    return Plan(Reading(key, frozenset(layers)), codec, header)
 
 
 def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:

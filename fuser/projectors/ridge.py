@@ -133,13 +133,13 @@ class RidgeFuser(Fuser):
         if key not in codes:
             found = self.features(index, sources)
             down = self._tensors[f"{index}.down"]
-            codes[key] = _Code(found.numbers.to(down.device) @ down.T, found.slots)
+            codes[key] = _Code(found.numbers @ down.T, found.slots)
         return codes[key]
 
     def features(self, index: int, sources: Mapping[int, LayerKV]) -> Rows:
         """``x`` of a band."""
         mean, spread = (self._tensors[f"{index}.{name}"] for name in ("mean", "spread"))
-        return rows(sources, self.bands[index].sources, mean.cpu(), spread.cpu())
+        return rows(sources, self.bands[index].sources, mean, spread)
 
 
 def windows(sources: int, targets: int, width: int, rank: int) -> Iterator[Band]:

@@ -1,10 +1,11 @@
 """The training loop: Adam with a rate that rises, then falls to 0, in steps that can be gone on with after any end."""
 
 import csv
+import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from kvwire.errors import InvalidRequestError
+
 #: Steps over which the rate rises, so that Adam's first estimates do no harm.
 _WARM_UP = 20
 _LARGEST_NORM = 1.0
 _BETAS = (0.9, 0.98)
-#: A step takes seconds, a checkpoint tens of milliseconds.
+#: A step takes seconds; a checkpoint of 13 million weights 0.1 to 0.6 s (measured 2026-11-23).
 _STEPS_PER_CHECKPOINT = 25
 
 
@@ -46,12 +49,18 @@ class Step:
 Loss = Callable[[nn.Module, int], Tensor]
 
 
-def train(module: nn.Module, loss: Loss, schedule: Schedule, folder: Path) -> Iterator[Step]:
+def train(
+    module: nn.Module, loss: Loss, schedule: Schedule, folder: Path, about: Mapping[str, object]
+) -> Iterator[Step]:
     """Take the steps that ``folder`` does not hold yet and yield each; the module ends as trained.
 
-    ``folder`` keeps ``losses.csv`` and the last whole checkpoint; it is made if it is not there.
+    ``folder`` keeps ``training.json``, which is ``about``, the last whole checkpoint, and in it ``losses.csv``; it is
+    made if it is not there.
+
+    Raises:
+        InvalidRequestError: The folder is of a training about something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _bind(folder, about)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], schedule.rate, betas=_BETAS)
     prepared, prepared_optimizer = accelerator.prepare(module, optimizer)
@@ -69,6 +78,16 @@ def train(module: nn.Module, loss: Loss, schedule: Schedule, folder: Path) -> It
         if len(taken) % _STEPS_PER_CHECKPOINT == 0 or len(taken) == schedule.steps:
             _keep(accelerator, folder, taken)
         yield taken[-1]
+
+
+def _bind(folder: Path, about: Mapping[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path, said = folder / "training.json", json.dumps(about, indent=1, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != said:
+        raise InvalidRequestError(f"{path} is about another training; name another folder with --work, or delete it")
+    draft = path.with_suffix(".draft")
+    draft.write_text(said, encoding="utf-8")
+    draft.replace(path)
 
 
 def losses(folder: Path) -> list[Step]:

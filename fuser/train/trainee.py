@@ -1,8 +1,8 @@
 """A ridge fuser being trained: the maps out of its few numbers per token move, the maps into them stay.
 
 Those numbers are white, which suits Adam: trained along with them, the maps into them, whose inputs are anything but,
-made every loss we tried worse (Qwen2.5-Coder-0.5B to SmolLM2-135M, 50 steps of 8 texts, 2026-11-23: KL 0.22 against
-0.14 nats).
+made the loss rise (Qwen2.5-Coder-0.5B to SmolLM2-135M, 8 texts a step, 2026-11-23: from 0.19 to 0.28 nats in 75
+steps; without them it fell to 0.14 in 50).
 """
 
 import torch

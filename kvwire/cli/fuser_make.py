@@ -17,8 +17,9 @@ from kvwire.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from calibration.closed_form import Files
-    from calibration.readings import Side
+    from calibration.readings import TextReader
     from codec.codec import Codec
+    from fuser.projectors.ridge import RidgeFuser
 
 SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
 ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]
@@ -48,18 +49,13 @@ def calibrate(
     json_file: JsonOption = None,
 ) -> None:
     """Read text with both models once and solve for the fuser in closed form; cut short, it goes on where it was."""
-    from calibration.closed_form import closed_form, numbers_per_layer, one_band
+    from calibration.closed_form import closed_form, one_band, window_bands
     from calibration.training import Training
     from fuser.projectors import ridge_file
-    from fuser.projectors.ridge import windows
 
     sides = _sides(sharer, receiver, threads)
     files = _collected(sides, text, pieces, readings)
-    if window:
-        depths = [len(side.card.layers) for side in sides]
-        bands = list(windows(depths[0], depths[1], window, numbers_per_layer(sides[1])))
-    else:
-        bands = one_band(*sides, megabytes)
+    bands = window_bands(*sides, window) if window else one_band(*sides, megabytes)
     solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:])
     made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": _hashes(text)}
     ridge_file.write(solved.fuser, out, made)
@@ -93,43 +89,25 @@ def train(
     json_file: JsonOption = None,
 ) -> None:
     """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
-    from bench import loss_plot
     from calibration.training import Plan, Training
     from fuser.projectors import ridge_file
-    from fuser.projectors.ridge import RidgeFuser
-    from fuser.registry import read_fuser
     from fuser.train.loop import Schedule, losses
 
-    began = read_fuser(fuser)
-    if not isinstance(began, RidgeFuser) or len(began.bands) != 1:
-        raise InvalidRequestError(
-            f"{fuser} has more than one band, or is of another kind; calibrate one without --window"
-        )
+    began = _trainable(fuser)
     sides = _sides(sharer, receiver, threads)
     began.check(sides[0].card, sides[1].card)
-    noise = _codec(sides[0], codec) if codec else None
-    training = Training(began, *sides, _collected(sides, text, pieces, readings), noise)
+    files = _collected(sides, text, pieces, readings)
+    training = Training(began, *sides, files, _codec(sides[0], codec) if codec else None)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
-    before = training.gain(held_out)
-    folder = work or out.with_suffix(".training")
-    plan = Plan(Schedule(steps, rate), batch, seed)
+    made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": _hashes(text), "pieces": pieces}
+    made |= {"steps": steps, "batch": batch, "rate": rate, "codec": codec, "seed": seed}
+    before, folder = training.gain(held_out), work or out.with_suffix(".training")
     with _progress(f"{steps} steps", steps) as told:
-        for taken in training.run(plan, learned, folder):
+        for taken in training.run(Plan(Schedule(steps, rate), batch, seed), learned, folder, made):
             told(taken.step + 1, steps)
-    made = {
-        "how": "trained",
-        "from": began.fingerprint.hex(),
-        "steps": steps,
-        "batch": batch,
-        "rate": rate,
-        "codec": codec,
-        "seed": seed,
-        "learned_from": _hashes(text),
-    }
     ridge_file.write(training.trained(), out, made)
     history = losses(folder)
-    if plot is not None:
-        plot.write_text(loss_plot.plot(out.name, [each.loss for each in history]), encoding="utf-8")
+    _drawn(plot, out.name, [each.loss for each in history])
     found = made | {
         "file_bytes": out.stat().st_size,
         "seconds": history[-1].seconds,
@@ -140,10 +118,27 @@ def train(
     _told(found, json_file)
 
 
-def _sides(sharer: str, receiver: str, threads: int) -> "tuple[Side, Side]":
+def _trainable(path: Path) -> "RidgeFuser":
+    from fuser.projectors.ridge import RidgeFuser
+    from fuser.registry import read_fuser
+
+    found = read_fuser(path)
+    if not isinstance(found, RidgeFuser) or len(found.bands) != 1:
+        raise InvalidRequestError(f"{path} has several bands, or is of another kind; calibrate one without --window")
+    return found
+
+
+def _drawn(plot: Path | None, title: str, losses: list[float]) -> None:
+    from bench import loss_plot
+
+    if plot is not None:
+        plot.write_text(loss_plot.plot(title, losses), encoding="utf-8")
+
+
+def _sides(sharer: str, receiver: str, threads: int) -> "tuple[TextReader, TextReader]":
     import torch
 
-    from calibration.readings import Side
+    from calibration.readings import TextReader
     from kvwire.engine.attention import IMPLEMENTATION
     from kvwire.models.load import load
     from kvwire.models.store import ModelStore
@@ -153,10 +148,10 @@ def _sides(sharer: str, receiver: str, threads: int) -> "tuple[Side, Side]":
     loaded = [
         load(store.pull(name), dtype=torch.float32, attn_implementation=IMPLEMENTATION) for name in (sharer, receiver)
     ]
-    return Side(loaded[0], _TOKENS), Side(loaded[1], _TOKENS)
+    return TextReader(loaded[0], _TOKENS), TextReader(loaded[1], _TOKENS)
 
 
-def _codec(sharer: "Side", spec: str) -> "Codec":
+def _codec(sharer: "TextReader", spec: str) -> "Codec":
     from codec.calibrations import Calibrations
     from codec.codec import Codec
     from codec.spec import CodecSpec
@@ -167,7 +162,9 @@ def _codec(sharer: "Side", spec: str) -> "Codec":
     return Codec(parsed, sharer.ropes, tables)
 
 
-def _collected(sides: "tuple[Side, Side]", text: list[Path], pieces: int, readings: Path | None) -> "list[Files]":
+def _collected(
+    sides: "tuple[TextReader, TextReader]", text: list[Path], pieces: int, readings: Path | None
+) -> "list[Files]":
     from calibration.collect import collect
     from kvwire.models.store import default_home
 

@@ -1,17 +1,19 @@
 """A fuser for two tiny models, from text to a trained file."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from calibration.closed_form import closed_form, one_band
+from calibration.closed_form import closed_form, one_band, window_bands
 from calibration.codes import CodedCodes, ExactCodes, slots_of
 from calibration.collect import collect
-from calibration.learn import Behind, Examples, cut_of
+from calibration.learn import Examples, FrozenReceiver, cut_of
 from calibration.pieces import PIECE_CHARACTERS, pieces
-from calibration.readings import Side, load_pair
+from calibration.readings import TextReader, load_pair
 from calibration.training import Plan, Training
 from codec.codec import Codec
 from codec.spec import CodecSpec
@@ -30,7 +32,7 @@ COUNT = 10
 
 def side(folder):
     stored = ModelStore().pull(ModelReference.parse(f"path:{folder}"))
-    return Side(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 2048)
+    return TextReader(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 2048)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +78,8 @@ def test_what_was_read_is_not_read_again(sides, files, monkeypatch):
 def test_a_receivers_own_cache_gives_its_own_predictions(sides, files):
     """Reading on behind a stored cache is reading the whole text."""
     _, receiver = sides
-    pair, behind = load_pair(files[0]), Behind(receiver)
-    found = behind.hidden([behind.own_part(pair, 40, pair.receiver.ids[40:60])])
+    pair, frozen = load_pair(files[0]), FrozenReceiver(receiver)
+    found = frozen.hidden([frozen.own_part(pair, 40, pair.receiver.ids[40:60])])
     wanted = pair.receiver.hidden[41:61].float()
     assert (found - wanted).abs().max() < 0.05 * wanted.std()
 
@@ -85,7 +87,7 @@ def test_a_receivers_own_cache_gives_its_own_predictions(sides, files):
 def test_a_step_draws_the_same_examples_every_time(sides, files, solved):
     """And cuts texts where tokens of both models end."""
     training = Training(solved.fuser, *sides, files)
-    examples = Examples(training.texts, Behind(sides[1]), batch=4, seed=3)
+    examples = Examples(training.texts, FrozenReceiver(sides[1]), batch=4, seed=3)
     first, again = examples.of(5), examples.of(5)
     assert [(one.cut, one.follows.tolist()) for one in first] == [(one.cut, one.follows.tolist()) for one in again]
     assert all(torch.equal(one.wanted, other.wanted) for one, other in zip(first, again, strict=True))
@@ -104,13 +106,34 @@ def test_training_lessens_what_is_lost(sides, files, solved, tmp_path):
     """The loss falls, and the file that is written is what was trained."""
     training = Training(solved.fuser, *sides, files)
     plan = Plan(Schedule(steps=30, rate=5e-3), batch=4, seed=0)
-    losses = [step.loss for step in training.run(plan, training.texts[:-2], tmp_path / "work")]
+    losses = [step.loss for step in training.run(plan, training.texts[:-2], tmp_path / "work", {})]
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
     ridge_file.write(training.trained(), tmp_path / "trained.safetensors", {})
     back = read_fuser(tmp_path / "trained.safetensors")
     moved = (back.weights()["0.up"] - solved.fuser.weights()["0.up"]).abs().max()
     assert moved > 1e-3
     assert torch.equal(back.weights()["0.mean"], solved.fuser.weights()["0.mean"])
+
+
+def test_a_window_has_the_rank_that_both_sides_can(sides):
+    """No more numbers than a layer of the receiver has, nor than come of the sharer's."""
+    wide = SimpleNamespace(card=replace(sides[1].card, kv_heads=3))
+    assert {band.rank for band in window_bands(sides[0], wide, 1)} == {64}
+    assert {band.rank for band in window_bands(sides[0], wide, 2)} == {96}
+
+
+def test_windows_make_a_file_that_is_read_again(sides, files, tmp_path):
+    """Each layer of the receiver from its own layers of the sharer."""
+    bands = window_bands(*sides, 1)
+    solved = closed_form(*sides, bands, files[:-2], files[-2:])
+    ridge_file.write(solved.fuser, tmp_path / "windows.safetensors", {})
+    assert read_fuser(tmp_path / "windows.safetensors").source_layers(2) == (2,)
+
+
+def test_a_size_that_holds_nothing_is_refused(sides):
+    """With the least that would do."""
+    with pytest.raises(InvalidRequestError, match="MB at least"):
+        one_band(*sides, 0.001)
 
 
 def test_codes_behind_an_exact_codec_are_the_exact_ones(sides, files, solved):
@@ -134,7 +157,7 @@ def test_training_behind_a_codec_sees_what_it_delivers(sides, files, solved, tmp
     found = []
     for name, codec in (("coarse", coarse), ("exact", None)):
         training = Training(solved.fuser, *sides, files, codec)
-        found.append(next(training.run(plan, training.texts, tmp_path / name)).loss)
+        found.append(next(training.run(plan, training.texts, tmp_path / name, {})).loss)
     assert found[0] > 1.05 * found[1]
 
 

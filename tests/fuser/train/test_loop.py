@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from fuser.train.loop import Schedule, losses, train
+from kvwire.errors import InvalidRequestError
 
 SCHEDULE = Schedule(steps=60, rate=0.05)
+ABOUT = {"from": "nothing", "seed": 0}
 
 
 def module():
@@ -24,7 +26,7 @@ def loss(linear, step):
 
 def test_the_loss_falls_and_every_step_is_kept(tmp_path):
     """With its rate and the time it took."""
-    taken = list(train(module(), loss, SCHEDULE, tmp_path))
+    taken = list(train(module(), loss, SCHEDULE, tmp_path, ABOUT))
     assert [each.step for each in taken] == list(range(60))
     assert taken[-1].loss < 0.3 * taken[0].loss
     assert [each.loss for each in losses(tmp_path)] == pytest.approx([each.loss for each in taken])
@@ -33,12 +35,12 @@ def test_the_loss_falls_and_every_step_is_kept(tmp_path):
 def test_a_training_that_was_cut_ends_as_one_that_was_not(tmp_path):
     """Killed between two checkpoints, and again in the middle of writing one."""
     whole, cut = module(), module()
-    list(train(whole, loss, SCHEDULE, tmp_path / "whole"))
-    list(islice(train(cut, loss, SCHEDULE, tmp_path / "cut"), 33))
+    list(train(whole, loss, SCHEDULE, tmp_path / "whole", ABOUT))
+    list(islice(train(cut, loss, SCHEDULE, tmp_path / "cut", ABOUT), 33))
     (tmp_path / "cut" / "draft").mkdir()
     (tmp_path / "cut" / "draft" / "losses.csv").write_text("half a l")
     again = module()
-    rest = list(train(again, loss, SCHEDULE, tmp_path / "cut"))
+    rest = list(train(again, loss, SCHEDULE, tmp_path / "cut", ABOUT))
     assert rest[0].step == 25
     assert torch.equal(again.weight, whole.weight)
     assert torch.equal(again.bias, whole.bias)
@@ -48,6 +50,13 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(tmp_path):
 def test_a_finished_training_takes_no_more_steps(tmp_path):
     """And gives the module as trained."""
     trained, other = module(), module()
-    list(train(trained, loss, SCHEDULE, tmp_path))
-    assert list(train(other, loss, SCHEDULE, tmp_path)) == []
+    list(train(trained, loss, SCHEDULE, tmp_path, ABOUT))
+    assert list(train(other, loss, SCHEDULE, tmp_path, ABOUT)) == []
     assert torch.equal(other.weight, trained.weight)
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path):
+    """Its checkpoints are not taken for this one's."""
+    next(train(module(), loss, SCHEDULE, tmp_path, ABOUT))
+    with pytest.raises(InvalidRequestError, match="another training"):
+        next(train(module(), loss, SCHEDULE, tmp_path, ABOUT | {"seed": 1}))
