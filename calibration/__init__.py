@@ -1,4 +1,4 @@
-"""Runs a model over text once and writes what codecs want to know of it.
+"""Runs models over text: makes tables of one for codecs (``calibrate.py``) and fusers of two (``closed_form.py``).
 
 May import: ``codec``, ``fuser``, ``kvwire.models``, ``kvwire.engine``; never gRPC. A new kind of table is a tensor that
 ``calibrate.py`` adds and ``codec/calibration.py`` documents.

@@ -1,5 +1,5 @@
 """KV of one model -> KV of another.
 
-May import: codec, torch, transformers, safetensors, ``kvwire.errors`` and ``kvwire.requests``; never gRPC. A new
-fuser is one file in ``projectors/``, one line in ``registry.py`` and one row in the conformance matrix.
+May import: codec, torch, transformers, safetensors, in ``train`` accelerate, ``kvwire.errors`` and ``kvwire.requests``;
+never gRPC. A new fuser is one file in ``projectors/``, one line in ``registry.py``, one row in the conformance matrix.
 """

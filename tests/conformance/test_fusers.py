@@ -1,105 +1,16 @@
-"""What every fuser promises, checked on every fuser the registry offers.
-
-A new fuser adds a row to ``MAKERS``: how tests make one, for a sharer and a receiver of the shapes below.
-"""
+"""What every fuser promises, checked on every fuser the registry offers; ``made`` is each in turn."""
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import torch
 
-from codec.layer import LayerKV
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
-from fuser.base import Fuser, MixingScope
-from fuser.binding import Pairing, Side
-from fuser.official.layout import read_official
-from fuser.projectors import c2c_file, ridge_file
-from fuser.projectors.ridge import Band, Openings, RidgeFuser
-from fuser.registry import FUSERS, KINDS, Fusers, read_fuser
+from fuser.base import MixingScope
+from fuser.registry import FUSERS, KINDS, read_fuser
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import LayerCard, Method, ModelBinding, ModelCard, Rope
-
-TOKENS = 7
-OPEN, CLOSED = {"key": 0.5, "value": 1.0}, {"key": -0.5, "value": -1.0}
-
-
-def card(name, layers, kv_heads, head_dim):
-    binding = ModelBinding(name, "1", name.encode().ljust(32, b"w"), b"t" * 32)
-    ropes = (Rope("default", (1.0,), 1.0),)
-    return ModelCard(
-        binding, "llama", "", "float32", "cpu", kv_heads, head_dim, 9, 99, ropes, (LayerCard(0, 0),) * layers
-    )
-
-
-@dataclass(frozen=True)
-class Made:
-    """A fuser, its pair, how to write it to a file, and a target layer that is open and one that is closed."""
-
-    fuser: Fuser
-    sharer: ModelCard
-    receiver: ModelCard
-    write: Callable | None
-    open_target: int = 0
-    closed_target: int | None = None
-
-
-def identity(_folder, _official_c2c):
-    same = card("one model", 3, 2, 8)
-    return Made(Fusers().named("identity"), same, same, None)
-
-
-def c2c(folder, official_c2c):
-    sharer, receiver = card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
-    gates = [CLOSED, OPEN, OPEN, OPEN]
-    official = official_c2c.write_checkpoint(folder / "official", (3, 2, 8), (4, 3, 6), gates)
-    fuser = read_official(official).bound(sharer.binding, receiver.binding)
-    return Made(fuser, sharer, receiver, c2c_file.write, open_target=1, closed_target=0)
-
-
-def ridge(_folder, _official_c2c):
-    sharer, receiver = card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
-    pairing = Pairing(Side.of(sharer), Side.of(receiver))
-    bands = [Band((0, 1), (0, 1), 5), Band((0, 1, 2), (2, 3), 7)]
-    # Of 16 bits, as they are in a file.
-    tensors = {
-        name: random(shape, at).half().float()
-        for at, (name, shape) in enumerate(RidgeFuser.shapes(bands, pairing).items())
-    }
-    tensors |= {name: tensor.abs() + 0.5 for name, tensor in tensors.items() if name.endswith("spread")}
-    fuser = RidgeFuser(bands, tensors, pairing, Openings((3,), (4,)))
-    return Made(fuser, sharer, receiver, lambda fuser, path: ridge_file.write(fuser, path, {"how": "a test"}))
-
-
-MAKERS = {"identity": identity, "c2c": c2c, "ridge": ridge}
-
-
-@pytest.fixture(params=MAKERS)
-def made(request, tmp_path, official_c2c):
-    return MAKERS[request.param](tmp_path, official_c2c)
-
-
-def random(shape, seed):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def sources(made, target, slots=None, seed=0):
-    """The sharer's layers that a target takes, pruned to ``slots``."""
-    kept = TOKENS if slots is None else slots.shape[-1]
-    shape = (made.sharer.kv_heads, kept, made.sharer.head_dim)
-    return {
-        layer: LayerKV(
-            layer, random(shape, seed + layer), random(shape, seed + 50 + layer), made.fuser.rope, TOKENS, slots
-        )
-        for layer in made.fuser.source_layers(target)
-    }
-
-
-def own(made):
-    shape = (made.receiver.kv_heads, TOKENS, made.receiver.head_dim)
-    return random(shape, 98), random(shape, 99)
+from kvwire.requests import Method
 
 
 def needs(method, made):
@@ -107,9 +18,9 @@ def needs(method, made):
         pytest.skip(f"{made.fuser.name} does not offer {method}")
 
 
-def test_every_registered_fuser_has_a_row():
+def test_every_registered_fuser_has_a_row(makers):
     """A fuser that is not checked here is not offered."""
-    assert set(MAKERS) == set(FUSERS) | set(KINDS)
+    assert set(makers) == set(FUSERS) | set(KINDS)
 
 
 def test_the_pair_it_was_made_for_is_accepted(made):
@@ -145,10 +56,10 @@ def test_a_fused_layer_has_the_receivers_shape_and_dtype(made, dtype):
     """And the tensors given stay as they are."""
     needs(Method.FUSE, made)
     made.fuser.place(torch.device("cpu"), dtype)
-    keys, values = (each.to(dtype) for each in own(made))
+    keys, values = (each.to(dtype) for each in made.own())
     before = keys.clone(), values.clone()
     for target in range(len(made.receiver.layers)):
-        fused = made.fuser.fuse(target, sources(made, target), keys, values)
+        fused = made.fuser.fuse(target, made.sources(target), keys, values)
         assert all((each.shape, each.dtype) == (keys.shape, dtype) for each in fused)
         assert all(torch.isfinite(each).all() for each in fused)
     assert torch.equal(keys, before[0])
@@ -159,8 +70,8 @@ def test_a_projected_layer_has_the_receivers_shape(made):
     """Float32, with the slots of its source."""
     needs(Method.PREFIX, made)
     for target in range(len(made.receiver.layers)):
-        kv = made.fuser.project(target, sources(made, target))
-        shape = (made.receiver.kv_heads, TOKENS, made.receiver.head_dim)
+        kv = made.fuser.project(target, made.sources(target))
+        shape = (made.receiver.kv_heads, made.tokens, made.receiver.head_dim)
         assert (tuple(kv.keys.shape), tuple(kv.values.shape)) == (shape, shape)
         assert kv.keys.dtype == kv.values.dtype == torch.float32
 
@@ -168,8 +79,8 @@ def test_a_projected_layer_has_the_receivers_shape(made):
 def test_a_method_it_does_not_offer_is_refused(made):
     """With those it offers."""
     calls = {
-        Method.PREFIX: lambda: made.fuser.project(made.open_target, sources(made, made.open_target)),
-        Method.FUSE: lambda: made.fuser.fuse(made.open_target, sources(made, made.open_target), *own(made)),
+        Method.PREFIX: lambda: made.fuser.project(made.open_target, made.sources(made.open_target)),
+        Method.FUSE: lambda: made.fuser.fuse(made.open_target, made.sources(made.open_target), *made.own()),
     }
     for method in calls.keys() - made.fuser.methods:
         with pytest.raises(InvalidRequestError, match="ask for"):
@@ -200,9 +111,9 @@ def test_gradients_reach_the_weights_that_were_used_and_no_others(made):
         pytest.skip(f"{made.fuser.name} has no weights")
     for name, tensor in weights.items():
         tensor.requires_grad_(not name.endswith(("mean", "spread")))
-    given = sources(made, made.open_target)
+    given = made.sources(made.open_target)
     if Method.FUSE in made.fuser.methods:
-        keys, values = made.fuser.fuse(made.open_target, given, *own(made))
+        keys, values = made.fuser.fuse(made.open_target, given, *made.own())
         stem = f"projector_{made.open_target}."
     else:
         kv = made.fuser.project(made.open_target, given)
@@ -217,7 +128,7 @@ def test_a_closed_gate_is_exactly_the_receivers_own(made):
     """Bit for bit, without any source."""
     if made.closed_target is None:
         pytest.skip(f"{made.fuser.name} has no gates")
-    keys, values = own(made)
+    keys, values = made.own()
     assert made.fuser.source_layers(made.closed_target) == ()
     fused = made.fuser.fuse(made.closed_target, {}, keys, values)
     assert torch.equal(fused[0], keys)
@@ -225,7 +136,7 @@ def test_a_closed_gate_is_exactly_the_receivers_own(made):
 
 
 def fused(made, slots=None):
-    return made.fuser.fuse(made.open_target, sources(made, made.open_target, slots), *own(made))
+    return made.fuser.fuse(made.open_target, made.sources(made.open_target, slots), *made.own())
 
 
 @pytest.mark.parametrize("slots", [torch.tensor([1, 4]), torch.tensor([[1, 4], [0, 4]])], ids=["layer", "head"])
@@ -234,11 +145,11 @@ def test_the_mixing_scope_is_honoured_under_pruning(made, slots):
     needs(Method.FUSE, made)
     if made.fuser.scope is MixingScope.ALL_LAYERS:
         pytest.skip("a token may be missing from other layers, which this suite does not send")
-    keys, values = own(made)
+    keys, values = made.own()
     got = fused(made, slots)
     for head in range(made.receiver.kv_heads):
         whole = _whole(made.fuser.scope, slots, head)
-        for token in range(TOKENS):
+        for token in range(made.tokens):
             for half, before in zip(got, (keys, values), strict=True):
                 assert torch.equal(half[head, token], before[head, token]) == (token not in whole)
 
@@ -256,13 +167,13 @@ def test_what_a_whole_token_becomes_does_not_depend_on_what_was_pruned(made, kin
     needs(Method.FUSE, made)
     at = list(Kind).index(kind)
     slots = torch.tensor([2, 5])
-    whole = sources(made, made.open_target)
+    whole = made.sources(made.open_target)
     kept = {
         layer: dataclasses.replace(kv, keys=kv.keys[:, slots], values=kv.values[:, slots], slots=slots)
         for layer, kv in whole.items()
     }
-    all_tokens = made.fuser.fuse(made.open_target, whole, *own(made))[at]
-    pruned = made.fuser.fuse(made.open_target, kept, *own(made))[at]
+    all_tokens = made.fuser.fuse(made.open_target, whole, *made.own())[at]
+    pruned = made.fuser.fuse(made.open_target, kept, *made.own())[at]
     assert (all_tokens[:, slots] - pruned[:, slots]).abs().max() < 1e-6
 
 
@@ -277,10 +188,10 @@ def test_what_is_missing_of_a_token_is_its_mean_when_all_layers_are_mixed(made):
     needs(Method.PREFIX, made)
     if made.fuser.scope is not MixingScope.ALL_LAYERS:
         pytest.skip(f"{made.fuser.name} mixes no layers")
-    whole = sources(made, 0)
+    whole = made.sources(0)
     slots = torch.tensor([[1, 4], [4, 6]])
     mean = made.fuser.weights()["0.mean"].view(2, 2, made.sharer.kv_heads, 1, made.sharer.head_dim)
-    kept = torch.zeros(made.sharer.kv_heads, TOKENS, 1).scatter_(1, slots[..., None], 1.0)
+    kept = torch.zeros(made.sharer.kv_heads, made.tokens, 1).scatter_(1, slots[..., None], 1.0)
     filled = {
         layer: dataclasses.replace(
             kv,
