@@ -32,7 +32,7 @@ class Ledger:
         except BlockingIOError as error:
             self._file.close()
             raise OverloadedError(f"another run writes to {path}; wait for it, or take another folder") from error
-        except BaseException:
+        except BaseException:  # whatever stopped it, Ctrl-C too: the lock is let go
             self._file.close()
             raise
 

@@ -49,7 +49,7 @@ class PipFetcher:
         ) as pip:
             try:
                 errors = _watch(pip, into, arrived)
-            except BaseException:
+            except BaseException:  # whatever stopped it, Ctrl-C too: pip does not live on
                 pip.terminate()
                 raise
         if pip.returncode:
