@@ -5,6 +5,7 @@ values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat templat
 """
 
 import importlib.util
+import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,9 @@ from kvwire.models.store import ModelStore, default_home
 
 # As in the services: torch computes on one thread, and tests that share a machine do not fight over its cores.
 torch.set_num_threads(1)
+
+# A shell starts background jobs deaf to Ctrl-C, and what they start is deaf too; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine a slow example says nothing about the code.
 hypothesis.settings.register_profile(
