@@ -20,8 +20,7 @@ def collect(side: TextReader, text: str, count: int, folder: Path, told: Told) -
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for number, piece in enumerate(pieces(text, count)):
-        name = hashlib.sha256(piece.encode()).hexdigest()[:16]
-        path = folder / f"{number:05}-{name}.safetensors"
+        path = folder / f"{hashlib.sha256(piece.encode()).hexdigest()[:16]}.safetensors"
         if not path.exists():
             write(side.read(piece), path)
         files.append(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calibration.codes import Codes, slots_of
+from calibration.latents import Latents, slots_of
 from calibration.readings import Pair, TextReader
 from codec.rope import rotate
 from kvwire.engine.cache import PositionedCache
@@ -32,10 +32,10 @@ Layers = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A pair, and the fuser's numbers of the sharer's tokens."""
+    """A pair, and the fuser's latents of the sharer's tokens."""
 
     pair: Pair
-    codes: Codes
+    latents: Latents
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class FrozenReceiver:
 
     def __init__(self, receiver: TextReader) -> None:
         self._receiver = receiver
-        self._layers = len(receiver.card.layers)
+        self._layers, self._dtype = len(receiver.card.layers), receiver.engine.dtype
         cache = receiver.engine.new_cache()
         with torch.no_grad():
             receiver.engine.hidden([Part(cache, receiver.opening, 0)])
@@ -72,8 +72,11 @@ class FrozenReceiver:
         positions = torch.cat([torch.arange(first), slots + first])
         for index, ((keys, values), opening) in enumerate(zip(layers, self._opening, strict=True)):
             turned = rotate(keys, positions[first:], self._receiver.ropes.layers[index])
-            cache.place(index, torch.cat([opening[0], turned], 1), torch.cat([opening[1], values], 1), positions)
+            cache.place(index, self._behind(opening[0], turned), self._behind(opening[1], values), positions)
         return Part(cache, follows.tolist(), first + length)
+
+    def _behind(self, opening: Tensor, half: Tensor) -> Tensor:
+        return torch.cat([opening, half.to(self._dtype)], 1)
 
     def own_part(self, pair: Pair, slots: int, follows: Tensor) -> Part:
         """Tokens behind the receiver's own cache of a text's beginning; of nothing, if that is empty."""
@@ -86,8 +89,8 @@ class FrozenReceiver:
     def split(self, outputs: Tensor) -> Layers:
         """A fuser's outputs, ``(slots, layers * 2 * kv_heads * head_dim)``, as layers."""
         card = self._receiver.card
-        halves = outputs.view(-1, self._layers, 2, card.kv_heads, card.head_dim)
-        return [(halves[:, i, 0].transpose(0, 1), halves[:, i, 1].transpose(0, 1)) for i in range(self._layers)]
+        halves = outputs.view(-1, self._layers, 2, card.kv_heads, card.head_dim).permute(1, 2, 3, 0, 4)
+        return [(keys, values) for keys, values in map(torch.unbind, halves.unbind())]
 
     def hidden(self, parts: Sequence[Part]) -> Tensor:
         """Last hidden states of all tokens of all parts."""
@@ -150,9 +153,9 @@ def behind_fuser(
     module: nn.Module, frozen: FrozenReceiver, beginnings: Sequence[tuple[Text, int, Tensor]]
 ) -> list[Part]:
     """Of each text its first slots, by the fuser, and tokens to be read behind them; projected all at once."""
-    codes = [text.codes(int(text.pair.sources[cut - 1]) + 1) for text, cut, _ in beginnings]
-    placed = [slots_of(rows, text.pair.sources[:cut]) for rows, (text, cut, _) in zip(codes, beginnings, strict=True)]
-    taken = [rows.numbers[at] for rows, (_, at) in zip(codes, placed, strict=True)]
+    latents = [text.latents(int(text.pair.sources[cut - 1]) + 1) for text, cut, _ in beginnings]
+    placed = [slots_of(rows, text.pair.sources[:cut]) for rows, (text, cut, _) in zip(latents, beginnings, strict=True)]
+    taken = [rows.numbers[at] for rows, (_, at) in zip(latents, placed, strict=True)]
     outputs = module(torch.cat(taken)).split([len(each) for each in taken])
     return [
         frozen.part(frozen.split(own), slots, follows, cut)

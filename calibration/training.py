@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from calibration.codes import CodedCodes, ExactCodes
 from calibration.gain import Gain, gain
+from calibration.latents import ExactLatents, LatentsOfSentCache, SentLatents
 from calibration.learn import LEAST_TOKENS, Examples, FrozenReceiver, Text, divergence
 from calibration.readings import Pair, TextReader, load_pair
 from codec.codec import Codec
+from codec.spec import Payload
 from fuser.projectors.ridge import RidgeFuser
 from fuser.train.loop import Schedule, Step, train
 from fuser.train.trainee import Trainee
@@ -39,10 +40,12 @@ class Training:
         receiver: TextReader,
         files: Sequence[tuple[Path, Path]],
         codec: Codec | None = None,
+        learns_through: TextReader | None = None,
     ) -> None:
-        """With ``codec``, it learns from caches as that delivers them."""
+        """With ``codec``, it learns from caches as that delivers them; through ``receiver`` if through no other."""
         self._fuser = fuser
         self._frozen = FrozenReceiver(receiver)
+        self._teacher = FrozenReceiver(learns_through) if learns_through else self._frozen
         pairs = (load_pair(path) for path in files)
         self.texts = [_text(fuser, sharer, pair, codec) for pair in pairs]
         # What comes in is white, so the length of an output's weights is the spread of what they explain.
@@ -55,10 +58,10 @@ class Training:
         Raises:
             InvalidRequestError: The folder is of another.
         """
-        examples = Examples(learned, self._frozen, plan.batch, plan.seed)
+        examples = Examples(learned, self._teacher, plan.batch, plan.seed)
 
         def loss(module: torch.nn.Module, step: int) -> torch.Tensor:
-            return divergence(module, self._frozen, examples.of(step))
+            return divergence(module, self._teacher, examples.of(step))
 
         return train(self._trainee, loss, plan.schedule, folder, about)
 
@@ -78,7 +81,9 @@ def _text(fuser: RidgeFuser, sharer: TextReader, pair: Pair, codec: Codec | None
         raise InvalidRequestError(
             f"a piece of the text has {tokens} tokens, {LEAST_TOKENS} are needed; give other text"
         )
-    if codec is not None:
-        return Text(pair, CodedCodes(fuser, sharer, pair, codec))
-    # Its numbers are all that is needed of the sharer's cache, and take a sixth of the memory.
-    return Text(replace(pair, sharer=replace(pair.sharer, frames=())), ExactCodes(fuser, sharer, pair))
+    if codec is not None and codec.spec.of is Payload.CACHE:
+        return Text(pair, LatentsOfSentCache(fuser, sharer, pair, codec))
+    # They are all that is needed of the sharer's cache, and take a sixth of the memory.
+    exact = ExactLatents(fuser, sharer, pair)
+    without_cache = replace(pair, sharer=replace(pair.sharer, frames=()))
+    return Text(without_cache, SentLatents(exact, codec) if codec else exact)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from codec import registry
 from codec.calibration import Calibration, file_name
-from codec.spec import CodecSpec
-from kvwire.errors import BindingError, NotFoundError
+from codec.spec import CodecSpec, Payload
+from kvwire.errors import BindingError, NotFoundError, SpecError
 
 
 class Calibrations:
@@ -19,11 +19,14 @@ class Calibrations:
         """What ``spec`` needs to know of the model with these weights (SHA-256); None if nothing.
 
         Raises:
+            SpecError: It would be one of latents, which nobody can make yet.
             BindingError: There is no calibration of it here, or one of another model under its name.
         """
         bases = (spec.base, *(part.base for part in spec.mix))
         if not any(registry.QUANTIZERS[base.name].needs_calibration for base in bases):
             return None
+        if spec.of is Payload.LATENTS:
+            raise SpecError(f"codec {str(spec)!r}: no tables of latents can be made yet; take nf4, hadamard or mix=")
         if (found := self.held(weights, model)) is None:
             raise BindingError(
                 f"codec {str(spec)!r} needs tables of {model}, and {self._folder / file_name(weights)} is not there; "

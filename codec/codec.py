@@ -20,7 +20,7 @@ from codec.planes import Planes
 from codec.prune.base import gather
 from codec.quantize.base import Context, Kind, Quantizer
 from codec.rope import RopeTable, unrotate
-from codec.spec import CodecSpec, RopePhase
+from codec.spec import CodecSpec, Payload, RopePhase
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class Codec:
         if calibration is None and any(quantizer.needs_calibration for quantizer in self._quantizers.values()):
             raise BindingError(f"codec {str(spec)!r} needs the model's tables; make them with: kvwire codec calibrate")
         self._selector = registry.selector(spec.keep.by) if spec.keep else None
+        if self.needs_attention and spec.of is Payload.LATENTS:
+            raise SpecError(f"codec spec {str(spec)!r}: latents draw no attention; take by=recency or by=key_norm")
         self._rope = rope
 
     @property

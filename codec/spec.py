@@ -6,7 +6,7 @@
     base    = name [ ":" key "=" value { "," key "=" value } ]
     name    = fp32 | fp16 | bf16 | fp8 | int8 | int4 | nf4 | kivi | hadamard | rd
     option  = "keep=" ratio [ ",by=" selector ] [ ",scope=" (layer|head) ] [ ",sinks=" count ]
-            | "rope=" (pre|post) | "entropy=" (none|zstd|ans) | "mix=" part { "/" part }
+            | "rope=" (pre|post) | "entropy=" (none|zstd|ans) | "mix=" part { "/" part } | "of=" (cache|latents)
     part    = range "@" base                 what no part covers takes the leading base; parts do not overlap
     range   = [ k | v ] [ "L" a "-" b ] [ "H" a "-" b ]          at least one of them; ends are inclusive
 
@@ -33,6 +33,13 @@ Entropy = Literal["none", "zstd", "ans"]
 _Choice = TypeVar("_Choice", bound=str)
 
 
+class Payload(StrEnum):
+    """What is encoded: the sharer's keys and values, or what a fuser's first half makes of them."""
+
+    CACHE = "cache"
+    LATENTS = "latents"
+
+
 class RopePhase(StrEnum):
     """Whether keys are before or after rotary position embedding."""
 
@@ -49,6 +56,7 @@ class CodecSpec:
     rope: RopePhase = RopePhase.POST
     entropy: Entropy = "none"
     mix: tuple[Part, ...] = ()
+    of: Payload = Payload.CACHE
 
     @classmethod
     def parse(cls, text: str) -> "CodecSpec":
@@ -81,6 +89,7 @@ class CodecSpec:
             rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else rope,
             entropy=_one_of(given["entropy"], get_args(Entropy)) if "entropy" in given else cls.entropy,
             mix=tuple(part for part in mix if part.base != base),
+            of=Payload(_one_of(given["of"], tuple(Payload))) if "of" in given else cls.of,
         )
 
     def __str__(self) -> str:
@@ -89,6 +98,7 @@ class CodecSpec:
             "rope=": self.rope is not _default_rope(self.base) and self.rope.value,
             "entropy=": self.entropy != "none" and self.entropy,
             "mix=": "/".join(str(part) for part in self.mix),
+            "of=": self.of is not Payload.CACHE and self.of.value,
         }
         return "+".join([str(self.base), *(f"{name}{value}" for name, value in options.items() if value)])
 
@@ -101,7 +111,7 @@ def _default_rope(base: Base) -> RopePhase:
     return RopePhase.PRE if base.name in _BEFORE_ROPE else RopePhase.POST
 
 
-_OPTIONS = ("keep", "rope", "entropy", "mix")
+_OPTIONS = ("keep", "rope", "entropy", "mix", "of")
 
 
 def _parse_keep(piece: Piece) -> Keep | None:

@@ -38,7 +38,7 @@ class Fuser(ABC):
     rope: ClassVar[RopePhase]
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX, Method.FUSE})
     #: Whether the context is read by each model's own tokenizer, and slots are the receiver's tokens.
-    aligns: ClassVar[bool] = False
+    aligns: bool = False
     fingerprint: bytes = b""
 
     @abstractmethod
@@ -52,6 +52,10 @@ class Fuser(ABC):
     @abstractmethod
     def source_layers(self, target: int) -> tuple[int, ...]:
         """Sharer layers that target layer needs, ascending; none if it is left as it is."""
+
+    def sent_by(self, sharer: ModelCard) -> ModelCard:
+        """What the sharer sends, described like a model: itself, or what stands between two halves of a fuser."""
+        return sharer
 
     def halves(self, source: int) -> frozenset[Kind]:
         """Whether any target needs a source layer's keys, its values, or both; what nobody needs is not sent."""

@@ -3,8 +3,9 @@
 A number that was pruned stands at its mean, which is 0; a token of which nothing was kept has no row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -18,6 +19,19 @@ class Rows:
 
     numbers: Tensor
     slots: Tensor | None
+
+
+class Remembered:
+    """Rows that several receiver layers need, made once and forgotten with the layer they came from."""
+
+    def __init__(self) -> None:
+        self._rows: WeakKeyDictionary[LayerKV, Rows] = WeakKeyDictionary()
+
+    def of(self, layer: LayerKV, make: Callable[[], Rows]) -> Rows:
+        """Those that came from a layer, made now if they never were."""
+        if (found := self._rows.get(layer)) is None:
+            found = self._rows[layer] = make()
+        return found
 
 
 def rows(sources: Mapping[int, LayerKV], layers: Sequence[int], mean: Tensor, spread: Tensor) -> Rows:

@@ -26,6 +26,11 @@ class ServiceSettings(BaseSettings):
 
     model: str = Field("smollm2-135m", description="catalog name, hf:OWNER/NAME@REVISION, or path:DIR")
     calibrations: Path | None = Field(None, description="folder of codec tables; default: the model store's")
+    fusers: dict[str, Path] = Field(
+        default_factory=dict,
+        description="NAME=PATH of a fuser's file or an official C2C checkpoint's folder, may be repeated; a sharer "
+        "needs those whose latents it is to send",
+    )
     device: str = Field("cpu", description="torch device: cpu, cuda, cuda:1")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="data type of the weights")
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores")
@@ -78,10 +83,6 @@ class ReceiverSettings(ServiceSettings):
     sharer_cert: Path | None = Field(None, description="PEM certificate shown to sharers (mutual TLS)")
     sharer_key: Path | None = Field(None, description="PEM private key of that certificate")
     sharer_token_file: Path | None = Field(None, description="file with the token sent to sharers")
-    fusers: dict[str, Path] = Field(
-        default_factory=dict,
-        description="NAME=PATH of a fuser's file or an official C2C checkpoint's folder, may be repeated",
-    )
     max_cache_bytes: int = Field(2 * 1024**3, ge=1, description="largest cache accepted from a sharer, in bytes")
     inspect: bool = Field(False, description="offer Inspect, which shows logits and caches; tests only")
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from codec.calibrations import Calibrations
+from codec.spec import CodecSpec, Payload
+from fuser.latents import second_half
 from fuser.registry import Fusers
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
@@ -17,7 +19,7 @@ from kvwire.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from kvwire.requests import FaultPolicy, Method
+from kvwire.requests import Exchange, FaultPolicy, Method
 from receiver_service.fuse import fuse
 from receiver_service.prefix import prefix
 from receiver_service.receive import CacheIntake
@@ -81,21 +83,23 @@ class Methods:
                 link = self._sharers.named(exchange.sharer)
                 return await text(self._engine, self._worker, link, question)
             case Method.PREFIX:
-                return await prefix(self._intake(method, exchange.sharer, exchange.fuser), question)
+                return await prefix(self._intake(exchange, method, exchange.sharer, exchange.fuser), question)
             case Method.FUSE:
-                first = self._intake(method, exchange.sharer, exchange.fuser)
-                further = [self._intake(method, each.sharer, each.fuser) for each in exchange.further]
+                first = self._intake(exchange, method, exchange.sharer, exchange.fuser)
+                further = [self._intake(exchange, method, each.sharer, each.fuser) for each in exchange.further]
                 return await fuse([first, *further], question)
             case Method.SHARER_ONLY:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
 
-    def _intake(self, method: Method, sharer: str, fuser_name: str) -> CacheIntake:
-        fuser = self._fusers.named(fuser_name)
+    def _intake(self, exchange: Exchange, method: Method, sharer: str, fuser_name: str) -> CacheIntake:
+        fuser, spec = self._fusers.named(fuser_name), CodecSpec.parse(exchange.codec)
         if method not in fuser.methods:
             raise fuser.refusal(method)
+        if spec.of is Payload.LATENTS:
+            fuser = second_half(fuser)
         link = self._sharers.named(sharer)
         return CacheIntake(
-            self._engine, self._worker, link, Named(fuser_name, fuser), self._calibrations, self._max_cache_bytes
+            self._engine, self._worker, link, Named(fuser_name, fuser), spec, self._calibrations, self._max_cache_bytes
         )
 
 

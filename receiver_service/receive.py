@@ -49,6 +49,7 @@ class CacheIntake:
         worker: Worker,
         link: SharerLink,
         named: Named,
+        spec: CodecSpec,
         calibrations: Calibrations,
         max_cache_bytes: int,
     ) -> None:
@@ -57,6 +58,7 @@ class CacheIntake:
         self._link = link
         self.named = named
         self.fuser = named.fuser
+        self._spec = spec
         self._calibrations = calibrations
         self._max_cache_bytes = max_cache_bytes
 
@@ -98,12 +100,13 @@ class CacheIntake:
         """
         task = question.task
         sharer = await self.sharer(task)
-        ropes = rope_table(sharer)
-        spec = without_unused(CodecSpec.parse(question.exchange.codec), self.fuser, self.needed_layers)
-        calibration = self._calibrations.needed(spec, sharer.binding.weights_fingerprint, sharer.binding.id)
+        sent = self.fuser.sent_by(sharer)
+        ropes = rope_table(sent)
+        spec = without_unused(self._spec, self.fuser, self.needed_layers)
+        calibration = self._calibrations.needed(spec, sent.binding.weights_fingerprint, sent.binding.id)
         codec = Codec(spec, ropes, calibration)
         request = self._request(question, wanted, sharer, codec)
-        intake = Intake(request, sharer, self._max_cache_bytes)
+        intake = Intake(request, sent, self._max_cache_bytes)
         meter = Meter()
         layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(request.head)))
         header: CacheHeader | None = None
@@ -119,7 +122,7 @@ class CacheIntake:
                 intake.trailer(trailer)
             elif (whole := intake.chunk(part)) is not None and header is not None:
                 place = layers.decoding(
-                    codec, whole, header, _frame_limits(sharer, self.engine.max_tokens), question.watch
+                    codec, whole, header, _frame_limits(sent, self.engine.max_tokens), question.watch
                 )
                 await self.worker.run(place, task)
         if header is None or trailer is None:
@@ -144,7 +147,7 @@ class CacheIntake:
             head=self.fuser.head(wanted.head),
             first_slot_position=len(wanted.head),
             align=self.fuser.aligns,
-            needed_layers=() if len(needed) == len(sharer.layers) else needed,
+            needed_layers=() if len(needed) == len(self.fuser.sent_by(sharer).layers) else needed,
             on_fault=question.exchange.on_fault,
             held_table_digests=(codec.calibration.digest,) if codec.calibration else (),
             policy=question.exchange.policy,

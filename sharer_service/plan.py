@@ -1,6 +1,7 @@
 """Decides what one Share sends and what its header is bound to."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from codec.allocate.policy import Budget
@@ -8,7 +9,8 @@ from codec.allocate.profiles import Profiles
 from codec.allocate.sizes import CacheShape
 from codec.calibrations import Calibrations
 from codec.codec import Codec
-from codec.spec import CodecSpec
+from codec.spec import CodecSpec, Payload
+from fuser.latents import Divisible, FirstHalf, latent_card, sources_of
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
@@ -30,11 +32,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Held:
-    """What a sharer holds beside its model: codec tables, sensitivity profiles, and tokenizers of receivers."""
+    """What a sharer holds beside its model: codec tables, sensitivity profiles, tokenizers of receivers, and fusers.
+
+    ``fusers``: by fingerprint, those that can be cut in two and whose first half is this model's.
+    """
 
     calibrations: Calibrations
     profiles: Profiles
     tokenizers: Tokenizers
+    fusers: Mapping[bytes, Divisible]
 
 
 def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
@@ -43,20 +49,17 @@ def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     Raises:
         SpecError: The codec spec does not parse or is not offered, or a budget is too small.
         BindingError: The receiver expected another sharer, reads with a tokenizer this sharer does not hold, or the
-            codec or a budget needs tables that are not here.
+            codec or a budget needs tables, or latents a fuser, that are not here.
         InvalidRequestError, InputTooLongError: Layers that do not exist; no or too many tokens; no question for a
             selector that goes by one.
     """
-    card = engine.card
     spec = CodecSpec.parse(request.codec)
-    _check_bindings(card.binding, request)
-    if any(layer >= len(card.layers) for layer in request.needed_layers):
-        raise InvalidRequestError(
-            f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
-        )
+    _check_bindings(engine.card.binding, request)
+    divided = _divided(request, held) if spec.of is Payload.LATENTS else None
     read = read_context(engine, held.tokenizers, request)
     context, head = read.tokens, engine.prompts.context(TokenIds(request.head))
-    layers = tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
+    card = latent_card(engine.card, divided) if divided else engine.card
+    layers = _layers(card, request)
     if request.policy:
         profile = held.profiles.of(card.binding.weights_fingerprint, card.binding.id)
         shape = CacheShape(layers, card.kv_heads, card.head_dim, len(context))
@@ -69,17 +72,42 @@ def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     digest = _content_digest(card.binding, request, (context, question), str(spec), tables)
     header = replace(
         _header(card, request, read),
+        sharer=engine.card.binding,
         codec=str(codec.spec),
         sent_layers=() if len(layers) == len(card.layers) else layers,
         table_digests=tables,
         content_digest=digest,
     )
     key = ContextKey(request.info.caller, head, context, question)
-    return Plan(Reading(key, frozenset(layers)), codec, header)
+    return Plan(_reading(key, layers, divided, engine.card), codec, header)
+
+
+def _divided(request: ShareRequest, held: Held) -> Divisible:
+    if request.fuser_fingerprint not in held.fusers:
+        raise BindingError(
+            f"codec {request.codec!r} needs the first half of fuser {request.fuser_fingerprint.hex()[:12]}, which this "
+            "sharer does not hold; start it with: --fusers NAME=PATH"
+        )
+    return held.fusers[request.fuser_fingerprint]
+
+
+def _layers(card: ModelCard, request: ShareRequest) -> tuple[int, ...]:
+    if any(layer >= len(card.layers) for layer in request.needed_layers):
+        raise InvalidRequestError(
+            f"layer {max(request.needed_layers)} was asked for, but {card.binding.id} has {len(card.layers)} layers"
+        )
+    return tuple(sorted(set(request.needed_layers))) or tuple(range(len(card.layers)))
+
+
+def _reading(key: ContextKey, layers: tuple[int, ...], divided: Divisible | None, card: ModelCard) -> Reading:
+    if divided is None:
+        return Reading(key, frozenset(layers), lambda kv: (kv,))
+    first_half, wanted = FirstHalf(divided, rope_table(card), len(key.head)), frozenset(layers)
+    return Reading(key, sources_of(divided), lambda kv: (each for each in first_half(kv) if each.layer in wanted))
 
 
 def _header(card: ModelCard, request: ShareRequest, read: ContextTokens) -> CacheHeader:
-    """What request, model and context say of it."""
+    """What request, context and the model that is sent, or latents like one, say of it."""
     return CacheHeader(
         protocol_version=PROTOCOL_VERSION,
         frame_version=FRAME_VERSION,

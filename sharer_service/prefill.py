@@ -1,6 +1,6 @@
 """Prefills a context and encodes each layer as soon as it is computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +27,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read and which layers of it to send. The key's head and question are read too but stay here."""
+    """What to read and which layers of it to send. The key's head and question are read too but stay here.
+
+    ``sent`` gives what is sent once it has been shown a layer: that layer, or latents.
+    """
 
     key: ContextKey
     layers: frozenset[int]
+    sent: Callable[[LayerKV], Iterable[LayerKV]]
 
 
 class Prefiller:
@@ -41,7 +45,7 @@ class Prefiller:
         self._kept = kept
 
     def run(self, codec: Codec, reading: Reading, task: Task, watch: Stopwatch, emit: Callable[[Frame], None]) -> None:
-        """Emit a frame per wanted layer, in layer order, while later layers compute.
+        """Emit what is to be sent, a frame per layer in order, while later layers compute.
 
         Raises what ``task.check`` raises, within one layer.
         """
@@ -53,9 +57,10 @@ class Prefiller:
                 return
             with watch.stage("encode"):
                 kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
-                frame = Frame(index, codec.encode_layer(kv, positions))
+                frames = [Frame(each.layer, codec.encode_layer(each, positions)) for each in reading.sent(kv)]
             with watch.stage("backpressure"):
-                emit(frame)
+                for frame in frames:
+                    emit(frame)
 
         with watch.rest("prefill", "encode", "backpressure"):
             held = self._kept.get(reading.key)

@@ -1,6 +1,7 @@
 """Puts a sharer together and serves it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import grpc
 
@@ -8,6 +9,8 @@ from codec.allocate.profiles import Profiles
 from codec.calibrations import Calibrations
 from codec.registry import QUANTIZERS
 from codec.warm import warm
+from fuser.latents import Divisible
+from fuser.registry import Fusers
 from kvwire import __version__
 from kvwire.config import SharerSettings
 from kvwire.engine.answer import Answerer
@@ -18,7 +21,7 @@ from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
-from kvwire.requests import Description, Method
+from kvwire.requests import Description, Method, ModelCard
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
@@ -40,7 +43,8 @@ async def run(settings: SharerSettings) -> None:
 
     engine, worker = await boot(settings, ready)
     tokenizers = await worker.run(lambda: _tokenizers(engine, settings.tokenizers))
-    held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers)
+    divisible = await worker.run(lambda: _divisible(engine.card, settings.fusers))
+    held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers, divisible)
     metrics = Metrics("sharer")
     description = Description(
         card=engine.card,
@@ -82,6 +86,13 @@ def _tokenizers(engine: Engine, references: Sequence[str]) -> Tokenizers:
     stored = [store.pull(reference) for reference in references]
     others = {each.binding.tokenizer_fingerprint: load_tokenizer(each) for each in stored}
     return {engine.card.binding.tokenizer_fingerprint: engine.prompts.tokenizer, **others}
+
+
+def _divisible(card: ModelCard, paths: Mapping[str, Path]) -> dict[bytes, Divisible]:
+    """Fusers whose first half can run here, by fingerprint; others among the paths are only the receiver's matter."""
+    fusers = Fusers(paths)
+    found = [fuser for fuser in map(fusers.named, paths) if isinstance(fuser, Divisible)]
+    return {fuser.fingerprint: fuser for fuser in found if fuser.takes(card)}
 
 
 class _Reading:

@@ -13,7 +13,6 @@ Source of the form: reduced-rank regression, A. J. Izenman, J. Multivariate Anal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -22,7 +21,8 @@ from codec.layer import LayerKV
 from codec.spec import RopePhase
 from fuser.base import Fuser, MixingScope
 from fuser.binding import Pairing
-from fuser.features import Rows, rows
+from fuser.features import Remembered, Rows, rows
+from fuser.latents import Divisible
 from kvwire.requests import Method, ModelCard
 
 
@@ -43,20 +43,14 @@ class Openings:
     receiver: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Code:
-    numbers: Tensor
-    slots: Tensor | None
-
-
-class RidgeFuser(Fuser):
+class RidgeFuser(Fuser, Divisible):
     """Bands that together give every receiver layer; weights are called ``0.down`` and so on, see :meth:`shapes`."""
 
     name: ClassVar[str] = "ridge"
     scope: ClassVar[MixingScope] = MixingScope.ALL_LAYERS
     rope: ClassVar[RopePhase] = RopePhase.PRE
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX})
-    aligns: ClassVar[bool] = True
+    aligns = True
 
     def __init__(
         self,
@@ -72,7 +66,7 @@ class RidgeFuser(Fuser):
         self.fingerprint = fingerprint
         self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self._at = {target: index for index, band in enumerate(self.bands) for target in band.targets}
-        self._codes: list[WeakKeyDictionary[LayerKV, _Code]] = [WeakKeyDictionary() for _ in self.bands]
+        self._latents = [Remembered() for _ in self.bands]
 
     @staticmethod
     def shapes(bands: Sequence[Band], pairing: Pairing) -> dict[str, tuple[int, ...]]:
@@ -117,24 +111,41 @@ class RidgeFuser(Fuser):
 
     def project(self, target: int, sources: Mapping[int, LayerKV]) -> LayerKV:
         """The receiver's layer, keys before RoPE, for every token of which anything was kept."""
-        index = self._at[target]
-        band, side = self.bands[index], self.pairing.receiver
-        code = self._code(index, sources)
-        width = side.kv_heads * side.head_dim
-        first = 2 * width * band.targets.index(target)
-        outputs = slice(first, first + 2 * width)
-        flat = code.numbers @ self._tensors[f"{index}.up"][outputs].T + self._tensors[f"{index}.bias"][outputs]
-        halves = flat.view(-1, 2, side.kv_heads, side.head_dim).permute(1, 2, 0, 3)
-        return LayerKV(target, halves[0], halves[1], RopePhase.PRE, sources[band.sources[0]].tokens, code.slots)
+        band, key = self._at[target], next(iter(sources.values()))
+        return self.expand(target, self._latents[band].of(key, lambda: self.condense(band, sources)), key.tokens)
 
-    def _code(self, index: int, sources: Mapping[int, LayerKV]) -> _Code:
-        """``down x`` of a band, computed once for all its targets and forgotten with the layers it came from."""
-        codes, key = self._codes[index], sources[self.bands[index].sources[0]]
-        if key not in codes:
-            found = self.features(index, sources)
-            down = self._tensors[f"{index}.down"]
-            codes[key] = _Code(found.numbers @ down.T, found.slots)
-        return codes[key]
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """As the bands say."""
+        return tuple(band.rank for band in self.bands)
+
+    def takes(self, sharer: ModelCard) -> bool:
+        """By its fingerprints."""
+        return not self.pairing.sharer.faults(sharer)
+
+    def band_sources(self, band: int) -> tuple[int, ...]:
+        """As the band says."""
+        return self.bands[band].sources
+
+    def band_of(self, target: int) -> int:
+        """The one that has it."""
+        return self._at[target]
+
+    def condense(self, band: int, sources: Mapping[int, LayerKV]) -> Rows:
+        """``down x``."""
+        found = self.features(band, sources)
+        return Rows(found.numbers @ self._tensors[f"{band}.down"].T, found.slots)
+
+    def expand(self, target: int, latents: Rows, tokens: int) -> LayerKV:
+        """``up z + bias``, for every token that has latents."""
+        index, side = self._at[target], self.pairing.receiver
+        width = side.kv_heads * side.head_dim
+        first = 2 * width * self.bands[index].targets.index(target)
+        outputs = slice(first, first + 2 * width)
+        up, bias = (self._tensors[f"{index}.{name}"][outputs] for name in ("up", "bias"))
+        flat = latents.numbers.to(up) @ up.T + bias
+        halves = flat.view(-1, 2, side.kv_heads, side.head_dim).permute(1, 2, 0, 3)
+        return LayerKV(target, halves[0], halves[1], RopePhase.PRE, tokens, latents.slots)
 
     def features(self, index: int, sources: Mapping[int, LayerKV]) -> Rows:
         """``x`` of a band."""

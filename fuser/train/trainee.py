@@ -1,6 +1,6 @@
-"""A ridge fuser being trained: the maps out of its few numbers per token move, the maps into them stay.
+"""A ridge fuser being trained: the maps out of its latents move, the maps into them stay.
 
-Those numbers are white, which suits Adam: trained along with them, the maps into them, whose inputs are anything but,
+Latents are white, which suits Adam: trained along with them, the maps into them, whose inputs are anything but,
 made the loss rise (Qwen2.5-Coder-0.5B to SmolLM2-135M, 8 texts a step, 2026-11-23: from 0.19 to 0.28 nats in 75
 steps; without them it fell to 0.14 in 50).
 """
@@ -22,9 +22,9 @@ class Trainee(nn.Module):
         self.up = nn.Parameter(weights["0.up"] / spread[:, None])
         self.bias = nn.Parameter(weights["0.bias"] / spread)
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, latents: Tensor) -> Tensor:
         """``(tokens, rank)`` to ``(tokens, outputs)``."""
-        return torch.addmm(self.bias, codes, self.up.T) * self.spread
+        return torch.addmm(self.bias, latents, self.up.T) * self.spread
 
     def tensors(self) -> dict[str, Tensor]:
         """What has moved, as the fuser names it."""

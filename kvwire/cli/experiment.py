@@ -100,13 +100,13 @@ def _services(
         return
     from kvwire.processes import Pair, running_pair
 
-    arguments = ["--log-level", "warning"]
+    arguments = ["--log-level", "warning", *fusers_arguments(fusers)]
     if workers > 1:
         arguments += ["--threads", str(max(1, (os.cpu_count() or 1) // workers))]
     keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
     with ExitStack() as stack:
         pairs = [
-            stack.enter_context(running_pair(Pair.parse(pair), arguments, None, keeping, fusers_arguments(fusers)))
+            stack.enter_context(running_pair(Pair.parse(pair), arguments, sharer_arguments=keeping))
             for _ in range(workers)
         ]
         yield [Addresses(far.address, near.address) for far, near in pairs]

@@ -16,6 +16,8 @@ from kvwire.cli.options import JsonOption
 from kvwire.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    import torch
+
     from calibration.closed_form import Files
     from calibration.readings import TextReader
     from codec.codec import Codec
@@ -81,6 +83,7 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
     rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
     codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
     seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
     plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
@@ -89,6 +92,8 @@ def train(
     json_file: JsonOption = None,
 ) -> None:
     """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
+    import torch
+
     from calibration.training import Plan, Training
     from fuser.projectors import ridge_file
     from fuser.train.loop import Schedule, losses
@@ -97,10 +102,11 @@ def train(
     sides = _sides(sharer, receiver, threads)
     began.check(sides[0].card, sides[1].card)
     files = _collected(sides, text, pieces, readings)
-    training = Training(began, *sides, files, _codec(sides[0], codec) if codec else None)
+    teacher = _reader(receiver, torch.bfloat16) if bfloat16 else None
+    training = Training(began, *sides, files, _codec(sides[0], codec) if codec else None, teacher)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": _hashes(text), "pieces": pieces}
-    made |= {"steps": steps, "batch": batch, "rate": rate, "codec": codec, "seed": seed}
+    made |= {"steps": steps, "batch": batch, "rate": rate, "codec": codec, "seed": seed, "bfloat16": bfloat16}
     before, folder = training.gain(held_out), work or out.with_suffix(".training")
     with _progress(f"{steps} steps", steps) as told:
         for taken in training.run(Plan(Schedule(steps, rate), batch, seed), learned, folder, made):
@@ -138,17 +144,17 @@ def _drawn(plot: Path | None, title: str, losses: list[float]) -> None:
 def _sides(sharer: str, receiver: str, threads: int) -> "tuple[TextReader, TextReader]":
     import torch
 
+    torch.set_num_threads(threads)
+    return _reader(sharer, torch.float32), _reader(receiver, torch.float32)
+
+
+def _reader(model: str, dtype: "torch.dtype") -> "TextReader":
     from calibration.readings import TextReader
     from kvwire.engine.attention import IMPLEMENTATION
     from kvwire.models.load import load
     from kvwire.models.store import ModelStore
 
-    torch.set_num_threads(threads)
-    store = ModelStore()
-    loaded = [
-        load(store.pull(name), dtype=torch.float32, attn_implementation=IMPLEMENTATION) for name in (sharer, receiver)
-    ]
-    return TextReader(loaded[0], _TOKENS), TextReader(loaded[1], _TOKENS)
+    return TextReader(load(ModelStore().pull(model), dtype=dtype, attn_implementation=IMPLEMENTATION), _TOKENS)
 
 
 def _codec(sharer: "TextReader", spec: str) -> "Codec":

@@ -26,7 +26,7 @@ PolicyOption = Annotated[
 FuserOption = Annotated[str, typer.Option(help="fuser of prefix and fuse, as the receiver names it")]
 FusersOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=PATH", help="a fuser for the receiver that is started here; may be repeated"),
+    typer.Option(metavar="NAME=PATH", help="a fuser for the services that are started here; may be repeated"),
 ]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
@@ -56,11 +56,10 @@ def services(pair: str, receiver: str, sharer: str, fusers: Sequence[str] | None
     from kvwire.processes import Pair, running_pair
 
     quiet = ["--log-level", "warning"]
-    started = running_pair(Pair.parse(pair), quiet, receiver_arguments=fusers_arguments(fusers))
-    with started as (started_sharer, started_receiver):
+    with running_pair(Pair.parse(pair), [*quiet, *fusers_arguments(fusers)]) as (started_sharer, started_receiver):
         yield Addresses(started_sharer.address, started_receiver.address)
 
 
 def fusers_arguments(fusers: Sequence[str] | None) -> list[str]:
-    """What a receiver is started with to offer them."""
+    """What services are started with to offer them."""
     return [argument for each in fusers or () for argument in ("--fusers", each)]

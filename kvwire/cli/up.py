@@ -24,6 +24,7 @@ def up(
     models = Pair.parse(pair)
     sharer_arguments = [
         *models.sharer_arguments,
+        *fusers_arguments(fusers),
         "--listen",
         sharer_listen,
         "--metrics-listen",

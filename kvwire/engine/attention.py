@@ -103,12 +103,11 @@ def positioned_attention(
     kwargs.pop("is_causal", None)
     if len(visibilities) == 1:
         return _attend(module, query, key, value, visibilities[0], kwargs), None
-    outputs, start = [], 0
-    for visibility in visibilities:
-        end = start + visibility.positions.shape[0]
+    outputs = []
+    queries = query.split([visibility.positions.shape[0] for visibility in visibilities], dim=2)
+    for own, visibility in zip(queries, visibilities, strict=True):
         keys, values = visibility.cache.layer(int(module.layer_idx))  # type: ignore[arg-type]  # as below
-        outputs.append(_attend(module, query[:, :, start:end], keys[None], values[None], visibility, kwargs))
-        start = end
+        outputs.append(_attend(module, own, keys[None], values[None], visibility, kwargs))
     return torch.cat(outputs, dim=1), None
 
 

@@ -78,11 +78,10 @@ class SideBySide(Cache):
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object) -> tuple[Tensor, Tensor]:
         """Hand each cache its share of ``(1, kv_heads, new_tokens, head_dim)``; attention reads the caches itself."""
-        start = 0
-        for cache in self._caches:
-            end = start + cache.incoming.shape[0]
-            cache.update(key_states[:, :, start:end], value_states[:, :, start:end], layer_idx)
-            start = end
+        tokens = [cache.incoming.shape[0] for cache in self._caches]
+        parts = key_states.split(tokens, dim=2), value_states.split(tokens, dim=2)
+        for cache, keys, values in zip(self._caches, *parts, strict=True):
+            cache.update(keys, values, layer_idx)
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:

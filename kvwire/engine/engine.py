@@ -132,7 +132,7 @@ class Engine:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``(tokens, vocabulary)`` float32 from last hidden states; differentiable."""
-        logits: Tensor = self._model.get_output_embeddings()(hidden).float()
+        logits: Tensor = self._model.get_output_embeddings()(hidden.to(self.dtype)).float()
         cap = getattr(self._model.config.get_text_config(), "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

@@ -16,12 +16,13 @@ LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text()
 def made(tiny_qwen2, tiny_gemma, tmp_path_factory):
     """Options of both commands, and what they wrote."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "text.txt").write_text(LICENCE * 10)
+    numbered = (f"{number} {line}" for number, line in enumerate((LICENCE * 10).splitlines()))
+    (folder / "text.txt").write_text("\n".join(numbered))
     options = ["--sharer", f"path:{tiny_qwen2}", "--receiver", f"path:{tiny_gemma}", "--text", str(folder / "text.txt")]
     options += ["--pieces", "32", "--threads", "1", "--readings", str(folder / "readings")]
     closed, trained = folder / "closed.safetensors", folder / "trained.safetensors"
     calibrate = ["calibrate", str(closed), "--json", str(folder / "closed.json")]
-    train = ["train", str(closed), str(trained), "--steps", "4", "--batch", "2", "--codec", "int8"]
+    train = ["train", str(closed), str(trained), "--steps", "4", "--batch", "2", "--codec", "int8", "--bfloat16"]
     train += ["--json", str(folder / "trained.json"), "--plot", str(folder / "losses.svg")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(folder / "home"))
@@ -50,6 +51,6 @@ def test_train_writes_another_and_every_loss(made):
 
 
 def test_each_model_read_each_piece_once(made):
-    """Both commands go by the same files."""
+    """Both commands go by the same files, which are called by what was read."""
     folders = sorted((made / "readings").iterdir())
     assert [len(list(folder.glob("*.safetensors"))) for folder in folders] == [32, 32]

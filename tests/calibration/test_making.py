@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from calibration.closed_form import closed_form, one_band, window_bands
-from calibration.codes import CodedCodes, ExactCodes, slots_of
 from calibration.collect import collect
+from calibration.latents import ExactLatents, LatentsOfSentCache, SentLatents, slots_of
 from calibration.learn import Examples, FrozenReceiver, cut_of
 from calibration.pieces import PIECE_CHARACTERS, pieces
 from calibration.readings import TextReader, load_pair
@@ -136,20 +136,34 @@ def test_a_size_that_holds_nothing_is_refused(sides):
         one_band(*sides, 0.001)
 
 
-def test_codes_behind_an_exact_codec_are_the_exact_ones(sides, files, solved):
+def test_latents_of_a_cache_behind_an_exact_codec_are_the_exact_ones(sides, files, solved):
     """fp32 changes nothing but what 16 bits of the store had rounded."""
     pair, codec = load_pair(files[0]), Codec(CodecSpec.parse("fp32"), sides[0].ropes)
-    exact = ExactCodes(solved.fuser, sides[0], pair)(30)
-    coded = CodedCodes(solved.fuser, sides[0], pair, codec)(30)
+    exact = ExactLatents(solved.fuser, sides[0], pair)(30)
+    coded = LatentsOfSentCache(solved.fuser, sides[0], pair, codec)(30)
     assert exact.slots is None
     assert coded.slots is None
     assert (exact.numbers - coded.numbers).abs().max() < 2e-2
 
 
+def test_latents_behind_a_codec_are_rounded_and_pruned(sides, files, solved):
+    """fp32 changes nothing; nf4 some; a token that is not kept has no row."""
+    exact = ExactLatents(solved.fuser, sides[0], load_pair(files[0]))
+    wanted = exact(20).numbers
+    same, rounded, pruned = (
+        SentLatents(exact, Codec(CodecSpec.parse(f"{spec}+of=latents")))(20)
+        for spec in ("fp32", "nf4", "fp32+keep=0.5,by=recency")
+    )
+    assert torch.equal(same.numbers, wanted)
+    assert 0 < (rounded.numbers - wanted).abs().max() < 0.2 * wanted.abs().max()
+    assert pruned.slots.tolist() == list(range(10, 20))
+    assert torch.equal(pruned.numbers, wanted[10:])
+
+
 def test_training_behind_a_codec_sees_what_it_delivers(sides, files, solved, tmp_path):
     """Pruned tokens have no slots; coarse numbers make another loss than exact ones."""
     coarse = Codec(CodecSpec.parse("int4+keep=0.5,by=front"), sides[0].ropes)
-    rows = CodedCodes(solved.fuser, sides[0], load_pair(files[0]), coarse)(21)
+    rows = LatentsOfSentCache(solved.fuser, sides[0], load_pair(files[0]), coarse)(21)
     assert rows.slots.tolist() == list(range(11))
     slots, at = slots_of(rows, torch.tensor([0, 0, 10, 11, 20]))
     assert (slots.tolist(), at.tolist()) == ([0, 1, 2], [0, 0, 10])

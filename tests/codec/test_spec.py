@@ -33,6 +33,7 @@ _options = st.fixed_dictionaries(
         "rope": st.sampled_from(["rope=pre", "rope=post"]),
         "entropy": st.sampled_from(["entropy=none", "entropy=zstd", "entropy=ans"]),
         "mix": _parts.map(lambda part: f"mix={part}/v@fp32"),
+        "of": st.sampled_from(["of=cache", "of=latents"]),
     },
 ).flatmap(lambda options: st.permutations(list(options.values())))
 _specs = st.builds(lambda base, options: "+".join([base, *options]), _bases, _options)
@@ -64,7 +65,8 @@ def test_any_text_is_a_spec_or_a_spec_error(text):
     [
         ("int8:per=token", "int8"),
         ("fp16+keep=1,by=random", "fp16"),
-        ("fp16+entropy=none+rope=post", "fp16"),
+        ("fp16+entropy=none+rope=post+of=cache", "fp16"),
+        ("int8+of=latents+mix=v@fp16", "int8+mix=v@fp16+of=latents"),
         ("int8+rope=pre+keep=0.50,sinks=4,by=recency", "int8+keep=0.5,sinks=4+rope=pre"),
         ("int8+mix=v@fp16/kL0-03@int8:per=head", "int8+mix=kL0-3@int8:per=head/v@fp16"),
         ("int8+mix=k@int8/v@fp16", "int8+mix=v@fp16"),
@@ -89,12 +91,13 @@ def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
         ("nf4:block=0", "block must be at least 1 channel; 0"),
         ("nf4:block=1.5", "whole number; '1.5'"),
         ("int8:per", "at 5, 'per': key=value expected"),
-        ("int8+prune=0.5", "at 5, 'prune=0.5': unknown option; known: keep=, rope=, entropy=, mix="),
+        ("int8+prune=0.5", "at 5, 'prune=0.5': unknown option; known: keep=, rope=, entropy=, mix=, of="),
         ("int8+", "unknown option"),
         ("int8+rope", "rope=... expected"),
         ("int8+rope=mid", "at 10, 'mid': must be one of pre, post"),
         ("int8+rope=pre+rope=pre", "'rope' is given twice"),
         ("int8+entropy=gzip", "one of none, zstd, ans"),
+        ("int8+of=weights", "one of cache, latents"),
         ("int8+keep=0", "above 0 and up to 1; 0.0 is not"),
         ("int8+keep=0.0", "above 0"),
         ("int8+keep=1.01", "up to 1; 1.01"),

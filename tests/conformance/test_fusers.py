@@ -8,6 +8,8 @@ import torch
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
 from fuser.base import MixingScope
+from fuser.latents import Divisible, FirstHalf, second_half
+from fuser.layers import rope_table
 from fuser.registry import FUSERS, KINDS, read_fuser
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import Method
@@ -74,6 +76,25 @@ def test_a_projected_layer_has_the_receivers_shape(made):
         shape = (made.receiver.kv_heads, made.tokens, made.receiver.head_dim)
         assert (tuple(kv.keys.shape), tuple(kv.values.shape)) == (shape, shape)
         assert kv.keys.dtype == kv.values.dtype == torch.float32
+
+
+def test_its_two_halves_are_the_whole(made):
+    """Cut in two, one half at each end, it gives the same layers; a fuser in one piece says so."""
+    if not isinstance(made.fuser, Divisible):
+        with pytest.raises(InvalidRequestError, match="cannot be cut in two"):
+            second_half(made.fuser)
+        return
+    second, first = second_half(made.fuser), FirstHalf(made.fuser, rope_table(made.sharer), 0)
+    whole = {layer: kv for target in range(len(made.receiver.layers)) for layer, kv in made.sources(target).items()}
+    sent = {kv.layer: kv for layer in sorted(whole) for kv in first(whole[layer])}
+    card = second.sent_by(made.sharer)
+    assert list(sent) == list(range(len(card.layers)))
+    assert {tuple(kv.keys.shape) for kv in sent.values()} == {(card.kv_heads, made.tokens, card.head_dim)}
+    for target in range(len(made.receiver.layers)):
+        wanted = made.fuser.project(target, {layer: whole[layer] for layer in made.fuser.source_layers(target)})
+        found = second.project(target, {layer: sent[layer] for layer in second.source_layers(target)})
+        assert torch.allclose(found.keys, wanted.keys, atol=1e-5)
+        assert torch.allclose(found.values, wanted.values, atol=1e-5)
 
 
 def test_a_method_it_does_not_offer_is_refused(made):

@@ -82,7 +82,8 @@ def running(tiny_qwen2, tiny_gemma, tmp_path_factory):
     with running_service("sharer_service", ["--model", f"path:{tiny_gemma}", *free], logs / "stranger.log") as stranger:
         arguments = ["--fusers", f"ridge={logs / 'fuser.safetensors'}", "--sharers", f"stranger={stranger.address}"]
         pair = Pair(f"path:{tiny_gemma}", f"path:{reads_letters}")
-        with running_pair(pair, FREE, logs, receiver_arguments=["--inspect", *arguments]) as (_, receiver):
+        own = ["--inspect", *arguments]
+        with running_pair(pair, FREE, logs, arguments[:2], receiver_arguments=own) as (_, receiver):
             yield Running(receiver.address, both, read_fuser(logs / "fuser.safetensors"))
 
 
@@ -117,7 +118,15 @@ def request(codec="fp32", sharer="sharer"):
     return GenerateRequest(Text("licence"), Text(CONTEXT), exchange, max_new_tokens=4, ignore_eos=True)
 
 
-@pytest.mark.parametrize(("codec", "kept"), [("fp32", slice(None)), ("fp32+keep=0.5,by=front", slice(0, 14))])
+@pytest.mark.parametrize(
+    ("codec", "kept"),
+    [
+        ("fp32", slice(None)),
+        ("fp32+keep=0.5,by=front", slice(0, 14)),
+        ("fp32+of=latents", slice(None)),
+        ("fp32+keep=0.5,by=front+of=latents", slice(0, 14)),
+    ],
+)
 async def test_the_receivers_cache_is_what_the_fuser_makes_of_the_sharers(running, codec, kept):
     """Each slot of its source token, at its own position; what was pruned is absent."""
     found = await inspect(running.receiver, request(codec))
@@ -129,6 +138,37 @@ async def test_the_receivers_cache_is_what_the_fuser_makes_of_the_sharers(runnin
     assert (tokens.head, tokens.slots, tokens.prompt) == (1, len(CONTEXT), len("licence"))
     assert tokens.context < tokens.slots
     assert len(found.tokens) == 4
+
+
+async def test_latents_are_counted_as_what_they_are(running):
+    """A layer of 128 numbers per token for each of the fuser's two bands, whatever the sharer's cache would take."""
+    async with Client(running.receiver) as receiver:
+        report = (await receiver.generate_all(request("int8+of=latents"))).report
+    assert report.bytes.values == report.tokens.context * 2 * 128
+    assert report.codec == "int8+of=latents"
+
+
+async def test_a_sharer_without_the_fuser_cannot_send_its_latents(running):
+    """And says how to start one that can."""
+    async with Client(running.receiver) as receiver:
+        with pytest.raises(BindingError, match="--fusers"):
+            await receiver.generate_all(request("fp32+of=latents", sharer="stranger"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "fuser", "said"),
+    [
+        ("fp32+of=latents", "identity", "cannot be cut in two"),
+        ("fp32+keep=0.5,by=attention+of=latents", "ridge", "latents draw no attention"),
+        ("rd:bits=2+of=latents", "ridge", "no tables of latents"),
+    ],
+)
+async def test_latents_that_cannot_be_are_refused(running, codec, fuser, said):
+    """With what to ask for instead."""
+    asked = GenerateRequest(Text("x"), Text(CONTEXT), Exchange(Method.PREFIX, "sharer", codec, fuser))
+    async with Client(running.receiver) as receiver:
+        with pytest.raises(InvalidRequestError, match=said):
+            await receiver.generate_all(asked)
 
 
 async def test_a_sharer_without_the_receivers_tokenizer_says_how_to_start_it(running):

@@ -1,7 +1,7 @@
-"""A fuser's numbers of a text's beginning: from the sharer's cache as it was, or as a codec would deliver it.
+"""A fuser's latents of a text's beginning: of the sharer's cache as it was, or as a codec would deliver them.
 
-Training behind a codec needs no gradient through it: the sharer is frozen, so its cache is data, and rounding it is a
-change of the data. (Seen from the fuser's weights, that is the straight-through estimate, and exact.)
+Training behind a codec needs no gradient through it: the sharer is frozen, so what it sends is data, and rounding that
+is a change of the data. (Seen from the fuser's weights, that is the straight-through estimate, and exact.)
 """
 
 from dataclasses import replace
@@ -16,31 +16,33 @@ from codec.frame import Limits
 from codec.layer import LayerKV
 from codec.spec import RopePhase
 from fuser.features import Rows
+from fuser.latents import blocks, joined
 from fuser.layers import in_phase
 from fuser.projectors.ridge import RidgeFuser
 
 
-class Codes(Protocol):
-    """Numbers of the first tokens of one text."""
+class Latents(Protocol):
+    """Latents of the first tokens of one text."""
 
     def __call__(self, tokens: int) -> Rows:
         """``(rows, rank)`` float32, for the first so many source tokens; pruned ones have no row."""
         ...
 
 
-class ExactCodes:
-    """Computed once: a beginning's numbers are the whole text's."""
+class ExactLatents:
+    """Computed once: a beginning's latents are the whole text's."""
 
     def __init__(self, fuser: RidgeFuser, sharer: TextReader, pair: Pair) -> None:
-        self._numbers = _codes(fuser, dict(enumerate(sharer.decoded(pair.sharer.frames)))).numbers.half()
+        layers = dict(enumerate(sharer.decoded(pair.sharer.frames)))
+        self._numbers = fuser.condense(0, layers).numbers.half()
 
     def __call__(self, tokens: int) -> Rows:
         """The first rows."""
         return Rows(self._numbers[:tokens].float(), None)
 
 
-class CodedCodes:
-    """Computed anew each time: what a codec makes of a token depends on which tokens there are."""
+class LatentsOfSentCache:
+    """Of a cache that came through a codec; made anew each time: what that does depends on which tokens there are."""
 
     def __init__(self, fuser: RidgeFuser, sharer: TextReader, pair: Pair, codec: Codec) -> None:
         self._fuser = fuser
@@ -55,10 +57,23 @@ class CodedCodes:
         for kv in self._sharer.decoded(self._pair.sharer.frames):
             begun = replace(kv, keys=kv.keys[:, :tokens], values=kv.values[:, :tokens], tokens=tokens)
             sent = in_phase(begun, self._codec.spec.rope, first, self._sharer.ropes)
-            frame = self._codec.encode_layer(sent, torch.arange(tokens) + first)
-            come = self._codec.decode_layer(frame, Limits())
+            come = _there_and_back(self._codec, sent, torch.arange(tokens) + first)
             sources[kv.layer] = in_phase(come, RopePhase.PRE, first, self._sharer.ropes)
-        return _codes(self._fuser, sources)
+        return self._fuser.condense(0, sources)
+
+
+class SentLatents:
+    """Latents that came through a codec themselves; made anew each time too."""
+
+    def __init__(self, exact: ExactLatents, codec: Codec) -> None:
+        self._exact = exact
+        self._codec = codec
+
+    def __call__(self, tokens: int) -> Rows:
+        """Through frames and back."""
+        numbers = self._exact(tokens).numbers
+        come = {kv.layer: _there_and_back(self._codec, kv, torch.arange(tokens)) for kv in blocks(numbers)}
+        return joined(come, numbers.shape[1])
 
 
 def slots_of(rows: Rows, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +86,5 @@ def slots_of(rows: Rows, sources: Tensor) -> tuple[Tensor, Tensor]:
     return slots, place[sources[slots]]
 
 
-def _codes(fuser: RidgeFuser, sources: dict[int, LayerKV]) -> Rows:
-    rows = fuser.features(0, sources)
-    return Rows(rows.numbers @ fuser.weights()["0.down"].T, rows.slots)
+def _there_and_back(codec: Codec, kv: LayerKV, positions: Tensor) -> LayerKV:
+    return codec.decode_layer(codec.encode_layer(kv, positions), Limits())
