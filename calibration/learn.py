@@ -62,6 +62,11 @@ class FrozenReceiver:
             receiver.engine.hidden([Part(cache, receiver.opening, 0)])
         self._opening = [cache.layer(index) for index in range(self._layers)]
 
+    def precision(self) -> torch.autocast:
+        """Within it, what leads to the receiver's cache is computed as precisely as the receiver computes."""
+        rounded = self._dtype is not torch.float32
+        return torch.autocast(self._receiver.engine.device.type, self._dtype if rounded else None, enabled=rounded)
+
     def part(self, layers: Layers, slots: Tensor, follows: Tensor, length: int) -> Part:
         """Tokens behind a cache of so many slots, of which those in ``slots`` are there.
 

@@ -61,7 +61,8 @@ class Training:
         examples = Examples(learned, self._teacher, plan.batch, plan.seed)
 
         def loss(module: torch.nn.Module, step: int) -> torch.Tensor:
-            return divergence(module, self._teacher, examples.of(step))
+            with self._teacher.precision():
+                return divergence(module, self._teacher, examples.of(step))
 
         return train(self._trainee, loss, plan.schedule, folder, about)
 

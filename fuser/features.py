@@ -22,15 +22,15 @@ class Rows:
 
 
 class Remembered:
-    """Rows that several receiver layers need, made once and forgotten with the layer they came from."""
+    """Rows that several receiver layers need, made once and forgotten with what they came from."""
 
     def __init__(self) -> None:
-        self._rows: WeakKeyDictionary[LayerKV, Rows] = WeakKeyDictionary()
+        self._rows: WeakKeyDictionary[LayerKV | Rows, Rows] = WeakKeyDictionary()
 
-    def of(self, layer: LayerKV, make: Callable[[], Rows]) -> Rows:
-        """Those that came from a layer, made now if they never were."""
-        if (found := self._rows.get(layer)) is None:
-            found = self._rows[layer] = make()
+    def of(self, source: LayerKV | Rows, make: Callable[[], Rows]) -> Rows:
+        """Those that came from this source, made now if they never were."""
+        if (found := self._rows.get(source)) is None:
+            found = self._rows[source] = make()
         return found
 
 

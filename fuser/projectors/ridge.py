@@ -1,9 +1,10 @@
-"""Linear maps from a sharer's cache to a receiver's, through few numbers per token; first solved for, then trained.
+"""Maps from a sharer's cache to a receiver's, through few numbers per token; first solved for, then trained.
 
 A band is some receiver layers that are computed from some sharer layers:
 
     z = down x             x: the token's keys before RoPE and values in those layers, mean 0 and variance 1
-    y = up z + bias        its keys before RoPE and values in a receiver layer of the band
+    y = up b(z) + bias     its keys before RoPE and values in a receiver layer of the band
+    b(z) = z + bend_out gelu(bend_in z), or z itself: the closed form has no bend, training may add one
 
 With few sharer layers per band a receiver layer can be computed before the others have come; with all in one band the
 same bytes of weights say more. Trained weights are of the same form.
@@ -16,6 +17,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import gelu
 
 from codec.layer import LayerKV
 from codec.spec import RopePhase
@@ -28,11 +30,15 @@ from kvwire.requests import Method, ModelCard
 
 @dataclass(frozen=True)
 class Band:
-    """Receiver layers ``targets`` from sharer layers ``sources``, both ascending, through ``rank`` numbers a token."""
+    """Receiver layers ``targets`` from sharer layers ``sources``, both ascending, through ``rank`` numbers a token.
+
+    ``bend``: hidden units of what is not linear in it.
+    """
 
     sources: tuple[int, ...]
     targets: tuple[int, ...]
     rank: int
+    bend: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class RidgeFuser(Fuser, Divisible):
         self.fingerprint = fingerprint
         self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self._at = {target: index for index, band in enumerate(self.bands) for target in band.targets}
-        self._latents = [Remembered() for _ in self.bands]
+        self._latents, self._bent = ([Remembered() for _ in self.bands] for _ in range(2))
 
     @staticmethod
     def shapes(bands: Sequence[Band], pairing: Pairing) -> dict[str, tuple[int, ...]]:
@@ -83,6 +89,8 @@ class RidgeFuser(Fuser, Divisible):
                 f"{index}.up": (outputs, band.rank),
                 f"{index}.bias": (outputs,),
             }
+            if band.bend:
+                found |= {f"{index}.bend_in": (band.bend, band.rank), f"{index}.bend_out": (band.rank, band.bend)}
         return found
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
@@ -137,20 +145,30 @@ class RidgeFuser(Fuser, Divisible):
         return Rows(found.numbers @ self._tensors[f"{band}.down"].T, found.slots)
 
     def expand(self, target: int, latents: Rows, tokens: int) -> LayerKV:
-        """``up z + bias``, for every token that has latents."""
+        """``up b(z) + bias``, for every token that has latents."""
         index, side = self._at[target], self.pairing.receiver
+        bent = self._bent[index].of(latents, lambda: self._bend(index, latents)) if self.bands[index].bend else latents
         width = side.kv_heads * side.head_dim
         first = 2 * width * self.bands[index].targets.index(target)
         outputs = slice(first, first + 2 * width)
         up, bias = (self._tensors[f"{index}.{name}"][outputs] for name in ("up", "bias"))
-        flat = latents.numbers.to(up) @ up.T + bias
+        flat = bent.numbers.to(up) @ up.T + bias
         halves = flat.view(-1, 2, side.kv_heads, side.head_dim).permute(1, 2, 0, 3)
         return LayerKV(target, halves[0], halves[1], RopePhase.PRE, tokens, latents.slots)
+
+    def _bend(self, index: int, latents: Rows) -> Rows:
+        weights = (self._tensors[f"{index}.{name}"] for name in ("bend_in", "bend_out"))
+        return Rows(bend(latents.numbers, *weights), latents.slots)
 
     def features(self, index: int, sources: Mapping[int, LayerKV]) -> Rows:
         """``x`` of a band."""
         mean, spread = (self._tensors[f"{index}.{name}"] for name in ("mean", "spread"))
         return rows(sources, self.bands[index].sources, mean, spread)
+
+
+def bend(latents: Tensor, inwards: Tensor, outwards: Tensor) -> Tensor:
+    """``b(z)``: latents ``(tokens, rank)``, ``bend_in`` and ``bend_out``."""
+    return latents + gelu(latents.to(inwards) @ inwards.T) @ outwards.T
 
 
 def windows(sources: int, targets: int, width: int, rank: int) -> Iterator[Band]:

@@ -1,7 +1,7 @@
 """A ridge fuser as one safetensors file, what ``kvwire fuser calibrate`` and ``kvwire fuser train`` write.
 
-Facts: ``bands``, each ``sources``, ``targets`` and ``rank``; ``openings``; ``sharer`` and ``receiver``, name and
-geometry; ``made``, in words and numbers how it came about, which nothing depends on.
+Facts: ``bands``, each ``sources``, ``targets``, ``rank`` and ``bend``; ``openings``; ``sharer`` and ``receiver``, name
+and geometry; ``made``, in words and numbers how it came about, which nothing depends on.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def read(found: Checkpoint) -> RidgeFuser:
 
 
 def _band(fact: Mapping[str, Any]) -> Band:
-    return Band(_indices(fact["sources"]), _indices(fact["targets"]), int(fact["rank"]))
+    return Band(_indices(fact["sources"]), _indices(fact["targets"]), int(fact["rank"]), int(fact.get("bend", 0)))
 
 
 def _indices(said: Any) -> tuple[int, ...]:
@@ -88,5 +88,6 @@ def _check(found: Checkpoint, bands: list[Band], pairing: Pairing) -> None:
         and list(band.targets) == sorted(band.targets)
         for band in bands
     )
-    if not whole or not ordered or not all(0 < band.rank <= _WIDEST for band in bands):
+    sized = all(0 < band.rank <= _WIDEST and 0 <= band.bend <= _WIDEST for band in bands)
+    if not whole or not ordered or not sized:
         raise BindingError(f"{found.path}: its bands do not give every receiver layer once; make it again")

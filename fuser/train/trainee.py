@@ -8,7 +8,7 @@ steps; without them it fell to 0.14 in 50).
 import torch
 from torch import Tensor, nn
 
-from fuser.projectors.ridge import RidgeFuser
+from fuser.projectors.ridge import Band, RidgeFuser, bend
 
 
 class Trainee(nn.Module):
@@ -21,14 +21,25 @@ class Trainee(nn.Module):
         self.spread = nn.Buffer(spread)
         self.up = nn.Parameter(weights["0.up"] / spread[:, None])
         self.bias = nn.Parameter(weights["0.bias"] / spread)
+        bends = [weights[f"0.{name}"] for name in ("bend_in", "bend_out")] if fuser.bands[0].bend else []
+        self.bends = nn.ParameterList(nn.Parameter(each.clone()) for each in bends)
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(tokens, rank)`` to ``(tokens, outputs)``."""
-        return torch.addmm(self.bias, latents, self.up.T) * self.spread
+        bent = bend(latents, *self.bends) if len(self.bends) else latents
+        return torch.addmm(self.bias, bent, self.up.T) * self.spread
 
     def tensors(self) -> dict[str, Tensor]:
         """What has moved, as the fuser names it."""
-        return {
-            "0.up": self.up.detach() * self.spread[:, None],
-            "0.bias": self.bias.detach() * self.spread,
-        }
+        moved = {"0.up": self.up.detach() * self.spread[:, None], "0.bias": self.bias.detach() * self.spread}
+        bends = zip(("0.bend_in", "0.bend_out"), self.bends, strict=False)
+        return moved | {name: tensor.detach() for name, tensor in bends}
+
+
+def with_bend(fuser: RidgeFuser, units: int, seed: int) -> RidgeFuser:
+    """The same function, with a bend of so many hidden units that does nothing yet."""
+    band = fuser.bands[0]
+    inwards = torch.randn(units, band.rank, generator=torch.Generator().manual_seed(seed)) / band.rank**0.5
+    bends = {"0.bend_in": inwards, "0.bend_out": torch.zeros(band.rank, units)}
+    bent = Band(band.sources, band.targets, band.rank, units)
+    return RidgeFuser((bent,), {**fuser.weights(), **bends}, fuser.pairing, fuser.openings, fuser.fingerprint)

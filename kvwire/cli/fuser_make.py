@@ -83,6 +83,7 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
     rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
     codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
+    bend: Annotated[int, typer.Option(min=0, help="hidden units of what is not linear; 0: none, or as FUSER has")] = 0,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
     seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
     plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
@@ -98,7 +99,7 @@ def train(
     from fuser.projectors import ridge_file
     from fuser.train.loop import Schedule, losses
 
-    began = _trainable(fuser)
+    began = _trainable(fuser, bend, seed)
     sides = _sides(sharer, receiver, threads)
     began.check(sides[0].card, sides[1].card)
     files = _collected(sides, text, pieces, readings)
@@ -106,7 +107,15 @@ def train(
     training = Training(began, *sides, files, _codec(sides[0], codec) if codec else None, teacher)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": _hashes(text), "pieces": pieces}
-    made |= {"steps": steps, "batch": batch, "rate": rate, "codec": codec, "seed": seed, "bfloat16": bfloat16}
+    made |= {
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "codec": codec,
+        "seed": seed,
+        "bfloat16": bfloat16,
+        "bend": bend,
+    }
     before, folder = training.gain(held_out), work or out.with_suffix(".training")
     with _progress(f"{steps} steps", steps) as told:
         for taken in training.run(Plan(Schedule(steps, rate), batch, seed), learned, folder, made):
@@ -124,14 +133,17 @@ def train(
     _told(found, json_file)
 
 
-def _trainable(path: Path) -> "RidgeFuser":
+def _trainable(path: Path, bend: int, seed: int) -> "RidgeFuser":
     from fuser.projectors.ridge import RidgeFuser
     from fuser.registry import read_fuser
+    from fuser.train.trainee import with_bend
 
     found = read_fuser(path)
     if not isinstance(found, RidgeFuser) or len(found.bands) != 1:
         raise InvalidRequestError(f"{path} has several bands, or is of another kind; calibrate one without --window")
-    return found
+    if bend and found.bands[0].bend:
+        raise InvalidRequestError(f"{path} has a bend of {found.bands[0].bend} units already; leave --bend out")
+    return with_bend(found, bend, seed) if bend else found
 
 
 def _drawn(plot: Path | None, title: str, losses: list[float]) -> None:

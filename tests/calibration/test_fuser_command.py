@@ -22,7 +22,20 @@ def made(tiny_qwen2, tiny_gemma, tmp_path_factory):
     options += ["--pieces", "32", "--threads", "1", "--readings", str(folder / "readings")]
     closed, trained = folder / "closed.safetensors", folder / "trained.safetensors"
     calibrate = ["calibrate", str(closed), "--json", str(folder / "closed.json")]
-    train = ["train", str(closed), str(trained), "--steps", "4", "--batch", "2", "--codec", "int8", "--bfloat16"]
+    train = [
+        "train",
+        str(closed),
+        str(trained),
+        "--steps",
+        "4",
+        "--batch",
+        "2",
+        "--codec",
+        "int8",
+        "--bfloat16",
+        "--bend",
+        "8",
+    ]
     train += ["--json", str(folder / "trained.json"), "--plot", str(folder / "losses.svg")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(folder / "home"))
@@ -47,6 +60,8 @@ def test_train_writes_another_and_every_loss(made):
     assert found["from"] == closed.fingerprint.hex() != trained.fingerprint.hex()
     assert len(found["losses"]) == 4
     assert found["codec"] == "int8"
+    assert trained.weights()["0.bend_out"].shape == (trained.bands[0].rank, 8)
+    assert trained.weights()["0.bend_out"].any()
     assert "<svg" in (made / "losses.svg").read_text()
 
 

@@ -76,13 +76,14 @@ def c2c(folder, official_c2c):
 def ridge(_folder, _official_c2c):
     sharer, receiver = card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
     pairing = Pairing(Side.of(sharer), Side.of(receiver))
-    bands = [Band((0, 1), (0, 1), 5), Band((0, 1, 2), (2, 3), 7)]
+    bands = [Band((0, 1), (0, 1), 5, bend=3), Band((0, 1, 2), (2, 3), 7)]
     # Of 16 bits, as they are in a file.
     tensors = {
         name: random(shape, at).half().float()
         for at, (name, shape) in enumerate(RidgeFuser.shapes(bands, pairing).items())
     }
     tensors |= {name: tensor.abs() + 0.5 for name, tensor in tensors.items() if name.endswith("spread")}
+    tensors["0.bend_out"] /= 16
     fuser = RidgeFuser(bands, tensors, pairing, Openings((3,), (4,)))
     return Made(fuser, sharer, receiver, lambda fuser, path: ridge_file.write(fuser, path, {"how": "a test"}))
 
