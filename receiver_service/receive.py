@@ -161,7 +161,8 @@ def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
         spec = CodecSpec.parse(header.codec)
     except SpecError as error:
         raise DataLossError(f"the stream's codec: {error}") from None
-    if (spec.keep, spec.rope, spec.entropy) != (asked.keep, asked.rope, asked.entropy) or str(spec) != header.codec:
+    options = [(each.keep, each.rope, each.entropy, each.of) for each in (spec, asked)]
+    if options[0] != options[1] or str(spec) != header.codec:
         raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
     return Codec(spec, ropes)
 

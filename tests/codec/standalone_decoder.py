@@ -58,7 +58,7 @@ PARAMETERS: dict[str, dict[str, tuple[str, ...] | int]] = {
 LEAST = {"block": 1, "group": 3}
 OPTIONS = re.compile(
     r"(\+keep=(?P<ratio>[0-9.e-]+)(,by=(?!recency\b)[a-z][a-z0-9_]*)?(?P<head>,scope=head)?(,sinks=[1-9][0-9]{0,8})?)?"
-    r"(?P<pre>\+rope=pre)?(\+entropy=(?P<entropy>zstd|ans))?(\+mix=(?P<mix>[^+]+))?",
+    r"(?P<pre>\+rope=pre)?(\+entropy=(?P<entropy>zstd|ans))?(\+mix=(?P<mix>[^+]+))?(\+of=latents)?",
 )
 _WHOLE = "(?:0|[1-9][0-9]{0,4})"
 PART = re.compile(

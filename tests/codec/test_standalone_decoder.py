@@ -32,6 +32,7 @@ SPECS = (
     *("hadamard", "hadamard:bits=2", "hadamard:bits=3,center=none", "hadamard:bits=5,center=channel"),
     *("fp16+rope=pre", "int4+keep=0.3,scope=head+rope=pre", "kivi+keep=0.00002,by=key_norm,sinks=2"),
     *("int8+keep=0.5,by=random", "hadamard+keep=0.6,by=value_norm,scope=head,sinks=1"),
+    *("nf4+of=latents", "int8+keep=0.5+mix=k@fp16+of=latents"),
     *("int8+entropy=zstd", "fp32+keep=0.5+entropy=zstd+mix=k@kivi"),
     "bf16+mix=vL0-3@omit/vL4-5H1-1@omit",
     "int4+mix=L0-3@fp8/kL4-5H1-1@hadamard/vL4-5H0-0@nf4",
