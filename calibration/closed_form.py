@@ -70,7 +70,12 @@ def window_bands(sharer: TextReader, receiver: TextReader, width: int) -> list[B
 
 
 def closed_form(
-    sharer: TextReader, receiver: TextReader, bands: Sequence[Band], learned: Sequence[Files], held_out: Sequence[Files]
+    sharer: TextReader,
+    receiver: TextReader,
+    bands: Sequence[Band],
+    learned: Sequence[Files],
+    held_out: Sequence[Files],
+    ridges: Sequence[float] = RIDGES,
 ) -> Solved:
     """Solve for the bands with each ridge and take the one that explains most of the held-out text."""
     widths = numbers_per_layer(sharer), numbers_per_layer(receiver)
@@ -78,7 +83,7 @@ def closed_form(
     sums = add_up(blocks(sharer, receiver, learned), *sizes)
     rest = list(blocks(sharer, receiver, held_out))
     unseen = Block(torch.cat([each.x for each in rest]), torch.cat([each.y for each in rest]))
-    tried = [_tried(sums, bands, widths, ridge, unseen) for ridge in RIDGES]
+    tried = [_tried(sums, bands, widths, ridge, unseen) for ridge in ridges]
     ridge, solutions, r2 = max(tried, key=lambda one: float(one[2].mean()))
     tensors = {
         f"{index}.{name}": tensor for index, solution in enumerate(solutions) for name, tensor in vars(solution).items()

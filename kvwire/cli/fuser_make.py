@@ -46,19 +46,21 @@ def calibrate(
     pieces: PiecesOption = 320,
     megabytes: Annotated[float, typer.Option(min=1, help="size of the fuser, in millions of bytes")] = 40.0,
     window: Annotated[int, typer.Option(min=0, help="sharer layers per receiver layer; 0: all, within the size")] = 0,
+    ridge: Annotated[float, typer.Option(min=0, help="what is added to variances of 1; 0: held-out text decides")] = 0,
     readings: ReadingsOption = None,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
     """Read text with both models once and solve for the fuser in closed form; cut short, it goes on where it was."""
-    from calibration.closed_form import closed_form, one_band, window_bands
+    from calibration.closed_form import RIDGES, closed_form, one_band, window_bands
     from calibration.training import Training
     from fuser.projectors import ridge_file
 
     sides = _sides(sharer, receiver, threads)
     files = _collected(sides, text, pieces, readings)
     bands = window_bands(*sides, window) if window else one_band(*sides, megabytes)
-    solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:])
+    ridges = (ridge,) if ridge else RIDGES
+    solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:], ridges)
     made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": _hashes(text)}
     ridge_file.write(solved.fuser, out, made)
     found = made | {
