@@ -13,7 +13,7 @@ from codec.layer import LayerKV
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import Method, ModelCard
+from kvwire.requests import AlignmentRule, Method, ModelCard
 
 BOTH_HALVES = frozenset(Kind)
 
@@ -37,8 +37,8 @@ class Fuser(ABC):
     scope: ClassVar[MixingScope]
     rope: ClassVar[RopePhase]
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX, Method.FUSE})
-    #: Whether the context is read by each model's own tokenizer, and slots are the receiver's tokens.
-    aligns: bool = False
+    #: How each model reads by its own tokenizer, and slots become the receiver's tokens.
+    alignment: AlignmentRule = AlignmentRule.NONE
     fingerprint: bytes = b""
 
     @abstractmethod

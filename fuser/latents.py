@@ -138,7 +138,7 @@ class SecondHalf(Fuser):
         self._whole = whole
         self._divided = divided
         self._joined = Remembered()
-        self.aligns = whole.aligns
+        self.alignment = whole.alignment
         self.fingerprint = whole.fingerprint
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:

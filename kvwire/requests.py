@@ -34,6 +34,15 @@ class RelayMode(StrEnum):
     VERBATIM = "verbatim"
 
 
+class AlignmentRule(StrEnum):
+    """Which sharer token stands for a receiver token: itself, the one where it ends in the text, or one of its own."""
+
+    NONE = "none"
+    CHARACTERS = "characters"
+    FIRST = "first"
+    LONGEST = "longest"
+
+
 class FusionOrder(StrEnum):
     """How several sharers are fused: each upon what the earlier ones made, or each upon the receiver's own."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from kvwire.requests import FaultPolicy, Input, Method, ModelBinding, RequestInfo, Rope, StageTiming
+from kvwire.requests import AlignmentRule, FaultPolicy, Input, Method, ModelBinding, RequestInfo, Rope, StageTiming
 
 FRAME_VERSION = 1
 
@@ -18,7 +18,8 @@ CHUNK_BYTES = 1024 * 1024
 class ShareRequest:
     """What a receiver asks of a sharer. ``head`` is what the sharer reads first and keeps, in its own tokens.
 
-    With ``align`` slots are the receiver's tokens of the context; slot 0 will stand at ``first_slot_position``.
+    With an ``alignment`` slots are the receiver's tokens of the context: of ``prefix`` from ``first_slot_position``, of
+    ``fuse`` those of messages' contents, and the sharer then opens as its own chat template does, whatever ``head`` is.
     ``question`` are the tokens of its prompt, only if the codec ranks by them; ``policy`` as in the exchange.
     """
 
@@ -37,7 +38,7 @@ class ShareRequest:
     policy: str = ""
     question: tuple[int, ...] = ()
     first_slot_position: int = 0
-    align: bool = False
+    alignment: AlignmentRule = AlignmentRule.NONE
 
 
 @dataclass(frozen=True)

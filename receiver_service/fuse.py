@@ -6,9 +6,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from fuser.together import Together
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
-from kvwire.errors import InvalidRequestError
-from kvwire.requests import Method, TokenCounts, TokenIds
-from kvwire.stream import CacheHeader
+from kvwire.requests import Method
+from receiver_service.fuse_tokens import FusedTokens, Places, read_tokens
 from receiver_service.receive import CacheIntake, Sources, Wanted
 from receiver_service.received import Received
 
@@ -17,56 +16,54 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
     """Read all tokens but the last here, beside the sharers, and fuse their caches of the same tokens in.
 
     Raises:
-        InvalidRequestError, InputTooLongError: Fewer than two tokens; too many.
+        InvalidRequestError, InputTooLongError: Fewer than two tokens, or no chat where one is needed; too many.
         KvwireError: What went wrong at a sharer or on the wire.
     """
     engine, worker = intakes[0].engine, intakes[0].worker
     task, watch = question.task, question.watch
     with watch.stage("tokenize"):
-        tokens = await worker.run(lambda: engine.prompts.read(question.context, question.prompt), task)
-    everything = tokens.head + tokens.context + tokens.prompt
-    body, last = everything[:-1], everything[-1:]
-    if not body:
-        raise InvalidRequestError("method fuse needs at least two tokens: the last one is never fused")
-    engine.check_length(tokens.total + question.reserve_tokens, "head, context, prompt and answer together")
+        rules = [each.fuser.alignment for each in intakes]
+        tokens = await worker.run(lambda: read_tokens(engine, question, rules), task)
+    engine.check_length(len(tokens.body) + 1 + question.reserve_tokens, "head, context, prompt and answer together")
     cache = engine.new_cache(lambda *_: task.check())
     together = Together([each.fuser for each in intakes], cache, len(engine.card.layers), question.exchange.order)
-    wanted = Wanted(Method.FUSE, TokenIds(body), ())
+    places = [Places(tokens, rule) for rule in rules]
 
     def prefill() -> None:
         with watch.stage("prefill"):
-            engine.read(body, cache, 0)
+            engine.read(tokens.body, cache, 0)
 
     def arrived(sharer: int) -> Callable[[int, Sources], None]:
-        return lambda target, sources: together.arrived(sharer, target, sources)
+        return lambda target, sources: together.arrived(sharer, target, places[sharer].placed(sources))
 
     # The worker takes its work in order: no layer is fused before this cache is there.
     reading = asyncio.ensure_future(worker.run(prefill, task))
     try:
         with watch.stage("share"):
-            received = await _all([_received(each, question, wanted, arrived(i)) for i, each in enumerate(intakes)])
+            shares = [_received(each, question, tokens, places[i], arrived(i)) for i, each in enumerate(intakes)]
+            received = await _all(shares)
     finally:
         await reading
 
-    counts = TokenCounts(head=len(tokens.head), context=len(tokens.context), prompt=len(tokens.prompt))
-    report = new_report(engine, question, counts)
+    report = new_report(engine, question, tokens.counts)
     for intake, each in zip(intakes, received, strict=True):
         report = each.into(report, intake.named) if each is not None else report
-    return Prepared(cache, last, len(body), report)
+    return Prepared(cache, tokens.last, len(tokens.body), report)
 
 
 async def _received(
-    intake: CacheIntake, question: Question, wanted: Wanted, ready: Callable[[int, Sources], None]
+    intake: CacheIntake,
+    question: Question,
+    tokens: FusedTokens,
+    places: Places,
+    ready: Callable[[int, Sources], None],
 ) -> Received | None:
     """One sharer's share; None where every gate of its fuser is closed and it is not asked."""
     if not intake.needed_layers:
         await intake.sharer(question.task)
         return None
-    return await intake.receive(question, wanted, opened=_nothing_to_do, ready=ready)
-
-
-async def _nothing_to_do(_: CacheHeader) -> None:
-    """The receiver's own prefill waits for no header."""
+    wanted = Wanted(Method.FUSE, tokens.context(intake.fuser.alignment), ())
+    return await intake.receive(question, wanted, opened=places.opened, ready=ready)
 
 
 async def _all(shares: Sequence[Coroutine[None, None, Received | None]]) -> list[Received | None]:

@@ -4,7 +4,7 @@ import hashlib
 import zlib
 
 from kvwire.errors import BindingError, DataLossError, OverloadedError
-from kvwire.requests import PROTOCOL_VERSION, ModelCard
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, ModelCard
 from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 
 # No codec spends more than fp32's 4 bytes on a value, nor more than this on a frame's own header.
@@ -58,7 +58,7 @@ class Intake:
         if header.slots < 1:
             raise DataLossError("the stream announces no slots; retry the call")
         uneven = bool(header.slot_source_deltas) or header.slots != header.source_tokens
-        if header.position_deltas or (uneven and not self._request.align):
+        if header.position_deltas or (uneven and self._request.alignment is AlignmentRule.NONE):
             raise BindingError(
                 f"the stream maps {header.source_tokens} tokens to {header.slots} slots unevenly; "
                 "this receiver places them one to one"
@@ -115,6 +115,7 @@ class Intake:
     def _bindings(self, header: CacheHeader) -> list[tuple[str, object, object]]:
         request, card = self._request, self._sharer
         wanted_layers = request.needed_layers or tuple(range(len(card.layers)))
+        chats = request.alignment in (AlignmentRule.FIRST, AlignmentRule.LONGEST)
         return [
             ("protocol version", header.protocol_version, PROTOCOL_VERSION),
             ("frame version", header.frame_version, FRAME_VERSION),
@@ -134,7 +135,8 @@ class Intake:
             ("RoPE parameters", header.ropes, card.ropes),
             ("RoPE of layers", header.layer_ropes, tuple(layer.rope for layer in card.layers)),
             ("layers", header.expected_layers, wanted_layers),
-            ("first position", header.first_position, len(request.head)),
+            # A chat's opening is the sharer's own.
+            ("first position", header.first_position, header.first_position if chats else len(request.head)),
             ("first slot position", header.first_slot_position, request.first_slot_position),
         ]
 

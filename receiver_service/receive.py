@@ -108,7 +108,7 @@ class CacheIntake:
         request = self._request(question, wanted, sharer, codec)
         intake = Intake(request, sent, self._max_cache_bytes)
         meter = Meter()
-        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, _Rotation(ropes, len(request.head)))
+        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, ropes)
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
         async for part in self._link.share(request, task, meter):
@@ -127,7 +127,7 @@ class CacheIntake:
                 await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
-        return Received(header, trailer, sharer, byte_counts(wanted.method, header, trailer, meter, codec))
+        return Received(header, trailer, sharer, byte_counts(request, header, trailer, meter, codec))
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         needed = self.needed_layers
@@ -146,7 +146,7 @@ class CacheIntake:
             fuser_fingerprint=self.fuser.fingerprint,
             head=self.fuser.head(wanted.head),
             first_slot_position=len(wanted.head),
-            align=self.fuser.aligns,
+            alignment=self.fuser.alignment,
             needed_layers=() if len(needed) == len(self.fuser.sent_by(sharer).layers) else needed,
             on_fault=question.exchange.on_fault,
             held_table_digests=(codec.calibration.digest,) if codec.calibration else (),
@@ -167,21 +167,11 @@ def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
     return Codec(spec, ropes)
 
 
-@dataclass(frozen=True)
-class _Rotation:
-    """RoPE of the sharer's layers, and the position of the first token it sends."""
-
-    ropes: RopeTable
-    first: int
-
-
 class _Layers:
     """Keeps decoded source layers until every target that needs them has run."""
 
-    def __init__(
-        self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], rotation: "_Rotation"
-    ) -> None:
-        self._rotation = rotation
+    def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], ropes: RopeTable) -> None:
+        self._ropes = ropes
         self._missing = {target: set(found) for target in range(targets) if (found := fuser.source_layers(target))}
         self._fuser = fuser
         self._ready = ready
@@ -202,7 +192,7 @@ class _Layers:
                 raise DataLossError(
                     f"layer, heads, tokens and head_dim of a frame are {found}, announced were {announced}; retry"
                 )
-            self._sources[layer] = in_phase(kv, self._fuser.rope, self._rotation.first, self._rotation.ropes)
+            self._sources[layer] = in_phase(kv, self._fuser.rope, header.first_position, self._ropes)
             with watch.stage("place"):
                 self._run_completed(layer)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from codec.codec import Codec
 from codec.formula import formula_bytes
 from fuser.base import Fuser
-from kvwire.requests import ByteCounts, Method, ModelCard, Report, Spared
-from kvwire.stream import CacheHeader, CacheTrailer
+from kvwire.requests import AlignmentRule, ByteCounts, Method, ModelCard, Report, Spared
+from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.omission import omitted_values
 from receiver_service.sharers import Meter
 
@@ -41,7 +41,9 @@ class Received:
         )
 
 
-def byte_counts(method: Method, header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec) -> ByteCounts:
+def byte_counts(
+    request: ShareRequest, header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec
+) -> ByteCounts:
     """The bytes of one stream."""
     return ByteCounts(
         payload_bytes=trailer.payload_bytes,
@@ -51,19 +53,24 @@ def byte_counts(method: Method, header: CacheHeader, trailer: CacheTrailer, mete
         socket_isolated=meter.isolated,
         values=header.values - omitted_values(header),
         formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
-        spared=_spared(method, header, trailer.payload_bytes),
+        spared=_spared(request, header, trailer.payload_bytes),
     )
 
 
-def _spared(method: Method, header: CacheHeader, payload_bytes: int) -> tuple[Spared, ...]:
-    """Layers that no target takes, halves behind closed gates, and in method fuse the last token of what is sent."""
+def _spared(request: ShareRequest, header: CacheHeader, payload_bytes: int) -> tuple[Spared, ...]:
+    """Layers that no target takes, halves behind closed gates, and what method fuse never fuses.
+
+    That is the last token or, where a chat is aligned, its templates, of which those before all content are counted.
+    """
     token = 2 * header.kv_heads * header.head_dim
     omitted = omitted_values(header)
     sent = header.values - omitted
+    per_token = sent // header.source_tokens if request.method is Method.FUSE else 0
     values = {
         "unused_layers": (header.layers - len(header.expected_layers)) * header.source_tokens * token,
         "closed_gates": omitted,
-        "last_token": sent // header.source_tokens if method is Method.FUSE else 0,
+        "last_token": per_token if request.alignment is AlignmentRule.NONE else 0,
+        "template_tokens": per_token * header.first_position if request.alignment is not AlignmentRule.NONE else 0,
     }
     rate = payload_bytes / sent
     return tuple(Spared(what, count, round(count * rate)) for what, count in values.items() if count)

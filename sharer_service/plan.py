@@ -14,7 +14,7 @@ from fuser.latents import Divisible, FirstHalf, latent_card, sources_of
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, Method, ModelBinding, ModelCard, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, ModelBinding, ModelCard, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey
@@ -57,7 +57,7 @@ def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     _check_bindings(engine.card.binding, request)
     divided = _divided(request, held) if spec.of is Payload.LATENTS else None
     read = read_context(engine, held.tokenizers, request)
-    context, head = read.tokens, engine.prompts.context(TokenIds(request.head))
+    context, head = read.tokens, read.head
     card = latent_card(engine.card, divided) if divided else engine.card
     layers = _layers(card, request)
     if request.policy:
@@ -69,7 +69,7 @@ def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
     tables = (calibration.digest,) if calibration else ()
     question = _question(engine, request) if codec.needs_question else ()
     engine.check_length(len(head) + len(context) + len(question), "head, context and question together")
-    digest = _content_digest(card.binding, request, (context, question), str(spec), tables)
+    digest = _content_digest(card.binding, request, (head, context, question), str(spec), tables)
     header = replace(
         _header(card, request, read),
         sharer=engine.card.binding,
@@ -101,7 +101,7 @@ def _layers(card: ModelCard, request: ShareRequest) -> tuple[int, ...]:
 
 def _reading(key: ContextKey, layers: tuple[int, ...], divided: Divisible | None, card: ModelCard) -> Reading:
     if divided is None:
-        return Reading(key, frozenset(layers), lambda kv: (kv,))
+        return Reading(key, frozenset(layers))
     first_half, wanted = FirstHalf(divided, rope_table(card), len(key.head)), frozenset(layers)
     return Reading(key, sources_of(divided), lambda kv: (each for each in first_half(kv) if each.layer in wanted))
 
@@ -122,7 +122,7 @@ def _header(card: ModelCard, request: ShareRequest, read: ContextTokens) -> Cach
         ropes=card.ropes,
         layer_ropes=tuple(layer.rope for layer in card.layers),
         source_tokens=len(read.tokens),
-        first_position=len(request.head),
+        first_position=len(read.head),
         slots=read.slots,
         first_slot_position=request.first_slot_position,
         slot_source_deltas=read.deltas,
@@ -137,7 +137,8 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
             f"({own.weights_fingerprint.hex()[:12]}); restart the receiver or point it to the right sharer"
         )
     # A fuser with weights was held against both tokenizers by the receiver, and says whether they may differ.
-    trusted = request.fuser_fingerprint and (request.align or request.method is Method.FUSE)
+    aligned = request.alignment is not AlignmentRule.NONE
+    trusted = request.fuser_fingerprint and (aligned or request.method is Method.FUSE)
     if not trusted and request.receiver.tokenizer_fingerprint != own.tokenizer_fingerprint:
         raise BindingError(
             f"receiver {request.receiver.id} reads with another tokenizer than {own.id}; "
@@ -146,7 +147,7 @@ def _check_bindings(own: ModelBinding, request: ShareRequest) -> None:
 
 
 def _question(engine: Engine, request: ShareRequest) -> tuple[int, ...]:
-    if request.align:
+    if request.alignment is not AlignmentRule.NONE:
         raise InvalidRequestError(
             f"codec {request.codec!r} ranks tokens by the receiver's question, which is in another model's tokens; "
             "use by=attention"
@@ -162,18 +163,19 @@ def _question(engine: Engine, request: ShareRequest) -> tuple[int, ...]:
 def _content_digest(
     own: ModelBinding,
     request: ShareRequest,
-    read: tuple[tuple[int, ...], tuple[int, ...]],
+    read: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]],
     spec: str,
     tables: tuple[bytes, ...],
 ) -> bytes:
     """SHA-256 over caller, alignment, sharer, token prefix, codec, its tables and question: what is sent, in short."""
     digest = hashlib.sha256()
-    context, question = read
-    ids = b"".join(token.to_bytes(4, "little") for token in (len(request.head), *request.head, *context))
+    head, context, question = read
+    ids = b"".join(token.to_bytes(4, "little") for token in (len(head), *head, *context))
     asked = b"".join(token.to_bytes(4, "little") for token in question)
     for part in (
         request.info.caller.encode(),
-        request.receiver.tokenizer_fingerprint if request.align else b"",
+        request.alignment.encode(),
+        request.receiver.tokenizer_fingerprint if request.alignment is not AlignmentRule.NONE else b"",
         own.weights_fingerprint,
         own.tokenizer_fingerprint,
         ids,

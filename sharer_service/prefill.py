@@ -25,6 +25,11 @@ class Frame:
     data: bytes
 
 
+def as_it_is(kv: LayerKV) -> Iterable[LayerKV]:
+    """The layer itself."""
+    return (kv,)
+
+
 @dataclass(frozen=True)
 class Reading:
     """What to read and which layers of it to send. The key's head and question are read too but stay here.
@@ -34,7 +39,7 @@ class Reading:
 
     key: ContextKey
     layers: frozenset[int]
-    sent: Callable[[LayerKV], Iterable[LayerKV]]
+    sent: Callable[[LayerKV], Iterable[LayerKV]] = as_it_is
 
 
 class Prefiller:

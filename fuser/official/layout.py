@@ -21,6 +21,7 @@ from fuser.mapping import MAPPINGS
 from fuser.official.weights import read_weights
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import DataLossError, NotFoundError, UnsupportedError
+from kvwire.requests import AlignmentRule
 
 # Constructor arguments that only training reads.
 _TRAINING_ARGUMENTS = frozenset({"dropout", "initial_temperature", "final_temperature", "anneal_steps", "dtype"})
@@ -46,9 +47,7 @@ def read_official(folder: Path) -> C2CFuser:
         raise DataLossError(f"{folder / 'config.json'} has no model section; fetch it again")
     layers = _layers(final / "projector_config.json")
     _check_files(final, {index for _, index in layers.values()})
-    if recipe.get("is_do_alignment"):
-        raise UnsupportedError(f"{folder} was trained with aligned tokens, which method fuse does not offer yet")
-    mapping = str(recipe.get("mapping", ""))
+    alignment, mapping = _alignment(folder, recipe), str(recipe.get("mapping", ""))
     if mapping not in {"", *MAPPINGS}:
         raise UnsupportedError(f"{folder} maps layers by {mapping!r}; this build knows {', '.join(MAPPINGS)}")
     widths = {target: _widths(final / f"projector_{index}.json") for target, (_, index) in layers.items()}
@@ -57,7 +56,7 @@ def read_official(folder: Path) -> C2CFuser:
         target: Projector(source, wide, read_weights(final / f"projector_{index}.pt", wide.shapes()))
         for (target, (source, index)), wide in zip(layers.items(), widths.values(), strict=True)
     }
-    return C2CFuser(projectors, pairing, _fingerprint(folder), mapping)
+    return C2CFuser(projectors, pairing, _fingerprint(folder), mapping, alignment)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -106,6 +105,16 @@ def _widths(path: Path) -> Widths:
         raise UnsupportedError(f"{path} is of class {said.get('class')!r}; this build runs C2CProjector")
     sizes = {name: value for name, value in arguments.items() if name not in _TRAINING_ARGUMENTS}
     return Widths.parse(sizes, str(path))
+
+
+def _alignment(folder: Path, recipe: dict[str, Any]) -> AlignmentRule:
+    """What was trained with aligned tokens takes the first of several unless it says otherwise."""
+    if not recipe.get("is_do_alignment"):
+        return AlignmentRule.NONE
+    said = recipe.get("alignment_strategy", AlignmentRule.FIRST)
+    if said not in (AlignmentRule.FIRST, AlignmentRule.LONGEST):
+        raise UnsupportedError(f"{folder} aligns tokens by {said!r}; this build knows first and longest")
+    return AlignmentRule(said)
 
 
 def _pairing(

@@ -27,7 +27,7 @@ from fuser.binding import Pairing
 from fuser.mapping import MAPPINGS
 from fuser.whole import spread, whole_tokens
 from kvwire.errors import BindingError, DataLossError
-from kvwire.requests import Method, ModelBinding, ModelCard
+from kvwire.requests import AlignmentRule, Method, ModelBinding, ModelCard
 
 _EPSILON = 1e-6
 # Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.
@@ -152,12 +152,18 @@ class C2CFuser(Fuser):
     methods: ClassVar[frozenset[Method]] = frozenset({Method.FUSE})
 
     def __init__(
-        self, projectors: Mapping[int, Projector], pairing: Pairing, fingerprint: bytes, mapping: str = ""
+        self,
+        projectors: Mapping[int, Projector],
+        pairing: Pairing,
+        fingerprint: bytes,
+        mapping: str = "",
+        alignment: AlignmentRule = AlignmentRule.NONE,
     ) -> None:
         self.projectors = dict(projectors)
         self.pairing = pairing
         self.fingerprint = fingerprint
         self.mapping = mapping
+        self.alignment = alignment
 
     def bound(self, sharer: ModelBinding, receiver: ModelBinding) -> "C2CFuser":
         """The same fuser for exactly these models.
@@ -165,7 +171,8 @@ class C2CFuser(Fuser):
         Raises:
             BindingError: It was made for others.
         """
-        return C2CFuser(self.projectors, self.pairing.bound(sharer, receiver), self.fingerprint, self.mapping)
+        pairing = self.pairing.bound(sharer, receiver)
+        return C2CFuser(self.projectors, pairing, self.fingerprint, self.mapping, self.alignment)
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
         """The pair it was trained for: layers and how they map, heads, head_dim, and what is known of the models."""

@@ -1,7 +1,7 @@
 """A C2C fuser as one safetensors file, what ``kvwire fuser convert`` writes.
 
-Facts: ``mapping``; ``projectors``, receiver layer to ``source`` and ``widths``; ``sharer`` and ``receiver``, name and
-geometry.
+Facts: ``mapping``; ``alignment``, none if it is not there; ``projectors``, receiver layer to ``source`` and ``widths``;
+``sharer`` and ``receiver``, name and geometry.
 """
 
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from fuser.checkpoint import Checkpoint
 from fuser.mapping import MAPPINGS
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import BindingError
+from kvwire.requests import AlignmentRule
 
 
 def write(fuser: C2CFuser, path: Path) -> None:
@@ -20,6 +21,7 @@ def write(fuser: C2CFuser, path: Path) -> None:
     sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
     facts = {
         "mapping": fuser.mapping,
+        "alignment": fuser.alignment.value,
         "sharer": sharer.said(),
         "receiver": receiver.said(),
         "projectors": {
@@ -42,6 +44,7 @@ def read(found: Checkpoint) -> C2CFuser:
         widths = {target: Widths.parse(fact["widths"], str(found.path)) for target, fact in layers.items()}
         sources = {target: int(fact["source"]) for target, fact in layers.items()}
         mapping = str(found.facts["mapping"])
+        alignment = AlignmentRule(found.facts.get("alignment", AlignmentRule.NONE))
         pairing = Pairing(
             Side(**found.facts["sharer"], binding=found.sharer), Side(**found.facts["receiver"], binding=found.receiver)
         )
@@ -62,4 +65,4 @@ def read(found: Checkpoint) -> C2CFuser:
         )
         for target, wide in widths.items()
     }
-    return C2CFuser(projectors, pairing, found.fingerprint, mapping)
+    return C2CFuser(projectors, pairing, found.fingerprint, mapping, alignment)

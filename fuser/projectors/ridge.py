@@ -25,7 +25,7 @@ from fuser.base import Fuser, MixingScope
 from fuser.binding import Pairing
 from fuser.features import Remembered, Rows, rows
 from fuser.latents import Divisible
-from kvwire.requests import Method, ModelCard
+from kvwire.requests import AlignmentRule, Method, ModelCard
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RidgeFuser(Fuser, Divisible):
     scope: ClassVar[MixingScope] = MixingScope.ALL_LAYERS
     rope: ClassVar[RopePhase] = RopePhase.PRE
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX})
-    aligns = True
+    alignment = AlignmentRule.CHARACTERS
 
     def __init__(
         self,

@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import FaultPolicy, FusionOrder, Method, RelayMode
-from kvwire.v1 import exchange_pb2
+from kvwire.requests import AlignmentRule, FaultPolicy, FusionOrder, Method, RelayMode
+from kvwire.v1 import exchange_pb2, sharer_service_pb2
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -23,12 +23,17 @@ FUSION_ORDERS = {
     exchange_pb2.FUSION_ORDER_UNSPECIFIED: FusionOrder.SEQUENTIAL,
     **{exchange_pb2.FusionOrder.Value(f"FUSION_ORDER_{o.name}"): o for o in FusionOrder},
 }
+ALIGNMENTS = {
+    sharer_service_pb2.ALIGNMENT_UNSPECIFIED: AlignmentRule.NONE,
+    **{sharer_service_pb2.Alignment.Value(f"ALIGNMENT_{rule.name}"): rule for rule in AlignmentRule},
+}
 SIDES = {exchange_pb2.SIDE_SHARER: "sharer", exchange_pb2.SIDE_RECEIVER: "receiver"}
 
 METHOD_NUMBERS = {value: number for number, value in METHODS.items()}
 FAULT_POLICY_NUMBERS = {value: number for number, value in FAULT_POLICIES.items()}
 RELAY_MODE_NUMBERS = {value: number for number, value in RELAY_MODES.items()}
 FUSION_ORDER_NUMBERS = {value: number for number, value in FUSION_ORDERS.items()}
+ALIGNMENT_NUMBERS = {value: number for number, value in ALIGNMENTS.items()}
 SIDE_NUMBERS = {value: number for number, value in SIDES.items()}
 
 

@@ -7,7 +7,15 @@ from google.protobuf.message import DecodeError
 from kvwire.errors import DataLossError, InvalidRequestError
 from kvwire.requests import Method
 from kvwire.rpc.answer_serde import stages_from_proto, stages_to_proto
-from kvwire.rpc.enums import FAULT_POLICIES, FAULT_POLICY_NUMBERS, METHOD_NUMBERS, METHODS, known
+from kvwire.rpc.enums import (
+    ALIGNMENT_NUMBERS,
+    ALIGNMENTS,
+    FAULT_POLICIES,
+    FAULT_POLICY_NUMBERS,
+    METHOD_NUMBERS,
+    METHODS,
+    known,
+)
 from kvwire.rpc.model_serde import binding_from_proto, binding_to_proto, rope_from_proto, rope_to_proto
 from kvwire.rpc.serde import info_from_proto, info_to_proto, input_to_proto, optional_input
 from kvwire.stream import CacheChunk, CacheHeader, CacheTrailer, ShareRequest
@@ -42,7 +50,7 @@ def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareR
         policy=message.policy,
         question=tuple(message.question.ids),
         first_slot_position=message.first_slot_position,
-        align=message.align,
+        alignment=known(ALIGNMENTS, message.alignment, "alignment"),
     )
 
 
@@ -64,7 +72,7 @@ def share_request_to_proto(request: ShareRequest) -> sharer_service_pb2.ShareReq
         policy=request.policy,
         question=input_pb2.TokenIds(ids=request.question) if request.question else None,
         first_slot_position=request.first_slot_position,
-        align=request.align,
+        alignment=ALIGNMENT_NUMBERS[request.alignment],
     )
 
 

@@ -304,7 +304,7 @@ class Spared(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     what: _builtins.str
     """Why: unused_layers (no fuser layer takes them), closed_gates (keys or values no gate lets through), last_token (never
-    fused).
+    fused), template_tokens (of a chat whose content alone is fused; those before all content).
     """
     values: _builtins.int
     """How many."""

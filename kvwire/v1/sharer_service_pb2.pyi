@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kvwire.v1 import cache_pb2 as _cache_pb2
 from kvwire.v1 import exchange_pb2 as _exchange_pb2
 from kvwire.v1 import input_pb2 as _input_pb2
@@ -22,6 +23,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Alignment:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlignmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Alignment.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALIGNMENT_UNSPECIFIED: _Alignment.ValueType  # 0
+    """Same as NONE."""
+    ALIGNMENT_CHARACTERS: _Alignment.ValueType  # 1
+    """The one that ends at or after its last character, of the text as the sharer reads it."""
+    ALIGNMENT_FIRST: _Alignment.ValueType  # 2
+    """The first one of its text, tokenized alone; the sharer reads these tokens."""
+    ALIGNMENT_LONGEST: _Alignment.ValueType  # 3
+    """The longest one of its text, tokenized alone; the sharer reads these tokens."""
+    ALIGNMENT_NONE: _Alignment.ValueType  # 4
+    """Slots are the source tokens."""
+
+class Alignment(_Alignment, metaclass=_AlignmentEnumTypeWrapper):
+    """Which sharer token stands for a receiver token."""
+
+ALIGNMENT_UNSPECIFIED: Alignment.ValueType  # 0
+"""Same as NONE."""
+ALIGNMENT_CHARACTERS: Alignment.ValueType  # 1
+"""The one that ends at or after its last character, of the text as the sharer reads it."""
+ALIGNMENT_FIRST: Alignment.ValueType  # 2
+"""The first one of its text, tokenized alone; the sharer reads these tokens."""
+ALIGNMENT_LONGEST: Alignment.ValueType  # 3
+"""The longest one of its text, tokenized alone; the sharer reads these tokens."""
+ALIGNMENT_NONE: Alignment.ValueType  # 4
+"""Slots are the source tokens."""
+Global___Alignment: _TypeAlias = Alignment  # noqa: Y015
 
 @_typing.final
 class ShareRequest(_message.Message):
@@ -44,7 +77,7 @@ class ShareRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     FIRST_SLOT_POSITION_FIELD_NUMBER: _builtins.int
-    ALIGN_FIELD_NUMBER: _builtins.int
+    ALIGNMENT_FIELD_NUMBER: _builtins.int
     method: _exchange_pb2.Method.ValueType
     """PREFIX or FUSE."""
     codec: _builtins.str
@@ -57,9 +90,10 @@ class ShareRequest(_message.Message):
     """As in Exchange. The header names the codec it came to."""
     first_slot_position: _builtins.int
     """Where the receiver places slot 0, in tokens from the start of its sequence."""
-    align: _builtins.bool
-    """True: each model reads the context by its own tokenizer, slots are the receiver's tokens, and the header names the
-    source token of each. Only a text context can be aligned. False: slots are the source tokens.
+    alignment: Global___Alignment.ValueType
+    """Unless NONE, each model reads the context by its own tokenizer, and the header names the source token of each slot.
+    CHARACTERS takes a text, whose receiver tokens are the slots; FIRST and LONGEST take messages, which each model reads
+    in its own chat template: the receiver's tokens of their content are the slots, in order.
     """
     @_builtins.property
     def info(self) -> _model_service_pb2.RequestInfo:
@@ -120,11 +154,11 @@ class ShareRequest(_message.Message):
         policy: _builtins.str = ...,
         question: _input_pb2.TokenIds | None = ...,
         first_slot_position: _builtins.int = ...,
-        align: _builtins.bool = ...,
+        alignment: Global___Alignment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "expected_sharer", b"expected_sharer", "head", b"head", "info", b"info", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "first_slot_position", b"first_slot_position", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "policy", b"policy", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "codec", b"codec", "context", b"context", "expected_sharer", b"expected_sharer", "first_slot_position", b"first_slot_position", "fuser_fingerprint", b"fuser_fingerprint", "head", b"head", "held_digests", b"held_digests", "held_table_digests", b"held_table_digests", "info", b"info", "method", b"method", "needed_layers", b"needed_layers", "on_fault", b"on_fault", "policy", b"policy", "question", b"question", "receiver", b"receiver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

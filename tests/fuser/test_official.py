@@ -113,7 +113,12 @@ def test_a_compressed_archive_is_refused(tmp_path):
         ("final/projector_config.json", lambda s: s["0"]["1"].update({"0": [[0, 1]]}), UnsupportedError, "several"),
         ("final/projector_config.json", lambda s: s["0"]["1"].update({"0": [[-1, 0]]}), DataLossError, "cannot be"),
         ("config.json", lambda s: s.pop("model"), DataLossError, "no model section"),
-        ("config.json", lambda s: s["model"].update(is_do_alignment=True), UnsupportedError, "aligned"),
+        (
+            "config.json",
+            lambda s: s["model"].update(is_do_alignment=True, alignment_strategy="soft"),
+            UnsupportedError,
+            "aligns",
+        ),
     ],
 )
 def test_a_description_that_cannot_be_is_refused(checkpoint, file, change, error, words):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedError
-from kvwire.requests import LayerCard, Method, ModelBinding, ModelCard, RequestInfo, Rope, TokenIds
+from kvwire.requests import AlignmentRule, LayerCard, Method, ModelBinding, ModelCard, RequestInfo, Rope, TokenIds
 from kvwire.rpc import stream_serde
 from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, ShareRequest
 from kvwire.v1 import sharer_service_pb2
@@ -195,23 +195,23 @@ def uneven(slots, *deltas):
     return dataclasses.replace(HEADER, slots=slots, slot_source_deltas=deltas)
 
 
-def accepted(header, *, align):
+def accepted(header, alignment):
     """Hold a header against a request for aligned slots, or for none."""
     data = stream_serde.header_bytes(header)
-    intake = Intake(dataclasses.replace(REQUEST, align=align), CARD, 1 << 20)
+    intake = Intake(dataclasses.replace(REQUEST, alignment=alignment), CARD, 1 << 20)
     intake.accept_header(data, stream_serde.header_from_bytes(data))
 
 
 def test_aligned_slots_name_their_source_tokens():
     """Three slots of two tokens."""
-    accepted(header := uneven(3, 1, 0, 1), align=True)
+    accepted(header := uneven(3, 1, 0, 1), AlignmentRule.CHARACTERS)
     assert header.slot_sources == (0, 0, 1)
 
 
 def test_an_uneven_map_that_was_not_asked_for_is_refused():
     """Slots would be placed where nobody expects them."""
     with pytest.raises(BindingError, match="unevenly"):
-        accepted(uneven(3, 1, 0, 1), align=False)
+        accepted(uneven(3, 1, 0, 1), AlignmentRule.NONE)
 
 
 @given(slots=st.integers(0, 5), deltas=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6))
@@ -220,7 +220,7 @@ def test_a_map_beyond_the_tokens_that_come_is_refused(slots, deltas):
     header = uneven(slots, *deltas)
     sources = header.slot_sources or tuple(range(slots))
     if len(sources) == slots and sources and set(sources) <= {0, 1} and (deltas or slots == 2):
-        accepted(header, align=True)
+        accepted(header, AlignmentRule.CHARACTERS)
         return
     with pytest.raises(DataLossError):
-        accepted(header, align=True)
+        accepted(header, AlignmentRule.CHARACTERS)

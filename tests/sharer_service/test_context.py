@@ -12,7 +12,7 @@ from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
-from kvwire.requests import Method, ModelBinding, RequestInfo, Text, TokenIds
+from kvwire.requests import AlignmentRule, Method, ModelBinding, RequestInfo, Text, TokenIds
 from kvwire.stream import ShareRequest
 from sharer_service.context import deltas, read_context
 
@@ -25,9 +25,9 @@ def engine(tiny_llama):
     return Engine(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 512)
 
 
-def asked(engine, context, *, align=True):
+def asked(engine, context, *, alignment=AlignmentRule.CHARACTERS):
     return ShareRequest(
-        RequestInfo("r"), Method.PREFIX, context, "fp32", engine.card.binding, RECEIVER, b"f" * 32, align=align
+        RequestInfo("r"), Method.PREFIX, context, "fp32", engine.card.binding, RECEIVER, b"f" * 32, alignment=alignment
     )
 
 
