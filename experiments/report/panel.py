@@ -9,6 +9,7 @@ from experiments.report.style import COLOURS
 
 WIDTH, HEIGHT = 380, 290
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 46, 40
+_PITCH = 20  # of a legend's lines, where they fit so
 
 _MARKERS = (
     "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",  # circle
@@ -91,8 +92,9 @@ def legend(panel: Panel, y: Axis, note: str = "bars and bands: 95 % intervals") 
             for level in panel.levels
         ),
     ]
+    pitch = min(_PITCH, (HEIGHT - TOP - _PITCH) / len(rows))
     lines = [
-        f'<g transform="translate(0,{TOP + 20 * row})">{mark}<text x="50" y="4">{escape(name)}</text></g>'
+        f'<g transform="translate(0,{TOP + pitch * row:g})">{mark}<text x="50" y="4">{escape(name)}</text></g>'
         for row, (mark, name) in enumerate(rows)
     ]
     below = f'<text class="small" x="8" y="{HEIGHT - 8}">{escape(note)}</text>'
