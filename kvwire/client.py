@@ -11,6 +11,7 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Self
 
 import grpc
@@ -36,13 +37,17 @@ from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
 
 @dataclass(frozen=True)
 class Generation:
-    """A whole generation. Times in seconds by this client's clock, from sending; ``first_token_s`` is the TTFT."""
+    """A whole generation. Times in seconds by this client's clock, from sending; ``first_token_s`` is the TTFT.
+
+    ``itl_s``: between each token and the one before.
+    """
 
     text: str
     tokens: tuple[Token, ...]
     report: Report
     first_token_s: float
     total_s: float
+    itl_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,13 @@ class Client:
         """
         timer = _Timer()
         tokens: list[Token] = []
+        came_s: list[float] = []
         report: Report | None = None
         async for event in self.generate(request):
             if isinstance(event, Token):
                 timer.first()
                 tokens.append(event)
+                came_s.append(timer.elapsed_s())
             else:
                 timer.first()  # an answer that ends at once has its end for a first token
                 report = event
@@ -142,6 +149,7 @@ class Client:
             self._ended(report),
             timer.first_s,
             timer.elapsed_s(),
+            tuple(after - before for before, after in pairwise(came_s)),
         )
 
     async def score(self, request: ScoreRequest) -> Scoring:

@@ -24,6 +24,7 @@ class Outcome:
     report: Report | None = None
     first_token_s: float = 0.0
     total_s: float = 0.0
+    itl_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,28 +47,33 @@ class Driver:
     def __init__(self, client: Client, plan: Plan) -> None:
         self._client = client
         self._plan = plan
-        self._ask = self._loglik if plan.scoring == "loglik" else self._letter
+        self._scored = self._loglik if plan.scoring == "loglik" else self._letter
 
     async def run(self, items: Sequence[Item], done: Callable[[Outcome], None]) -> list[Outcome]:
         """Ask every item, at most ``concurrency`` at once; return outcomes in the items' order.
 
         ``done`` hears of each outcome as it comes. A failed item becomes an outcome with its error.
         """
-        for item in items[: self._plan.warmup]:
-            await self._outcome(item)
+        await self.warm_up(items)
         places = asyncio.Semaphore(self._plan.concurrency)
 
         async def one(item: Item) -> Outcome:
             async with places:
-                outcome = await self._outcome(item)
+                outcome = await self.ask(item)
             done(outcome)
             return outcome
 
         return await asyncio.gather(*(one(item) for item in items))
 
-    async def _outcome(self, item: Item) -> Outcome:
+    async def warm_up(self, items: Sequence[Item]) -> None:
+        """Ask the first few, as the plan says, for nobody."""
+        for item in items[: self._plan.warmup]:
+            await self.ask(item)
+
+    async def ask(self, item: Item) -> Outcome:
+        """Ask one item; one that fails becomes an outcome with its error."""
         try:
-            return await self._ask(item)
+            return await self._scored(item)
         except KvwireError as error:
             return Outcome(scoring.failed(item, error))
 
@@ -95,7 +101,7 @@ class Driver:
             )
         )
         result = scoring.score_letter(item, generated.text)
-        return Outcome(result, generated.report, generated.first_token_s, generated.total_s)
+        return Outcome(result, generated.report, generated.first_token_s, generated.total_s, generated.itl_s)
 
     def _info(self) -> RequestInfo:
         return RequestInfo(request_id=uuid.uuid4().hex, caller="loadtest", deadline_ms=self._plan.deadline_ms)

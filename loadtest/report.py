@@ -38,7 +38,7 @@ def summarize(
         "paths": _paths(answered),
         "configuration": {**configuration, "plan": asdict(plan)},
         "models": {name: model_facts(d) for name, d in services.items()},
-        "per_item": [_item(o) for o in outcomes],
+        "per_item": [item_line(o) for o in outcomes],
     }
 
 
@@ -99,7 +99,8 @@ def _paths(answered: Sequence[Outcome]) -> dict[str, int]:
     return counts
 
 
-def _item(outcome: Outcome) -> dict[str, Any]:
+def item_line(outcome: Outcome) -> dict[str, Any]:
+    """One item: what was answered, and what it cost."""
     result, report = outcome.result, outcome.report
     return {
         "id": result.id,

@@ -30,6 +30,16 @@ def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
     console.print(_table(title, runs))
 
 
+def show_load(run: dict[str, Any]) -> None:
+    """Print what only an open loop knows; milliseconds for times."""
+    lag, goodput = run["scheduler_lag_ms"], run["goodput"]
+    Console().print(
+        f"offered {run['offered_rps']:.2f}/s, answered {run['answered_rps']:.2f}/s, goodput {goodput['rps']:.2f}/s; "
+        f"TTFT p99 {_milliseconds(run['ttft_ms'], 'p99')}, the tester's own lag p99 {lag['p99'] if lag else 0:.1f} ms: "
+        + ("valid" if run["valid"] else "NOT VALID, the tester was late; give it more --processes or a core of its own")
+    )
+
+
 def _table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
     made = Table(title=title, caption=_CAPTION)
     for index, column in enumerate(_COLUMNS):

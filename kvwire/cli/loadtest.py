@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,9 +28,11 @@ from kvwire.errors import InvalidRequestError
 from kvwire.requests import Exchange, FaultPolicy, Method, RelayMode
 
 if TYPE_CHECKING:
+    from kvwire.requests import Description
     from kvwire.security import ClientSecurity
     from loadtest.datasets import Item
     from loadtest.driver import Plan
+    from loadtest.load_report import LoadRun
 
 
 def loadtest(
@@ -42,7 +46,18 @@ def loadtest(
     scoring: Annotated[str, typer.Option(help="loglik or letter")] = "loglik",
     limit: Annotated[int | None, typer.Option(min=1, help="first so many items")] = None,
     open_book: Annotated[bool, typer.Option("--open-book", help="the fact is the context")] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="requests in flight, without --arrivals")] = 1,
+    arrivals: Annotated[
+        str, typer.Option(help="poisson, constant, gamma:SHAPE or trace:FILE: requests are sent when they are due")
+    ] = "",
+    rate: Annotated[float, typer.Option(help="requests per second")] = 1.0,
+    ramp_to: Annotated[float | None, typer.Option(help="the rate at the end, if it changes evenly")] = None,
+    duration: Annotated[float, typer.Option(help="seconds of arrivals")] = 60.0,
+    warm_up: Annotated[float, typer.Option(min=0, help="seconds at the beginning that do not count")] = 0.0,
+    slo: Annotated[str, typer.Option(help="what goodput counts, such as ttft=300ms,e2e=2s,itl=50ms")] = "",
+    seed: Annotated[int, typer.Option(help="of the arrivals")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="client processes that send")] = 1,
+    requests: Annotated[Path | None, typer.Option(help="one line of JSON per request, with --arrivals")] = None,
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     data: DataOption = None,
@@ -56,9 +71,12 @@ def loadtest(
 ) -> None:
     """Drive an evaluation set through a pair and report accuracy, bytes and latency."""
     from kvwire.security import ClientSecurity
+    from loadtest.arrivals import Load, schedule
     from loadtest.datasets import load
     from loadtest.driver import Plan
-    from loadtest.table import show
+    from loadtest.goodput import Slo
+    from loadtest.load_report import LoadRun
+    from loadtest.table import show, show_load
 
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
@@ -66,10 +84,17 @@ def loadtest(
     exchange = Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
+    run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
+    due_s = schedule(run.load) if arrivals else ()
     with services(pair, receiver, sharer, fusers) as addresses:
         security = ClientSecurity(ca=ca, token_file=token_file)
-        result = asyncio.run(measure(items, plan, addresses, security, configuration))
+        if due_s:
+            result = measure_load(items, plan, run, due_s, addresses, security, configuration, requests)
+        else:
+            result = asyncio.run(measure(items, plan, addresses, security, configuration))
     show(dataset, [(run_name(exchange), result)])
+    if due_s:
+        show_load(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if result["failed"]:
@@ -94,18 +119,63 @@ async def measure(
     from loadtest.progress import progress
     from loadtest.report import summarize
 
-    to_sharer = plan.exchange.method is Method.SHARER_ONLY
-    if to_sharer and not addresses.sharer:
+    asked = _asked(plan, addresses)
+    described = await _described(addresses, security)
+    async with Client(asked, security) as client:
+        with progress(run_name(plan.exchange), len(items)) as done:
+            outcomes = await Driver(client, plan).run(items, done)
+    return summarize(configuration, plan, described, outcomes)
+
+
+def measure_load(
+    items: "list[Item]",
+    plan: "Plan",
+    run: "LoadRun",
+    due_s: Sequence[float],
+    addresses: Addresses,
+    security: "ClientSecurity",
+    configuration: dict[str, Any],
+    requests: Path | None,
+) -> dict[str, Any]:
+    """Send items when they are due, and sum up what became of them.
+
+    Raises:
+        InvalidRequestError: The method needs the sharer's address and it is not known.
+        KvwireError: The services cannot be reached at all.
+    """
+    from loadtest.client_processes import Target, here, spread
+    from loadtest.load_report import request_line, summarize_load
+    from loadtest.progress import progress
+
+    target = Target(_asked(plan, addresses), security, plan)
+    described = asyncio.run(_described(addresses, security))
+    if run.processes > 1:
+        sent = spread(target, items, due_s, run.processes)
+    else:
+        with progress(run_name(plan.exchange), len(due_s)) as done:
+            sent = asyncio.run(here(target, items, due_s, lambda each: done(each.outcome)))
+    if requests is not None:
+        requests.write_text("".join(json.dumps(request_line(each)) + "\n" for each in sent), encoding="utf-8")
+    return summarize_load(configuration, plan, run, described, sent)
+
+
+def _asked(plan: "Plan", addresses: Addresses) -> str:
+    if plan.exchange.method is not Method.SHARER_ONLY:
+        return addresses.receiver
+    if not addresses.sharer:
         raise InvalidRequestError("method sharer_only is answered by the sharer; give its address with --sharer")
+    return addresses.sharer
+
+
+async def _described(addresses: Addresses, security: "ClientSecurity") -> "dict[str, Description]":
+    from kvwire.client import Client
+
     described = {}
     for name, address in vars(addresses).items():
         if address:
             async with Client(address, security) as service:
                 described[name] = await service.describe()
-    async with Client(addresses.sharer if to_sharer else addresses.receiver, security) as client:
-        with progress(run_name(plan.exchange), len(items)) as done:
-            outcomes = await Driver(client, plan).run(items, done)
-    return summarize(configuration, plan, described, outcomes)
+    return described
 
 
 def run_name(exchange: Exchange) -> str:
