@@ -33,6 +33,8 @@ def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
 def show_load(run: dict[str, Any]) -> None:
     """Print what only an open loop knows; milliseconds for times."""
     lag, goodput = run["scheduler_lag_ms"], run["goodput"]
+    if "capacity_rps" in run:
+        Console().print(f"capacity {run['capacity_rps']:.2f}/s, found with {len(run['probes'])} runs; at that rate:")
     Console().print(
         f"offered {run['offered_rps']:.2f}/s, answered {run['answered_rps']:.2f}/s, goodput {goodput['rps']:.2f}/s; "
         f"TTFT p99 {_milliseconds(run['ttft_ms'], 'p99')}, the tester's own lag p99 {lag['p99'] if lag else 0:.1f} ms: "

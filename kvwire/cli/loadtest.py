@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +30,7 @@ from kvwire.requests import Exchange, FaultPolicy, Method, RelayMode
 if TYPE_CHECKING:
     from kvwire.requests import Description
     from kvwire.security import ClientSecurity
+    from loadtest.client_processes import Target
     from loadtest.datasets import Item
     from loadtest.driver import Plan
     from loadtest.load_report import LoadRun
@@ -55,6 +56,9 @@ def loadtest(
     duration: Annotated[float, typer.Option(help="seconds of arrivals")] = 60.0,
     warm_up: Annotated[float, typer.Option(min=0, help="seconds at the beginning that do not count")] = 0.0,
     slo: Annotated[str, typer.Option(help="what goodput counts, such as ttft=300ms,e2e=2s,itl=50ms")] = "",
+    capacity: Annotated[
+        bool, typer.Option("--find-capacity", help="search the rate at which 99 % still meet the --slo, from --rate on")
+    ] = False,
     seed: Annotated[int, typer.Option(help="of the arrivals")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="client processes that send")] = 1,
     requests: Annotated[Path | None, typer.Option(help="one line of JSON per request, with --arrivals")] = None,
@@ -72,12 +76,15 @@ def loadtest(
     """Drive an evaluation set through a pair and report accuracy, bytes and latency."""
     from kvwire.security import ClientSecurity
     from loadtest.arrivals import Load, schedule
+    from loadtest.client_processes import Target
     from loadtest.datasets import load
     from loadtest.driver import Plan
     from loadtest.goodput import Slo
     from loadtest.load_report import LoadRun
     from loadtest.table import show, show_load
 
+    if capacity and not (arrivals and slo):
+        raise InvalidRequestError("--find-capacity needs --arrivals, and an --slo to tell what is kept")
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
@@ -85,15 +92,19 @@ def loadtest(
     plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
-    due_s = schedule(run.load) if arrivals else ()
+    if arrivals:
+        schedule(run.load)  # what cannot be is said before anything is started
     with services(pair, receiver, sharer, fusers) as addresses:
         security = ClientSecurity(ca=ca, token_file=token_file)
-        if due_s:
-            result = measure_load(items, plan, run, due_s, addresses, security, configuration, requests)
+        target = Target(_asked(plan, addresses), security, plan)
+        if capacity:
+            result = search_capacity(items, run, target, addresses, configuration)
+        elif arrivals:
+            result = measure_load(items, run, target, addresses, configuration, requests)
         else:
             result = asyncio.run(measure(items, plan, addresses, security, configuration))
     show(dataset, [(run_name(exchange), result)])
-    if due_s:
+    if arrivals:
         show_load(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -129,34 +140,50 @@ async def measure(
 
 def measure_load(
     items: "list[Item]",
-    plan: "Plan",
     run: "LoadRun",
-    due_s: Sequence[float],
+    target: "Target",
     addresses: Addresses,
-    security: "ClientSecurity",
     configuration: dict[str, Any],
-    requests: Path | None,
+    requests: Path | None = None,
 ) -> dict[str, Any]:
     """Send items when they are due, and sum up what became of them.
 
     Raises:
-        InvalidRequestError: The method needs the sharer's address and it is not known.
         KvwireError: The services cannot be reached at all.
     """
-    from loadtest.client_processes import Target, here, spread
+    from loadtest.arrivals import schedule
+    from loadtest.client_processes import here, spread
     from loadtest.load_report import request_line, summarize_load
     from loadtest.progress import progress
 
-    target = Target(_asked(plan, addresses), security, plan)
-    described = asyncio.run(_described(addresses, security))
+    described, due_s = asyncio.run(_described(addresses, target.security)), schedule(run.load)
     if run.processes > 1:
         sent = spread(target, items, due_s, run.processes)
     else:
-        with progress(run_name(plan.exchange), len(due_s)) as done:
+        with progress(f"{run_name(target.plan.exchange)}, {run.load.rate_rps:.3g}/s", len(due_s)) as done:
             sent = asyncio.run(here(target, items, due_s, lambda each: done(each.outcome)))
     if requests is not None:
         requests.write_text("".join(json.dumps(request_line(each)) + "\n" for each in sent), encoding="utf-8")
-    return summarize_load(configuration, plan, run, described, sent)
+    return summarize_load(configuration, target.plan, run, described, sent)
+
+
+def search_capacity(
+    items: "list[Item]", run: "LoadRun", target: "Target", addresses: Addresses, configuration: dict[str, Any]
+) -> dict[str, Any]:
+    """The result at the highest rate that was kept, else at the lowest tried; ``capacity_rps`` and all ``probes``."""
+    from loadtest.capacity import Probe, capacity_rps, find_capacity
+
+    results: dict[float, dict[str, Any]] = {}
+
+    def probe(rate_rps: float) -> Probe:
+        at_rate = replace(run, load=replace(run.load, rate_rps=rate_rps, ramp_to_rps=None))
+        results[rate_rps] = found = measure_load(items, at_rate, target, addresses, configuration)
+        return Probe(rate_rps, found["goodput"]["share"] or 0.0, found["valid"])
+
+    probes = list(find_capacity(probe, run.load.rate_rps))
+    capacity = capacity_rps(probes)
+    shown = results[capacity] if capacity else results[min(results)]
+    return {**shown, "capacity_rps": capacity, "probes": [asdict(each) for each in probes]}
 
 
 def _asked(plan: "Plan", addresses: Addresses) -> str:

@@ -171,3 +171,29 @@ def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, 
     assert len({line["request_id"] for line in lines}) == 6
     assert all({"sharer.prefill", "receiver.place"} <= line["stages_ms"].keys() for line in lines)
     assert "goodput" in ran.stdout
+
+
+def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch):
+    """From its rate on; whatever this machine keeps, the result names a rate that was tried, and all probes."""
+    monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
+    model = f"path:{tiny_llama}"
+    arguments = ["loadtest", "--codec", "int8", "--find-capacity", "--arrivals", "constant"]
+    arguments += ["--rate", "40", "--duration", "0.2", "--slo", "ttft=5s"]
+    with running_pair(Pair(model, model), ["--threads", "1", "--log-level", "warning"], tmp_path) as (_, receiver):
+        command = [KVWIRE, *arguments, "--receiver", receiver.address, "--json", tmp_path / "out.json"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads((tmp_path / "out.json").read_text())
+    rates = [probe["rate_rps"] for probe in result["probes"]]
+    assert rates[0] == 40
+    assert len(rates) > 2
+    assert result["capacity_rps"] in {0.0, *rates}
+    assert "capacity" in ran.stdout
+
+
+def test_a_search_without_a_promise_is_refused():
+    """Nothing would tell what is kept."""
+    command = [KVWIRE, "loadtest", "--find-capacity", "--arrivals", "poisson"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert "--slo" in ran.stderr
