@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +36,23 @@ if TYPE_CHECKING:
     from loadtest.load_report import LoadRun
 
 
+@dataclass(frozen=True)
+class Files:
+    """What to write of an open loop beside its result."""
+
+    requests: Path | None = None
+    html: Path | None = None
+
+    def write(self, title: str, result: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+        """Write them; ``lines`` are of the requests, those of the warm-up too."""
+        from experiments.report.load_page import load_page
+
+        if self.requests is not None:
+            self.requests.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        if self.html is not None:
+            self.html.write_text(load_page(title, result, lines), encoding="utf-8")
+
+
 def loadtest(
     dataset: Annotated[
         str, typer.Option(help="arc_challenge, arc_easy, mmlu_redux, openbookqa, pocket, file:PATH")
@@ -62,6 +79,7 @@ def loadtest(
     seed: Annotated[int, typer.Option(help="of the arrivals")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="client processes that send")] = 1,
     requests: Annotated[Path | None, typer.Option(help="one line of JSON per request, with --arrivals")] = None,
+    html: Annotated[Path | None, typer.Option(help="a page of the run, with --arrivals")] = None,
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     data: DataOption = None,
@@ -100,7 +118,7 @@ def loadtest(
         if capacity:
             result = search_capacity(items, run, target, addresses, configuration)
         elif arrivals:
-            result = measure_load(items, run, target, addresses, configuration, requests)
+            result = measure_load(items, run, target, addresses, configuration, Files(requests, html))
         else:
             result = asyncio.run(measure(items, plan, addresses, security, configuration))
     show(dataset, [(run_name(exchange), result)])
@@ -144,7 +162,7 @@ def measure_load(
     target: "Target",
     addresses: Addresses,
     configuration: dict[str, Any],
-    requests: Path | None = None,
+    files: Files = Files(),  # immutable
 ) -> dict[str, Any]:
     """Send items when they are due, and sum up what became of them.
 
@@ -162,9 +180,9 @@ def measure_load(
     else:
         with progress(f"{run_name(target.plan.exchange)}, {run.load.rate_rps:.3g}/s", len(due_s)) as done:
             sent = asyncio.run(here(target, items, due_s, lambda each: done(each.outcome)))
-    if requests is not None:
-        requests.write_text("".join(json.dumps(request_line(each)) + "\n" for each in sent), encoding="utf-8")
-    return summarize_load(configuration, target.plan, run, described, sent)
+    result = summarize_load(configuration, target.plan, run, described, sent)
+    files.write(run_name(target.plan.exchange), result, [request_line(each) for each in sent])
+    return result
 
 
 def search_capacity(

@@ -158,6 +158,7 @@ def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, 
     arguments += ["--arrivals", "constant", "--rate", "5", "--duration", "1.3", "--processes", processes]
     with running_pair(Pair(model, model), ["--threads", "1", "--log-level", "warning"], tmp_path) as (_, receiver):
         files = ["--json", tmp_path / "out.json", "--requests", tmp_path / "requests.jsonl"]
+        files += ["--html", tmp_path / "load.html"]
         ran = subprocess.run(
             [KVWIRE, *arguments, "--receiver", receiver.address, *files], capture_output=True, text=True, check=False
         )
@@ -171,6 +172,10 @@ def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, 
     assert len({line["request_id"] for line in lines}) == 6
     assert all({"sharer.prefill", "receiver.place"} <= line["stages_ms"].keys() for line in lines)
     assert "goodput" in ran.stdout
+    page = (tmp_path / "load.html").read_text()
+    assert page.count("<svg") == 4
+    assert "pocket" in page or "prefix int8" in page
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
 def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch):
