@@ -30,7 +30,7 @@ MAY_IMPORT = {
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
-    "loadtest": {"kvwire.client", "kvwire.requests", "kvwire.errors"},
+    "loadtest": {"kvwire.client", "kvwire.security", "kvwire.requests", "kvwire.errors"},
     "experiments": {"kvwire.client", "kvwire.requests", "kvwire.errors", "loadtest"},
 }
 
