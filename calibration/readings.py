@@ -4,12 +4,14 @@ Keys are before RoPE. The model reads an opening of its own first (BOS, else a l
 attention sink, so that every token of the text has keys and values like any other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from codec.codec import Codec
@@ -25,6 +27,7 @@ from kvwire.models.load import LoadedModel
 #: Not int8: beside keys with a bias of hundreds (Qwen2.5) it turns small channels into constants, and a fuser learns
 #: that they are (such a one on a paragraph of XQuAD: gain retained 85 % behind int8, none behind fp16; 2026-11-23).
 STORED = CodecSpec.parse("fp16+rope=pre")
+_FRAME = "frame."
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +36,14 @@ class Reading:
 
     ids: ``(tokens,)`` int64; ends: ``(tokens,)`` int64, the character each token ends before.
     hidden: ``(1 + tokens, width)`` float16, last hidden states; the model predicts token i from row i.
-    frames: by layer, without the opening.
+    frames: by layer, without the opening; of a file, read each time they are asked for: they are most of it, and the
+        readings of a training would not fit into memory.
     """
 
     ids: Tensor
     ends: Tensor
     hidden: Tensor
-    frames: tuple[bytes, ...]
+    frames: Sequence[bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ def load_pair(files: tuple[Path, Path]) -> Pair:
 def write(reading: Reading, path: Path) -> None:
     """Write a file; it appears whole or not at all."""
     tensors = {
-        f"frame.{layer}": torch.frombuffer(bytearray(frame), dtype=torch.uint8)
+        f"{_FRAME}{layer}": torch.frombuffer(bytearray(frame), dtype=torch.uint8)
         for layer, frame in enumerate(reading.frames)
     }
     draft = path.with_suffix(".partial")
@@ -108,8 +112,38 @@ def write(reading: Reading, path: Path) -> None:
 
 
 def load(path: Path) -> Reading:
-    """Read a file of :func:`write`."""
-    tensors = load_file(path)
-    count = sum(name.startswith("frame.") for name in tensors)
-    frames = tuple(tensors[f"frame.{layer}"].numpy().tobytes() for layer in range(count))
-    return Reading(tensors["ids"], tensors["ends"], tensors["hidden"], frames)
+    """Read a file of :func:`write`, but for its frames."""
+    with safe_open(path, framework="pt") as file:
+        ids, ends, hidden = (file.get_tensor(name).clone() for name in ("ids", "ends", "hidden"))
+        layers = sum(name.startswith(_FRAME) for name in file.keys())  # noqa: SIM118  # a file is no dictionary
+    return Reading(ids, ends, hidden, _StoredFrames(path, layers))
+
+
+class _StoredFrames(Sequence[bytes]):
+    """Frames of a file, which stay there."""
+
+    def __init__(self, path: Path, layers: int) -> None:
+        self._path = path
+        self._layers = layers
+
+    def __len__(self) -> int:
+        return self._layers
+
+    @overload
+    def __getitem__(self, layer: int) -> bytes: ...
+    @overload
+    def __getitem__(self, layer: slice) -> list[bytes]: ...
+    def __getitem__(self, layer: int | slice) -> bytes | list[bytes]:
+        wanted = range(self._layers)[layer]
+        with safe_open(self._path, framework="pt") as file:
+            if isinstance(wanted, int):
+                return _bytes(file, wanted)
+            return [_bytes(file, each) for each in wanted]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self[:]
+
+
+def _bytes(file: Any, layer: int) -> bytes:
+    found: bytes = file.get_tensor(f"{_FRAME}{layer}").numpy().tobytes()
+    return found
