@@ -1,9 +1,8 @@
-"""Prometheus metrics and logging. Counting happens once per request or stream, never per layer or token.
+"""Prometheus metrics. Counting happens once per request or stream, never per layer or token.
 
 Names follow Prometheus' rules; the ``grpc_server_*`` family uses the conventional names of the gRPC ecosystem.
 """
 
-import logging
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -110,8 +109,3 @@ class MetricsServer:
         self.server.shutdown()  # type: ignore[attr-defined]  # wsgiref's WSGIServer, untyped upstream
         self.server.server_close()  # type: ignore[attr-defined]
         self.thread.join()  # type: ignore[attr-defined]
-
-
-def setup_logging(level: str) -> None:
-    """Log to standard error, one line per event."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -6,4 +6,4 @@ from kvwire.config import ReceiverSettings
 from kvwire.rpc.main import main
 from receiver_service.server import run
 
-sys.exit(main(ReceiverSettings, run, sys.argv[1:]))
+sys.exit(main("receiver", ReceiverSettings, run, sys.argv[1:]))

@@ -6,4 +6,4 @@ from kvwire.config import SharerSettings
 from kvwire.rpc.main import main
 from sharer_service.server import run
 
-sys.exit(main(SharerSettings, run, sys.argv[1:]))
+sys.exit(main("sharer", SharerSettings, run, sys.argv[1:]))

@@ -22,7 +22,7 @@ def sharer(context: typer.Context) -> None:
     from kvwire.rpc.main import main
     from sharer_service.server import run
 
-    sys.exit(main(SharerSettings, run, context.args))
+    sys.exit(main("sharer", SharerSettings, run, context.args))
 
 
 @app.command(context_settings=_PASS_THROUGH)
@@ -32,4 +32,4 @@ def receiver(context: typer.Context) -> None:
     from kvwire.rpc.main import main
     from receiver_service.server import run
 
-    sys.exit(main(ReceiverSettings, run, context.args))
+    sys.exit(main("receiver", ReceiverSettings, run, context.args))

@@ -62,15 +62,19 @@ class _Call:
         self._started = time.perf_counter()
         metrics.rpcs_started.labels(*self._labels).inc()
 
-    def ended(self, code: str) -> None:
+    def ended(self, code: str, why: str = "") -> None:
+        """Count the end, and log it but for health probes."""
+        seconds = time.perf_counter() - self._started
         self._metrics.rpcs_handled.labels(*self._labels, code).inc()
-        self._metrics.rpc_seconds.labels(*self._labels).observe(time.perf_counter() - self._started)
+        self._metrics.rpc_seconds.labels(*self._labels).observe(seconds)
+        _, service, method = self._labels
+        if service not in _OPEN_SERVICES:
+            _log.info("%s/%s: %s after %.3f s%s", service, method, code, seconds, why and f": {why}")
 
     async def failed(self, error: BaseException, context: Context) -> NoReturn:
         """Count a failure and end the call with its status."""
         if isinstance(error, KvwireError):
-            self.ended(error.status)
-            _log.info("%s: %s: %s", "/".join(self._labels[1:]), error.status, error)
+            self.ended(error.status, str(error))
             await context.abort(grpc.StatusCode[error.status], str(error))
         if isinstance(error, asyncio.CancelledError):
             self.ended("CANCELLED")

@@ -14,19 +14,21 @@ from pydantic_settings import SettingsError
 
 from kvwire.config import ServiceSettings
 from kvwire.errors import KvwireError
-from kvwire.telemetry import setup_logging
+from kvwire.logs import setup_logging
 
 S = TypeVar("S", bound=ServiceSettings)
 
 
-def main(settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], arguments: list[str]) -> int:
-    """Run a service with settings from ``arguments`` and the environment; return the exit status."""
+def main(
+    service: str, settings_type: type[S], run: Callable[[S], Coroutine[Any, Any, None]], arguments: list[str]
+) -> int:
+    """Run a service by its name with settings from ``arguments`` and the environment; return the exit status."""
     try:
         settings = settings_type(_cli_parse_args=arguments)
     except (ValidationError, SettingsError) as error:
         sys.stderr.write(f"error: {_problems(error)}\n")
         return 2
-    setup_logging(settings.log_level)
+    setup_logging(service, settings.log_level, settings.log_format)
     if settings.stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     # Until the server takes signals over, Ctrl-C ends the process at once; a pull survives that.

@@ -12,6 +12,7 @@ from kvwire.engine.answer import Answerer
 from kvwire.engine.together import score_together
 from kvwire.engine.worker import Task
 from kvwire.errors import InvalidRequestError, KvwireError
+from kvwire.logs import request_id
 from kvwire.requests import (
     ContinuationScore,
     Description,
@@ -116,7 +117,8 @@ def _named(request: R) -> R:
 
 
 def task_for(context: Context, info: RequestInfo) -> Task:
-    """A task that ends when the call is cancelled or the shorter of both deadlines passes."""
+    """A task that ends when the call is cancelled or the shorter of both deadlines passes; the call's logs name it."""
+    request_id.set(info.request_id)
     limits = [info.deadline_ms / 1000] if info.deadline_ms else []
     remaining = context.time_remaining()
     if remaining is not None:
