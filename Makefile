@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.ready
+# A process per core; a file's tests stay together, for they share services.
+SPREAD := --numprocesses auto --dist loadfile
 
 .PHONY: setup demo test test-all fuzz lint proto bench clean
 
@@ -17,11 +19,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/kvwire models pull smollm2-135m >/dev/null
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' $(SPREAD)
 
 test-all: $(STAMP)
 	$(BIN)/kvwire models pull smollm2-135m gemma3-270m qwen2.5-coder-0.5b >/dev/null
-	$(BIN)/pytest
+	$(BIN)/pytest $(SPREAD)
 
 # Ten minutes of coverage-guided fuzzing of what reads bytes from the wire.
 fuzz: $(STAMP)
