@@ -10,6 +10,9 @@ from experiments.report.style import FIGURE, PAGE
 
 _LATENCIES = {"TTFT": "ttft_ms", "end to end": "e2e_ms"}
 _SHARES = 200  # points of a distribution, evenly over its shares
+# Requests are points that no line joins; a distribution is a line.
+_STYLE = ".dots .line,.curve path[transform],.curve .error{display:none}.dots path{fill-opacity:.45;stroke:none}"
+_STYLE += ".dots .grid,.dots .frame{stroke:#bbb}"
 
 
 def load_page(title: str, result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
@@ -19,7 +22,7 @@ def load_page(title: str, result: dict[str, Any], lines: Sequence[dict[str, Any]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{PAGE}{FIGURE}</style></head><body><h1>{escape(title)}</h1>"
+        f"<title>{escape(title)}</title><style>{PAGE}{FIGURE}{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"<p><strong>{escape(_verdict(result))}</strong></p>"
         f'<div class="panels">{"".join(drawn)}</div>'
         f'<h2>Figures</h2><div class="scroll"><table>{_rows(result)}</table></div>'
@@ -38,11 +41,15 @@ def _panels(answered: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]])
     spread = _panel("requests answered within", [_distribution(*each, answered) for each in _named()])
     lag = _panel("how late the tester was", [Series("lag", 2, _points(lines, "due_s", "lag_ms"))])
     return [
-        _drawn(over_time, "milliseconds", "seconds from the start", share=False),
-        _drawn(spread, "share of the answered", "milliseconds", share=True),
-        _drawn(lag, "milliseconds", "seconds from the start", share=False),
+        _looking("dots", _drawn(over_time, "milliseconds", "seconds from the start", share=False)),
+        _looking("curve", _drawn(spread, "share of the answered", "milliseconds", share=True)),
+        _looking("dots", _drawn(lag, "milliseconds", "seconds from the start", share=False)),
         legend(over_time, axis_for([0, 1], 0, 1, log=False, text=number_text), "every request that was answered"),
     ]
+
+
+def _looking(how: str, panel: str) -> str:
+    return panel.replace('class="figure"', f'class="figure {how}"', 1)
 
 
 def _named() -> list[tuple[str, str, int]]:
