@@ -1,11 +1,13 @@
-"""A C2C fuser as one safetensors file, what ``kvwire fuser convert`` writes.
+"""A C2C fuser as one safetensors file, what ``kvwire fuser convert``, ``fresh`` and ``train`` write.
 
 Facts: ``mapping``; ``projectors``, receiver layer to ``source`` and ``widths``; ``sharer`` and ``receiver``, name and
-geometry.
+geometry; ``made``, in words and numbers how it came about, which nothing depends on.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fuser import checkpoint
 from fuser.binding import Pairing, Side
@@ -15,13 +17,14 @@ from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import BindingError
 
 
-def write(fuser: C2CFuser, path: Path) -> None:
+def write(fuser: C2CFuser, path: Path, made: Mapping[str, Any]) -> None:
     """Write a fuser to a file."""
     sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
     facts = {
         "mapping": fuser.mapping,
         "sharer": sharer.said(),
         "receiver": receiver.said(),
+        "made": made,
         "projectors": {
             str(target): {"source": projector.source, "widths": asdict(projector.widths)}
             for target, projector in fuser.projectors.items()
