@@ -40,7 +40,7 @@ class Text:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The first ``cut`` slots of ``text``, then 64 tokens of ``behind`` from ``at`` on: the same text's next, or any."""
+    """The first ``cut`` slots of ``text``, then 64 tokens of ``behind`` from ``at`` on: its own next, or any."""
 
     text: Text
     cut: int

@@ -129,7 +129,7 @@ class Projector:
     def _mlp(self, name: str, blocks: int, x: Tensor) -> Tensor:
         for index in range(blocks):
             at = f"{name}.blocks.{index}"
-            normal = F.rms_norm(x, x.shape[-1:], self.weights[f"{at}.norm.weight"], _EPSILON)
+            normal = F.rms_norm(x, x.shape[-1:], self.weights[f"{at}.norm.weight"].to(x), _EPSILON)
             inner = F.gelu(F.linear(normal, self.weights[f"{at}.w1.weight"]))
             x = x + F.linear(inner, self.weights[f"{at}.w2.weight"])
         return x
