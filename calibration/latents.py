@@ -57,7 +57,7 @@ class LatentsOfSentCache:
         for kv in self._sharer.decoded(self._pair.sharer.frames):
             begun = replace(kv, keys=kv.keys[:, :tokens], values=kv.values[:, :tokens], tokens=tokens)
             sent = in_phase(begun, self._codec.spec.rope, first, self._sharer.ropes)
-            come = _there_and_back(self._codec, sent, torch.arange(tokens) + first)
+            come = there_and_back(self._codec, sent, torch.arange(tokens) + first)
             sources[kv.layer] = in_phase(come, RopePhase.PRE, first, self._sharer.ropes)
         return self._fuser.condense(0, sources)
 
@@ -72,7 +72,7 @@ class SentLatents:
     def __call__(self, tokens: int) -> Rows:
         """Through frames and back."""
         numbers = self._exact(tokens).numbers
-        come = {kv.layer: _there_and_back(self._codec, kv, torch.arange(tokens)) for kv in blocks(numbers)}
+        come = {kv.layer: there_and_back(self._codec, kv, torch.arange(tokens)) for kv in blocks(numbers)}
         return joined(come, numbers.shape[1])
 
 
@@ -86,5 +86,6 @@ def slots_of(rows: Rows, sources: Tensor) -> tuple[Tensor, Tensor]:
     return slots, place[sources[slots]]
 
 
-def _there_and_back(codec: Codec, kv: LayerKV, positions: Tensor) -> LayerKV:
+def there_and_back(codec: Codec, kv: LayerKV, positions: Tensor) -> LayerKV:
+    """A layer as its frame delivers it; ``positions``: ``(tokens,)`` int64."""
     return codec.decode_layer(codec.encode_layer(kv, positions), Limits())

@@ -7,7 +7,7 @@ eight what follows is another text's, so that the fuser learns to tell what the 
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,15 +40,27 @@ class Text:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The first ``cut`` slots of ``text``, then the tokens of ``follows``, ``(64,)``; ``wanted``: ``(64, width)``.
-
-    Row i of ``wanted`` is the last hidden state of the receiver after token i, behind its own cache.
-    """
+    """The first ``cut`` slots of ``text``, then 64 tokens of ``behind`` from ``at`` on: its own next, or any."""
 
     text: Text
     cut: int
-    follows: Tensor
-    wanted: Tensor
+    behind: Pair
+    at: int
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether these are the next of the same text."""
+        return self.behind is self.text.pair and self.at == self.cut
+
+    @property
+    def follows(self) -> Tensor:
+        """What the receiver reads behind the slots, ``(64,)``."""
+        return self.behind.receiver.ids[self.at : self.at + FOLLOWING_TOKENS]
+
+    @property
+    def nexts(self) -> Tensor:
+        """What comes after each of those, ``(64,)``."""
+        return self.behind.receiver.ids[self.at + 1 : self.at + 1 + FOLLOWING_TOKENS]
 
 
 class FrozenReceiver:
@@ -57,10 +69,6 @@ class FrozenReceiver:
     def __init__(self, receiver: TextReader) -> None:
         self._receiver = receiver
         self._layers, self._dtype = len(receiver.card.layers), receiver.engine.dtype
-        cache = receiver.engine.new_cache()
-        with torch.no_grad():
-            receiver.engine.hidden([Part(cache, receiver.opening, 0)])
-        self._opening = [cache.layer(index) for index in range(self._layers)]
 
     def precision(self) -> torch.autocast:
         """Within it, what leads to the receiver's cache is computed as precisely as the receiver computes."""
@@ -75,13 +83,23 @@ class FrozenReceiver:
         first = len(self._receiver.opening)
         cache: PositionedCache = self._receiver.engine.new_cache()
         positions = torch.cat([torch.arange(first), slots + first])
-        for index, ((keys, values), opening) in enumerate(zip(layers, self._opening, strict=True)):
+        for index, ((keys, values), opening) in enumerate(zip(layers, self._receiver.opened, strict=True)):
             turned = rotate(keys, positions[first:], self._receiver.ropes.layers[index])
             cache.place(index, self._behind(opening[0], turned), self._behind(opening[1], values), positions)
         return Part(cache, follows.tolist(), first + length)
 
     def _behind(self, opening: Tensor, half: Tensor) -> Tensor:
         return torch.cat([opening, half.to(self._dtype)], 1)
+
+    def behind(self, layers: Layers, follows: Tensor) -> Part:
+        """Tokens behind a cache of everything before them, the opening too.
+
+        layers: keys after RoPE and values, ``(kv_heads, tokens, head_dim)`` each.
+        """
+        cache, tokens = self._receiver.engine.new_cache(), layers[0][0].shape[1]
+        for index, (keys, values) in enumerate(layers):
+            cache.place(index, keys.to(self._dtype), values.to(self._dtype), torch.arange(tokens))
+        return Part(cache, follows.tolist(), tokens)
 
     def own_part(self, pair: Pair, slots: int, follows: Tensor) -> Part:
         """Tokens behind the receiver's own cache of a text's beginning; of nothing, if that is empty."""
@@ -109,49 +127,46 @@ class FrozenReceiver:
 class Examples:
     """Draws a step's examples, the same ones for the same step."""
 
-    def __init__(self, texts: Sequence[Text], frozen: FrozenReceiver, batch: int, seed: int) -> None:
+    def __init__(self, texts: Sequence[Text], batch: int, seed: int) -> None:
         self._texts = texts
-        self._frozen = frozen
         self._batch = batch
         self._seed = seed
 
     def of(self, step: int) -> list[Example]:
         """Texts in an order that shows each once before any comes again."""
-        found = []
-        for at in range(step * self._batch, (step + 1) * self._batch):
-            lap, place = divmod(at, len(self._texts))
-            order = random.Random(f"{self._seed} {lap}").sample(range(len(self._texts)), len(self._texts))  # noqa: S311  # no secret
-            found.append(self._example(self._texts[order[place]], random.Random(f"{self._seed} at {at}")))  # noqa: S311
-        return found
+        turns = drawn(len(self._texts), self._batch, self._seed, step)
+        return [self._example(self._texts[index], draw) for index, draw in turns]
 
     def _example(self, text: Text, draw: random.Random) -> Example:
         cut = cut_of(text.pair, draw)
         if draw.random() >= _SHARE_FOREIGN:
-            behind = slice(cut + 1, cut + 1 + FOLLOWING_TOKENS)
-            return Example(
-                text,
-                cut,
-                text.pair.receiver.ids[cut : cut + FOLLOWING_TOKENS],
-                text.pair.receiver.hidden[behind].float(),
-            )
+            return Example(text, cut, text.pair, cut)
         other = draw.choice(self._texts).pair
-        at = cut_of(other, draw)
-        follows = other.receiver.ids[at : at + FOLLOWING_TOKENS]
-        with torch.no_grad():
-            wanted = self._frozen.hidden([self._frozen.own_part(text.pair, cut, follows)])
-        return Example(text, cut, follows, wanted)
+        return Example(text, cut, other, cut_of(other, draw))
+
+
+def drawn(texts: int, batch: int, seed: int, step: int) -> Iterator[tuple[int, random.Random]]:
+    """Which texts a step takes, and what it draws the rest of each example with."""
+    for at in range(step * batch, (step + 1) * batch):
+        lap, place = divmod(at, texts)
+        order = random.Random(f"{seed} {lap}").sample(range(texts), texts)  # noqa: S311  # no secret
+        yield order[place], random.Random(f"{seed} at {at}")  # noqa: S311
 
 
 def cut_of(pair: Pair, draw: random.Random) -> int:
-    """Where a text is cut, in the receiver's tokens, at the end of a token of both; short ones have their share."""
-    longest = len(pair.receiver.ids) - FOLLOWING_TOKENS - 1
-    if draw.random() < _SHARE_SHORT:
-        cut = int(_LEAST_CONTEXT_TOKENS * math.exp(draw.random() * math.log(longest / _LEAST_CONTEXT_TOKENS)))
-    else:
-        cut = draw.randint(_LEAST_CONTEXT_TOKENS, longest)
+    """Where a text is cut, in the receiver's tokens, at the end of a token of both."""
+    cut = drawn_cut(len(pair.receiver.ids), draw)
     while cut > 1 and pair.sources[cut] == pair.sources[cut - 1]:
         cut -= 1
     return cut
+
+
+def drawn_cut(tokens: int, draw: random.Random) -> int:
+    """Where a text of so many tokens is cut; short beginnings have their share."""
+    longest = tokens - FOLLOWING_TOKENS - 1
+    if draw.random() < _SHARE_SHORT:
+        return int(_LEAST_CONTEXT_TOKENS * math.exp(draw.random() * math.log(longest / _LEAST_CONTEXT_TOKENS)))
+    return draw.randint(_LEAST_CONTEXT_TOKENS, longest)
 
 
 def behind_fuser(
@@ -168,10 +183,13 @@ def behind_fuser(
     ]
 
 
-def divergence(module: nn.Module, frozen: FrozenReceiver, examples: Sequence[Example]) -> Tensor:
-    """Mean KL divergence in nats of what the receiver predicts behind the fuser's cache, from what it is to predict."""
-    parts = behind_fuser(module, frozen, [(each.text, each.cut, each.follows) for each in examples])
-    with torch.no_grad():
-        wanted = frozen.log_probabilities(torch.cat([each.wanted for each in examples]))
-    found = frozen.log_probabilities(frozen.hidden(parts))
-    return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+@torch.no_grad()
+def own_predictions(frozen: FrozenReceiver, examples: Sequence[Example]) -> Tensor:
+    """What the receiver predicts behind its own cache of the same slots, ``(64 * examples, vocabulary)``."""
+    return frozen.log_probabilities(torch.cat([_own_hidden(frozen, each) for each in examples]))
+
+
+def _own_hidden(frozen: FrozenReceiver, example: Example) -> Tensor:
+    if example.goes_on:
+        return example.behind.receiver.hidden[example.at + 1 : example.at + 1 + FOLLOWING_TOKENS].float()
+    return frozen.hidden([frozen.own_part(example.text.pair, example.cut, example.follows)])

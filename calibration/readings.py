@@ -5,7 +5,8 @@ attention sink, so that every token of the text has keys and values like any oth
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -83,6 +84,27 @@ class TextReader:
             kv = LayerKV(index, keys, values, RopePhase.POST, tokens)
             frames.append(self._codec.encode_layer(kv, torch.arange(tokens) + first))
         return Reading(torch.tensor(found.ids), torch.tensor(found.ends), hidden[first - 1 :].half(), tuple(frames))
+
+    @cached_property
+    @torch.no_grad()
+    def opened(self) -> list[tuple[Tensor, Tensor]]:
+        """The cache of the opening: keys after RoPE and values by layer, ``(kv_heads, tokens, head_dim)`` each."""
+        cache = self.engine.new_cache()
+        self.engine.hidden([Part(cache, self.opening, 0)])
+        return [cache.layer(index) for index in range(len(self.card.layers))]
+
+    def beginning(self, reading: Reading, tokens: int) -> list[LayerKV]:
+        """The cache of the opening and the first so many tokens of a text, keys after RoPE, float32."""
+        first = len(self.opening)
+        found = []
+        for kv, (keys, values) in zip(self.decoded(reading.frames), self.opened, strict=True):
+            turned = in_phase(kv, RopePhase.POST, first, self.ropes)
+            halves = (
+                torch.cat([keys.float(), turned.keys[:, :tokens]], 1),
+                torch.cat([values.float(), turned.values[:, :tokens]], 1),
+            )
+            found.append(replace(turned, keys=halves[0], values=halves[1], tokens=first + tokens))
+        return found
 
     def decoded(self, frames: Sequence[bytes]) -> list[LayerKV]:
         """Layers with keys before RoPE, float32."""

@@ -87,6 +87,13 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a Llama of another size with the tokenizer of the tiny one: 3 layers, 1 key-value head of 32."""
+    size = {"num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    return _save(LlamaForCausalLM, LlamaConfig(**_SHAPE | size), tmp_path_factory.mktemp("other-llama"))
+
+
+@pytest.fixture(scope="session")
 def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny Qwen2, whose queries, keys and values have a bias; its tokenizer adds no BOS."""
     return _save(Qwen2ForCausalLM, Qwen2Config(**_SHAPE), tmp_path_factory.mktemp("qwen2"))

@@ -32,7 +32,8 @@ from kvwire.requests import AlignmentRule, Method, ModelBinding, ModelCard
 _EPSILON = 1e-6
 # Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.
 _WIDEST, _SHALLOWEST, _DEEPEST = 1 << 16, 3, 64
-_PREFIXES = {Kind.KEY: "key", Kind.VALUE: "value"}
+#: What names of weights begin with.
+PREFIXES = {Kind.KEY: "key", Kind.VALUE: "value"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Widths:
         hidden, inner = self.hidden_dim, self.intermediate_dim
         source, target = self.source_num_heads * self.source_dim, self.target_num_heads * self.target_dim
         shapes: dict[str, tuple[int, ...]] = {"gate_temperature": ()}
-        for half in _PREFIXES.values():
+        for half in PREFIXES.values():
             shapes |= {
                 f"{half}_gate_logit": (),
                 **_linear(f"{half}_in", source + target, hidden),
@@ -101,7 +102,7 @@ class Projector:
 
     def open(self, half: Kind) -> bool:
         """Whether the gate of the keys, or of the values, lets anything through."""
-        return bool(self.weights[f"{_PREFIXES[half]}_gate_logit"] > 0)
+        return bool(self.weights[f"{PREFIXES[half]}_gate_logit"] > 0)
 
     @property
     def is_open(self) -> bool:
@@ -113,7 +114,7 @@ class Projector:
 
         source: ``(sharer's kv_heads, tokens, head_dim)``. Both in the weights' dtype.
         """
-        name = _PREFIXES[half]
+        name = PREFIXES[half]
         hidden = self._mlp(f"{name}_mlp1", 1, self._linear(f"{name}_in", torch.cat([_flat(source), _flat(own)], -1)))
         spoken = self._mlp(f"{name}_proj_mlp2", self.widths.num_layers - 2, hidden)
         projected = self._linear(f"{name}_proj_out", spoken)
@@ -128,7 +129,7 @@ class Projector:
     def _mlp(self, name: str, blocks: int, x: Tensor) -> Tensor:
         for index in range(blocks):
             at = f"{name}.blocks.{index}"
-            normal = F.rms_norm(x, x.shape[-1:], self.weights[f"{at}.norm.weight"], _EPSILON)
+            normal = F.rms_norm(x, x.shape[-1:], self.weights[f"{at}.norm.weight"].to(x), _EPSILON)
             inner = F.gelu(F.linear(normal, self.weights[f"{at}.w1.weight"]))
             x = x + F.linear(inner, self.weights[f"{at}.w2.weight"])
         return x
@@ -227,6 +228,6 @@ class C2CFuser(Fuser):
 def _corrected(projector: Projector, half: Kind, source: Tensor, slots: Tensor | None, own: Tensor) -> Tensor:
     if not projector.open(half) or source.shape[1] == 0:
         return own
-    weights = projector.weights[f"{_PREFIXES[half]}_in.weight"]
+    weights = projector.weights[f"{PREFIXES[half]}_in.weight"]
     part = (own if slots is None else own[:, slots.to(own.device)]).to(weights)
     return spread(part + projector.correction(half, source.to(weights), part), slots, own)

@@ -1,11 +1,13 @@
-"""A C2C fuser as one safetensors file, what ``kvwire fuser convert`` writes.
+"""A C2C fuser as one safetensors file, what ``kvwire fuser convert``, ``fresh`` and ``train`` write.
 
 Facts: ``mapping``; ``alignment``, none if it is not there; ``projectors``, receiver layer to ``source`` and ``widths``;
-``sharer`` and ``receiver``, name and geometry.
+``sharer`` and ``receiver``, name and geometry; ``made``, how it came about, which nothing depends on.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fuser import checkpoint
 from fuser.binding import Pairing, Side
@@ -16,7 +18,7 @@ from kvwire.errors import BindingError
 from kvwire.requests import AlignmentRule
 
 
-def write(fuser: C2CFuser, path: Path) -> None:
+def write(fuser: C2CFuser, path: Path, made: Mapping[str, Any]) -> None:
     """Write a fuser to a file."""
     sharer, receiver = fuser.pairing.sharer, fuser.pairing.receiver
     facts = {
@@ -24,6 +26,7 @@ def write(fuser: C2CFuser, path: Path) -> None:
         "alignment": fuser.alignment.value,
         "sharer": sharer.said(),
         "receiver": receiver.said(),
+        "made": made,
         "projectors": {
             str(target): {"source": projector.source, "widths": asdict(projector.widths)}
             for target, projector in fuser.projectors.items()

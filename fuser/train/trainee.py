@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fuser.projectors.ridge import Band, RidgeFuser, bend
+from kvwire.errors import InvalidRequestError
 
 
 class Trainee(nn.Module):
@@ -37,8 +38,14 @@ class Trainee(nn.Module):
 
 
 def with_bend(fuser: RidgeFuser, units: int, seed: int) -> RidgeFuser:
-    """The same function, with a bend of so many hidden units that does nothing yet."""
+    """The same function, with a bend of so many hidden units that does nothing yet.
+
+    Raises:
+        InvalidRequestError: It has one already.
+    """
     band = fuser.bands[0]
+    if band.bend:
+        raise InvalidRequestError(f"this fuser has a bend of {band.bend} units already; leave --bend out")
     inwards = torch.randn(units, band.rank, generator=torch.Generator().manual_seed(seed)) / band.rank**0.5
     bends = {"0.bend_in": inwards, "0.bend_out": torch.zeros(band.rank, units)}
     bent = Band(band.sources, band.targets, band.rank, units)

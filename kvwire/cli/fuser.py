@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli import fuser_make
+from kvwire.cli import fuser_make, fuser_train
 from kvwire.cli.options import JsonOption
 
 app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
@@ -27,7 +27,8 @@ def group() -> None:
 
 
 app.command("calibrate")(fuser_make.calibrate)
-app.command("train")(fuser_make.train)
+app.command("fresh")(fuser_train.fresh)
+app.command("train")(fuser_train.train)
 
 
 @app.command()
@@ -65,7 +66,7 @@ def convert(
 
     store = ModelStore()
     models = [store.pull(name).binding for name in (sharer, receiver)]
-    c2c_file.write(read_official(folder).bound(*models), out)
+    c2c_file.write(read_official(folder).bound(*models), out, {"how": "converted", "from": folder.name})
     sys.stdout.write(f"{out}\n")
 
 

@@ -1,4 +1,4 @@
-"""``kvwire fuser calibrate|train``: make a fuser for two models."""
+"""``kvwire fuser calibrate``: make a fuser for two models in closed form."""
 
 import hashlib
 import json
@@ -13,15 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kvwire.cli.options import JsonOption
-from kvwire.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import torch
 
     from calibration.closed_form import Files
     from calibration.readings import TextReader
-    from codec.codec import Codec
-    from fuser.projectors.ridge import RidgeFuser
 
 SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
 ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]
@@ -56,12 +53,12 @@ def calibrate(
     from calibration.training import Training
     from fuser.projectors import ridge_file
 
-    sides = _sides(sharer, receiver, threads)
-    files = _collected(sides, text, pieces, readings)
-    bands = window_bands(*sides, window) if window else one_band(*sides, megabytes)
+    pair = sides(sharer, receiver, threads)
+    files = collected(pair, text, pieces, readings)
+    bands = window_bands(*pair, window) if window else one_band(*pair, megabytes)
     ridges = (ridge,) if ridge else RIDGES
-    solved = closed_form(*sides, bands, files[:-HELD_OUT], files[-HELD_OUT:], ridges)
-    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": _hashes(text)}
+    solved = closed_form(*pair, bands, files[:-HELD_OUT], files[-HELD_OUT:], ridges)
+    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": hashes(text)}
     ridge_file.write(solved.fuser, out, made)
     found = made | {
         "file_bytes": out.stat().st_size,
@@ -69,100 +66,21 @@ def calibrate(
         "r2_values": solved.r2[:, 1].tolist(),
     }
     if len(bands) == 1:
-        held = Training(solved.fuser, *sides, files[-HELD_OUT:])
+        held = Training(solved.fuser, *pair, files[-HELD_OUT:])
         found |= held.gain(held.texts).to_json()
-    _told(found, json_file)
+    tell(found, json_file)
 
 
-def train(
-    fuser: Annotated[Path, typer.Argument(metavar="FUSER", help="a ridge fuser to begin with")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
-    sharer: SharerModel,
-    receiver: ReceiverModel,
-    text: TextOption,
-    pieces: PiecesOption = 320,
-    steps: Annotated[int, typer.Option(min=1, help="steps of --batch texts each")] = 800,
-    batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
-    rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
-    codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
-    bend: Annotated[int, typer.Option(min=0, help="hidden units of what is not linear; 0: none, or as FUSER has")] = 0,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
-    seed: Annotated[int, typer.Option(help="of the order of texts and of where they are cut")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
-    work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
-    readings: ReadingsOption = None,
-    threads: ThreadsOption = 2,
-    json_file: JsonOption = None,
-) -> None:
-    """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
-    import torch
-
-    from calibration.training import Plan, Training
-    from fuser.projectors import ridge_file
-    from fuser.train.loop import Schedule, losses
-
-    began = _trainable(fuser, bend, seed)
-    sides = _sides(sharer, receiver, threads)
-    began.check(sides[0].card, sides[1].card)
-    files = _collected(sides, text, pieces, readings)
-    teacher = _reader(receiver, torch.bfloat16) if bfloat16 else None
-    training = Training(began, *sides, files, _codec(sides[0], codec) if codec else None, teacher)
-    learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
-    made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": _hashes(text), "pieces": pieces}
-    made |= {
-        "steps": steps,
-        "batch": batch,
-        "rate": rate,
-        "codec": codec,
-        "seed": seed,
-        "bfloat16": bfloat16,
-        "bend": bend,
-    }
-    before, folder = training.gain(held_out), work or out.with_suffix(".training")
-    with _progress(f"{steps} steps", steps) as told:
-        for taken in training.run(Plan(Schedule(steps, rate), batch, seed), learned, folder, made):
-            told(taken.step + 1, steps)
-    ridge_file.write(training.trained(), out, made)
-    history = losses(folder)
-    _drawn(plot, out.name, [each.loss for each in history])
-    found = made | {
-        "file_bytes": out.stat().st_size,
-        "seconds": history[-1].seconds,
-        "before": before.to_json(),
-        **training.gain(held_out).to_json(),
-        "losses": [each.loss for each in history],
-    }
-    _told(found, json_file)
-
-
-def _trainable(path: Path, bend: int, seed: int) -> "RidgeFuser":
-    from fuser.projectors.ridge import RidgeFuser
-    from fuser.registry import read_fuser
-    from fuser.train.trainee import with_bend
-
-    found = read_fuser(path)
-    if not isinstance(found, RidgeFuser) or len(found.bands) != 1:
-        raise InvalidRequestError(f"{path} has several bands, or is of another kind; calibrate one without --window")
-    if bend and found.bands[0].bend:
-        raise InvalidRequestError(f"{path} has a bend of {found.bands[0].bend} units already; leave --bend out")
-    return with_bend(found, bend, seed) if bend else found
-
-
-def _drawn(plot: Path | None, title: str, losses: list[float]) -> None:
-    from bench import loss_plot
-
-    if plot is not None:
-        plot.write_text(loss_plot.plot(title, losses), encoding="utf-8")
-
-
-def _sides(sharer: str, receiver: str, threads: int) -> "tuple[TextReader, TextReader]":
+def sides(sharer: str, receiver: str, threads: int) -> "tuple[TextReader, TextReader]":
+    """Both models, ready to read, in float32."""
     import torch
 
     torch.set_num_threads(threads)
-    return _reader(sharer, torch.float32), _reader(receiver, torch.float32)
+    return reader(sharer, torch.float32), reader(receiver, torch.float32)
 
 
-def _reader(model: str, dtype: "torch.dtype") -> "TextReader":
+def reader(model: str, dtype: "torch.dtype") -> "TextReader":
+    """One model, ready to read."""
     from calibration.readings import TextReader
     from kvwire.engine.attention import IMPLEMENTATION
     from kvwire.models.load import load
@@ -171,39 +89,31 @@ def _reader(model: str, dtype: "torch.dtype") -> "TextReader":
     return TextReader(load(ModelStore().pull(model), dtype=dtype, attn_implementation=IMPLEMENTATION), _TOKENS)
 
 
-def _codec(sharer: "TextReader", spec: str) -> "Codec":
-    from codec.calibrations import Calibrations
-    from codec.codec import Codec
-    from codec.spec import CodecSpec
-    from kvwire.models.store import default_home
-
-    parsed, model = CodecSpec.parse(spec), sharer.card.binding
-    tables = Calibrations(default_home() / "calibrations").needed(parsed, model.weights_fingerprint, model.id)
-    return Codec(parsed, sharer.ropes, tables)
-
-
-def _collected(
-    sides: "tuple[TextReader, TextReader]", text: list[Path], pieces: int, readings: Path | None
+def collected(
+    pair: "tuple[TextReader, TextReader]", text: list[Path], pieces: int, readings: Path | None
 ) -> "list[Files]":
+    """What both made of the text, piece by piece; what is there already is not read again."""
     from calibration.collect import collect
     from kvwire.models.store import default_home
 
     whole = "\n".join(file.read_text(encoding="utf-8") for file in text)
     of_text = hashlib.sha256(whole.encode()).hexdigest()[:12]
     files = []
-    for side in sides:
+    for side in pair:
         model = side.card.binding
         folder = f"{model.weights_fingerprint.hex()[:12]}-{of_text}"
-        with _progress(f"{model.id} reads {pieces} pieces of text", pieces) as told:
+        with progress(f"{model.id} reads {pieces} pieces of text", pieces) as told:
             files.append(collect(side, whole, pieces, (readings or default_home() / "readings") / folder, told))
     return list(zip(*files, strict=True))
 
 
-def _hashes(text: list[Path]) -> dict[str, str]:
+def hashes(text: list[Path]) -> dict[str, str]:
+    """SHA-256 of each file by its name."""
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in text}
 
 
-def _told(found: dict[str, object], json_file: Path | None) -> None:
+def tell(found: dict[str, object], json_file: Path | None) -> None:
+    """Write all of it to a file, and what is one value to standard output."""
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
     for name, value in found.items():
@@ -212,7 +122,7 @@ def _told(found: dict[str, object], json_file: Path | None) -> None:
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal, some lines elsewhere; on standard error."""
     if sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -70,7 +71,8 @@ def c2c(folder, official_c2c):
     gates = [CLOSED, OPEN, OPEN, OPEN]
     official = official_c2c.write_checkpoint(folder / "official", (3, 2, 8), (4, 3, 6), gates)
     fuser = read_official(official).bound(sharer.binding, receiver.binding)
-    return Made(fuser, sharer, receiver, c2c_file.write, open_target=1, closed_target=0)
+    write = partial(c2c_file.write, made={"how": "a test"})
+    return Made(fuser, sharer, receiver, write, open_target=1, closed_target=0)
 
 
 def ridge(_folder, _official_c2c):

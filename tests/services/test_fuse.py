@@ -62,7 +62,7 @@ def trio(tiny_llama, tiny_qwen2, tiny_gemma, official_c2c, tmp_path_factory):
     second = official_c2c.write_checkpoint(logs / "second", SHAPE, SHAPE, [OPEN] * 4, seed=2)
     store = ModelStore()
     bindings = [store.pull(f"path:{folder}").binding for folder in (tiny_qwen2, tiny_llama)]
-    c2c_file.write(read_official(first).bound(*bindings), logs / "first.safetensors")
+    c2c_file.write(read_official(first).bound(*bindings), logs / "first.safetensors", {})
     closed = official_c2c.write_checkpoint(logs / "closed", SHAPE, SHAPE, [CLOSED] * 4, seed=3)
     with (
         sharer(tiny_qwen2, logs, "qwen") as qwen,

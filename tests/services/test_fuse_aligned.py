@@ -54,7 +54,7 @@ def running(tiny_llama, tiny_qwen2, official_c2c, tmp_path_factory):
     config["model"]["is_do_alignment"] = True
     (checkpoint / "config.json").write_text(json.dumps(config))
     bindings = [ModelStore().pull(f"path:{folder}").binding for folder in (sharer, tiny_llama)]
-    c2c_file.write(read_official(checkpoint).bound(*bindings), logs / "c2c.safetensors")
+    c2c_file.write(read_official(checkpoint).bound(*bindings), logs / "c2c.safetensors", {})
     arguments = ["--inspect", "--fusers", f"c2c={logs / 'c2c.safetensors'}"]
     free = ["--threads", "1", "--log-level", "warning"]
     with running_pair(Pair(f"path:{sharer}", f"path:{tiny_llama}"), free, logs, receiver_arguments=arguments) as pair:

@@ -62,7 +62,7 @@ def test_a_converted_file_is_the_same_fuser(checkpoint, pair, tmp_path):
     """Same numbers, bound to both models; the original folder is no longer needed."""
     original = read_official(checkpoint)
     sharer, receiver = (card.binding for card in pair)
-    c2c_file.write(original.bound(sharer, receiver), tmp_path / "fuser.safetensors")
+    c2c_file.write(original.bound(sharer, receiver), tmp_path / "fuser.safetensors", {"how": "a test"})
     converted = read_fuser(tmp_path / "fuser.safetensors")
     converted.check(*pair)
     assert converted.fingerprint != original.fingerprint

@@ -1,0 +1,210 @@
+"""``kvwire fuser fresh|train``: a fuser that has learned nothing, and one that has."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from kvwire.cli.fuser_make import (
+    HELD_OUT,
+    PiecesOption,
+    ReadingsOption,
+    ReceiverModel,
+    SharerModel,
+    TextOption,
+    ThreadsOption,
+    collected,
+    hashes,
+    progress,
+    reader,
+    sides,
+    tell,
+)
+from kvwire.cli.options import JsonOption
+from kvwire.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from calibration.losses import LossName
+    from calibration.readings import TextReader
+    from calibration.training import Plan
+    from codec.codec import Codec
+    from fuser.base import Fuser
+    from fuser.train.loop import Step
+    from kvwire.requests import ModelCard
+
+
+class Trains(Protocol):
+    """A fuser being trained, of whichever kind."""
+
+    default_loss: "LossName"
+
+    @property
+    def texts(self) -> "Sequence[Any]":
+        """What there is to learn from, and to be measured on."""
+        ...
+
+    def run(
+        self, plan: "Plan", learned: "Sequence[Any]", folder: Path, about: "Mapping[str, object]"
+    ) -> "Iterator[Step]":
+        """Take the steps that are left."""
+        ...
+
+    def gain(self, held_out: "Sequence[Any]") -> Any:
+        """What it brings; has ``to_json``."""
+        ...
+
+    def write(self, path: Path, made: "Mapping[str, Any]") -> None:
+        """Write it to a file."""
+        ...
+
+
+def fresh(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    sharer: SharerModel,
+    receiver: ReceiverModel,
+    hidden: Annotated[int, typer.Option(min=1, help="width of each layer's projectors")] = 256,
+    inner: Annotated[int, typer.Option(min=1, help="width within their blocks")] = 512,
+    layers: Annotated[int, typer.Option(min=3, help="their depth")] = 3,
+    mapping: Annotated[str, typer.Option(help="last_aligned or k_nearest")] = "last_aligned",
+    seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
+) -> None:
+    """Write a C2C fuser that has learned nothing, for method fuse between two models of one tokenizer."""
+    from fuser.projectors import c2c_file
+    from fuser.train.fresh import check_one_tokenizer
+    from fuser.train.fresh import fresh as made_fresh
+    from kvwire.models.store import ModelStore
+
+    stored = [ModelStore().pull(name) for name in (sharer, receiver)]
+    check_one_tokenizer(*(each.binding for each in stored))
+    fuser = made_fresh(_card(sharer), _card(receiver), hidden, inner, layers, mapping, seed)
+    made = {"how": "fresh", "seed": seed}
+    c2c_file.write(fuser, out, made)
+    weights = sum(tensor.numel() for tensor in fuser.weights().values())
+    tell(made | {"file": str(out), "weights": weights, "file_bytes": out.stat().st_size}, None)
+
+
+def train(
+    fuser: Annotated[Path, typer.Argument(metavar="FUSER", help="a ridge or C2C fuser to begin with")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    sharer: SharerModel,
+    receiver: ReceiverModel,
+    text: TextOption,
+    pieces: PiecesOption = 320,
+    steps: Annotated[int, typer.Option(min=1, help="steps of --batch texts each")] = 800,
+    batch: Annotated[int, typer.Option(min=1, help="texts per step")] = 8,
+    rate: Annotated[float, typer.Option(min=0, help="largest learning rate")] = 5e-4,
+    loss: Annotated[str, typer.Option(help="likelihood (default for C2C) or distillation (for ridge)")] = "",
+    codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
+    bend: Annotated[int, typer.Option(min=0, help="hidden units of what is not linear; 0: none, or as FUSER has")] = 0,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
+    seed: Annotated[int, typer.Option(help="of the order of texts, of where they are cut, and of soft gates")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
+    work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
+    readings: ReadingsOption = None,
+    threads: ThreadsOption = 2,
+    json_file: JsonOption = None,
+) -> None:
+    """Train a fuser through the frozen receiver; cut short, even by kill -9, it goes on from its last checkpoint."""
+    import torch
+
+    from calibration.training import Plan
+    from fuser.registry import read_fuser
+    from fuser.train.loop import Schedule, losses
+
+    began, named = read_fuser(fuser), _loss(loss)
+    pair = sides(sharer, receiver, threads)
+    sent = _codec(pair[0], codec) if codec else None
+    trainer = _trainer(began, pair, named, sent, bend, seed)
+    files = collected(pair, text, pieces, readings)
+    training = trainer(*pair, files, sent, reader(receiver, torch.bfloat16) if bfloat16 else None)
+    learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
+    plan = Plan(Schedule(steps, rate), batch, seed, named or training.default_loss)
+    made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": hashes(text), "pieces": pieces}
+    made |= {
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "loss": plan.loss.value,
+        "codec": codec,
+        "seed": seed,
+        "bfloat16": bfloat16,
+        "bend": bend,
+    }
+    before, folder = training.gain(held_out), work or out.with_suffix(".training")
+    with progress(f"{steps} steps", steps) as told:
+        for taken in training.run(plan, learned, folder, made):
+            told(taken.step + 1, steps)
+    training.write(out, made)
+    history = losses(folder)
+    _drawn(plot, out.name, plan.loss, [each.loss for each in history])
+    found = made | {
+        "file_bytes": out.stat().st_size,
+        "seconds": history[-1].seconds,
+        "before": before.to_json(),
+        **training.gain(held_out).to_json(),
+        "losses": [each.loss for each in history],
+    }
+    tell(found, json_file)
+
+
+def _trainer(
+    began: "Fuser",
+    pair: "tuple[TextReader, TextReader]",
+    loss: "LossName | None",
+    codec: "Codec | None",
+    bend: int,
+    seed: int,
+) -> "Callable[..., Trains]":
+    """How a fuser of its kind is trained; what cannot be is refused before anything is read."""
+    from functools import partial
+
+    from calibration.training import Training
+    from calibration.training_fuse import FuseTraining
+    from fuser.projectors.c2c import C2CFuser
+    from fuser.projectors.ridge import RidgeFuser
+    from fuser.train.trainee import with_bend
+
+    if isinstance(began, C2CFuser):
+        if bend:
+            raise InvalidRequestError("--bend is for ridge fusers; a C2C fuser bends already, leave it out")
+        FuseTraining.check(began, *pair, loss, codec)
+        return partial(FuseTraining, began)
+    if isinstance(began, RidgeFuser):
+        Training.check(began, *pair)
+        return partial(Training, with_bend(began, bend, seed) if bend else began)
+    raise InvalidRequestError(f"a fuser of kind {began.name} has nothing to train; make one with: kvwire fuser fresh")
+
+
+def _loss(name: str) -> "LossName | None":
+    from calibration.losses import LossName
+
+    if name and name not in set(LossName):
+        raise InvalidRequestError(f"loss {name!r}: use {' or '.join(LossName)}")
+    return LossName(name) if name else None
+
+
+def _card(model: str) -> "ModelCard":
+    import torch
+
+    return reader(model, torch.float32).card
+
+
+def _codec(sharer: "TextReader", spec: str) -> "Codec":
+    from codec.calibrations import Calibrations
+    from codec.codec import Codec
+    from codec.spec import CodecSpec
+    from kvwire.models.store import default_home
+
+    parsed, model = CodecSpec.parse(spec), sharer.card.binding
+    tables = Calibrations(default_home() / "calibrations").needed(parsed, model.weights_fingerprint, model.id)
+    return Codec(parsed, sharer.ropes, tables)
+
+
+def _drawn(plot: Path | None, title: str, loss: "LossName", losses: list[float]) -> None:
+    from bench import loss_plot
+
+    if plot is not None:
+        plot.write_text(loss_plot.plot(title, loss.value, losses), encoding="utf-8")
