@@ -92,7 +92,7 @@ def legend(panel: Panel, y: Axis, note: str = "bars and bands: 95 % intervals") 
             for level in panel.levels
         ),
     ]
-    pitch = min(_PITCH, (HEIGHT - TOP - _PITCH) / len(rows))
+    pitch = min(_PITCH, (HEIGHT - TOP - _PITCH) / max(1, len(rows)))
     lines = [
         f'<g transform="translate(0,{TOP + pitch * row:g})">{mark}<text x="50" y="4">{escape(name)}</text></g>'
         for row, (mark, name) in enumerate(rows)
