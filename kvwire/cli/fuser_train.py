@@ -70,6 +70,7 @@ def fresh(
     layers: Annotated[int, typer.Option(min=3, help="their depth")] = 3,
     mapping: Annotated[str, typer.Option(help="last_aligned or k_nearest")] = "last_aligned",
     seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
+    json_file: JsonOption = None,
 ) -> None:
     """Write a C2C fuser that has learned nothing, for method fuse between two models of one tokenizer."""
     from fuser.projectors import c2c_file
@@ -83,7 +84,7 @@ def fresh(
     made = {"how": "fresh", "seed": seed}
     c2c_file.write(fuser, out, made)
     weights = sum(tensor.numel() for tensor in fuser.weights().values())
-    tell(made | {"file": str(out), "weights": weights, "file_bytes": out.stat().st_size}, None)
+    tell(made | {"file": str(out), "weights": weights, "file_bytes": out.stat().st_size}, json_file)
 
 
 def train(
