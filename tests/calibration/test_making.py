@@ -116,6 +116,15 @@ def test_training_lessens_what_is_lost(sides, files, solved, tmp_path):
     assert torch.equal(back.weights()["0.mean"], solved.fuser.weights()["0.mean"])
 
 
+def test_what_comes_next_can_be_learned_instead(sides, files, solved, tmp_path):
+    """By likelihood the text itself is the teacher: another loss than that of distillation, and it falls too."""
+    training = Training(solved.fuser, *sides, files)
+    plan = Plan(Schedule(steps=20, rate=5e-3), batch=4, seed=0, loss=LossName.LIKELIHOOD)
+    losses = [step.loss for step in training.run(plan, training.texts[:-2], tmp_path / "work", {})]
+    assert losses[0] > 4  # nats; two random models' predictions differ by far less
+    assert sum(losses[-6:]) < sum(losses[:6]) - 6 * 0.05
+
+
 def test_a_window_has_the_rank_that_both_sides_can(sides):
     """No more numbers than a layer of the receiver has, nor than come of the sharer's."""
     wide = SimpleNamespace(card=replace(sides[1].card, kv_heads=3))
