@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kvwire.errors import InvalidRequestError
 from kvwire.requests import Description
-from loadtest.arrivals import Load
+from loadtest.arrivals import Load, schedule
 from loadtest.driver import Plan
 from loadtest.goodput import Slo, goodput_rps
 from loadtest.intervals import percentiles
@@ -21,6 +22,19 @@ class LoadRun:
     slo: Slo
     warm_up_s: float
     processes: int
+
+    def due_s(self) -> tuple[float, ...]:
+        """The load's schedule.
+
+        Raises:
+            InvalidRequestError: It cannot be, or nothing is due once the warm-up is over.
+        """
+        found = schedule(self.load)
+        if found[-1] < self.warm_up_s:
+            raise InvalidRequestError(
+                f"no request is due after a warm-up of {self.warm_up_s} s; shorten it, or raise rate or duration"
+            )
+        return found
 
 
 def summarize_load(

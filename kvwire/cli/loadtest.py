@@ -93,7 +93,7 @@ def loadtest(
 ) -> None:
     """Drive an evaluation set through a pair and report accuracy, bytes and latency."""
     from kvwire.security import ClientSecurity
-    from loadtest.arrivals import Load, schedule
+    from loadtest.arrivals import Load
     from loadtest.client_processes import Target
     from loadtest.datasets import load
     from loadtest.driver import Plan
@@ -101,8 +101,12 @@ def loadtest(
     from loadtest.load_report import LoadRun
     from loadtest.table import show, show_load
 
-    if capacity and not (arrivals and slo):
-        raise InvalidRequestError("--find-capacity needs --arrivals, and an --slo to tell what is kept")
+    if capacity and (not arrivals or arrivals.startswith("trace:") or not slo):
+        raise InvalidRequestError("--find-capacity needs --arrivals at a rate, and an --slo to tell what is kept")
+    if (requests or html) and (capacity or not arrivals):
+        raise InvalidRequestError(
+            "--requests and --html are of one open loop; give --arrivals, without --find-capacity"
+        )
     if scoring not in ("loglik", "letter"):
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
@@ -111,7 +115,7 @@ def loadtest(
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:
-        schedule(run.load)  # what cannot be is said before anything is started
+        run.due_s()  # what cannot be is said before anything is started
     with services(pair, receiver, sharer, fusers) as addresses:
         security = ClientSecurity(ca=ca, token_file=token_file)
         target = Target(_asked(plan, addresses), security, plan)
@@ -169,12 +173,11 @@ def measure_load(
     Raises:
         KvwireError: The services cannot be reached at all.
     """
-    from loadtest.arrivals import schedule
     from loadtest.client_processes import here, spread
     from loadtest.load_report import request_line, summarize_load
     from loadtest.progress import progress
 
-    described, due_s = asyncio.run(_described(addresses, target.security)), schedule(run.load)
+    described, due_s = asyncio.run(_described(addresses, target.security)), run.due_s()
     if run.processes > 1:
         sent = spread(target, items, due_s, run.processes)
     else:
@@ -198,7 +201,13 @@ def search_capacity(
         results[rate_rps] = found = measure_load(items, at_rate, target, addresses, configuration)
         return Probe(rate_rps, found["goodput"]["share"] or 0.0, found["valid"])
 
-    probes = list(find_capacity(probe, run.load.rate_rps))
+    probes = list[Probe]()
+    try:
+        for each in find_capacity(probe, run.load.rate_rps):
+            probes.append(each)  # noqa: PERF402  # those before a failure count
+    except InvalidRequestError:
+        if not probes:
+            raise  # else the search has come down to rates at which nothing is due
     capacity = capacity_rps(probes)
     shown = results[capacity] if capacity else results[min(results)]
     return {**shown, "capacity_rps": capacity, "probes": [asdict(each) for each in probes]}

@@ -178,12 +178,13 @@ def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, 
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch):
+@pytest.mark.parametrize("slo", ["ttft=5s", "ttft=0ms"])
+def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch, slo):
     """From its rate on; whatever this machine keeps, the result names a rate that was tried, and all probes."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
     model = f"path:{tiny_llama}"
     arguments = ["loadtest", "--codec", "int8", "--find-capacity", "--arrivals", "constant"]
-    arguments += ["--rate", "40", "--duration", "0.2", "--slo", "ttft=5s"]
+    arguments += ["--rate", "40", "--duration", "0.2", "--slo", slo]
     with running_pair(Pair(model, model), ["--threads", "1", "--log-level", "warning"], tmp_path) as (_, receiver):
         command = [KVWIRE, *arguments, "--receiver", receiver.address, "--json", tmp_path / "out.json"]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -192,13 +193,21 @@ def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch):
     rates = [probe["rate_rps"] for probe in result["probes"]]
     assert rates[0] == 40
     assert len(rates) > 2
-    assert result["capacity_rps"] in {0.0, *rates}
+    assert result["capacity_rps"] in ({0.0} if slo == "ttft=0ms" else {0.0, *rates})
     assert "capacity" in ran.stdout
 
 
-def test_a_search_without_a_promise_is_refused():
-    """Nothing would tell what is kept."""
-    command = [KVWIRE, "loadtest", "--find-capacity", "--arrivals", "poisson"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--find-capacity", "--arrivals", "poisson"], "--slo"),
+        (["--find-capacity", "--arrivals", "trace:x", "--slo", "e2e=1s"], "at a rate"),
+        (["--requests", "x"], "give --arrivals"),
+        (["--arrivals", "constant", "--duration", "9", "--warm-up", "9"], "shorten it"),
+    ],
+)
+def test_options_that_contradict_are_refused(options, said):
+    """Before anything is started; none of them is left unheard."""
+    ran = subprocess.run([KVWIRE, "loadtest", *options], capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert "--slo" in ran.stderr
+    assert said in " ".join(ran.stderr.split())
