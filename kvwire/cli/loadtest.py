@@ -204,7 +204,7 @@ def search_capacity(
     probes = list[Probe]()
     try:
         for each in find_capacity(probe, run.load.rate_rps):
-            probes.append(each)  # noqa: PERF402  # those before a failure count
+            probes.append(each)  # those before a failure count
     except InvalidRequestError:
         if not probes:
             raise  # else the search has come down to rates at which nothing is due
