@@ -1,7 +1,7 @@
 """Trains a fuser on texts that both models have read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ class Plan:
     batch: int
     seed: int
     loss: LossName
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self.schedule) | {"batch": self.batch, "seed": self.seed, "loss": self.loss.value}
 
 
 class Training:

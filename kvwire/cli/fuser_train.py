@@ -124,16 +124,7 @@ def train(
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     plan = Plan(Schedule(steps, rate), batch, seed, named or training.default_loss)
     made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": hashes(text), "pieces": pieces}
-    made |= {
-        "steps": steps,
-        "batch": batch,
-        "rate": rate,
-        "loss": plan.loss.value,
-        "codec": codec,
-        "seed": seed,
-        "bfloat16": bfloat16,
-        "bend": bend,
-    }
+    made |= plan.to_json() | {"codec": codec, "bfloat16": bfloat16, "bend": bend}
     before, folder = training.gain(held_out), work or out.with_suffix(".training")
     with progress(f"{steps} steps", steps) as told:
         for taken in training.run(plan, learned, folder, made):

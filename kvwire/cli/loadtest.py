@@ -99,7 +99,6 @@ def loadtest(
     from loadtest.driver import Plan
     from loadtest.goodput import Slo
     from loadtest.load_report import LoadRun
-    from loadtest.table import show, show_load
 
     if capacity and (not arrivals or arrivals.startswith("trace:") or not slo):
         raise InvalidRequestError("--find-capacity needs --arrivals at a rate, and an --slo to tell what is kept")
@@ -116,8 +115,8 @@ def loadtest(
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:
         run.due_s()  # what cannot be is said before anything is started
+    security = ClientSecurity(ca=ca, token_file=token_file)
     with services(pair, receiver, sharer, fusers) as addresses:
-        security = ClientSecurity(ca=ca, token_file=token_file)
         target = Target(_asked(plan, addresses), security, plan)
         if capacity:
             result = search_capacity(items, run, target, addresses, configuration)
@@ -125,8 +124,14 @@ def loadtest(
             result = measure_load(items, run, target, addresses, configuration, Files(requests, html))
         else:
             result = asyncio.run(measure(items, plan, addresses, security, configuration))
-    show(dataset, [(run_name(exchange), result)])
-    if arrivals:
+    _tell(dataset, result, run_name(exchange), json_file)
+
+
+def _tell(dataset: str, result: dict[str, Any], name: str, json_file: Path | None) -> None:
+    from loadtest.table import show, show_load
+
+    show(dataset, [(name, result)])
+    if "goodput" in result:
         show_load(result)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")

@@ -14,7 +14,7 @@ from calibration.latents import ExactLatents, LatentsOfSentCache, SentLatents, s
 from calibration.learn import Examples, FrozenReceiver, cut_of, own_predictions
 from calibration.losses import LossName
 from calibration.pieces import PIECE_CHARACTERS, pieces
-from calibration.readings import TextReader, load_pair
+from calibration.readings import load_pair
 from calibration.training import Plan, Training
 from codec.codec import Codec
 from codec.spec import CodecSpec
@@ -22,31 +22,21 @@ from fuser.projectors import ridge_file
 from fuser.registry import read_fuser
 from fuser.train.loop import Schedule
 from kvwire.errors import InvalidRequestError
-from kvwire.models.load import load
-from kvwire.models.reference import ModelReference
-from kvwire.models.store import ModelStore
 
 LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text()
 TEXT = LICENCE * 5
 COUNT = 10
 
 
-def side(folder):
-    stored = ModelStore().pull(ModelReference.parse(f"path:{folder}"))
-    return TextReader(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 2048)
-
-
 @pytest.fixture(scope="module")
-def sides(tiny_qwen2, tiny_gemma):
+def sides(side, tiny_qwen2, tiny_gemma):
     """Sharer Qwen2, receiver Gemma: a bias on keys here, windows, two RoPE bases and BOS there."""
     return side(tiny_qwen2), side(tiny_gemma)
 
 
 @pytest.fixture(scope="module")
-def files(sides, tmp_path_factory):
-    folders = [tmp_path_factory.mktemp("readings") for _ in sides]
-    found = [collect(side, TEXT, COUNT, at, lambda *_: None) for side, at in zip(sides, folders, strict=True)]
-    return list(zip(*found, strict=True))
+def files(sides, readings_of):
+    return readings_of(sides, COUNT)
 
 
 @pytest.fixture(scope="module")

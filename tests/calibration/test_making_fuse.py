@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
 
-from calibration.collect import collect
 from calibration.learn import FrozenReceiver
 from calibration.learn_fuse import fused, fused_text, fused_texts
 from calibration.losses import LossName
@@ -20,30 +18,19 @@ from fuser.registry import read_fuser
 from fuser.train.fresh import fresh
 from fuser.train.loop import Schedule
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.models.load import load as load_model
-from kvwire.models.reference import ModelReference
-from kvwire.models.store import ModelStore
 
-TEXT = (Path(__file__).parents[2] / "LICENSE").read_text() * 5
 COUNT = 8
 
 
-def side(folder, dtype=torch.float32):
-    stored = ModelStore().pull(ModelReference.parse(f"path:{folder}"))
-    return TextReader(load_model(stored, dtype=dtype, attn_implementation="kvwire"), 2048)
-
-
 @pytest.fixture(scope="module")
-def sides(other_llama, tiny_llama):
+def sides(side, other_llama, tiny_llama):
     """Two Llamas of different sizes, one tokenizer."""
     return side(other_llama), side(tiny_llama)
 
 
 @pytest.fixture(scope="module")
-def files(sides, tmp_path_factory):
-    folders = [tmp_path_factory.mktemp("readings") for _ in sides]
-    found = [collect(side, TEXT, COUNT, at, lambda *_: None) for side, at in zip(sides, folders, strict=True)]
-    return list(zip(*found, strict=True))
+def files(sides, readings_of):
+    return readings_of(sides, COUNT)
 
 
 @pytest.fixture
@@ -131,7 +118,7 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(sides, files, untraine
     assert all(torch.equal(ended[name], wanted[name]) for name in wanted)
 
 
-def test_training_in_bfloat16_loses_about_the_same(sides, files, untrained, tiny_llama, tmp_path):
+def test_training_in_bfloat16_loses_about_the_same(side, sides, files, untrained, tiny_llama, tmp_path):
     """The receiver and the fuser's products are rounded; weights and the file stay float32."""
     exact, rounded = (
         FuseTraining(untrained, *sides, files),
@@ -157,7 +144,7 @@ def test_training_behind_a_codec_sees_what_it_delivers(sides, files, untrained, 
     assert abs(found["int4+keep=0.5,by=recency"] / found[""] - 1) > 1e-3
 
 
-def test_what_cannot_be_trained_is_refused_before_anything_is_read(sides, untrained, tiny_gemma):
+def test_what_cannot_be_trained_is_refused_before_anything_is_read(side, sides, untrained, tiny_gemma):
     """Another tokenizer, predictions of another size to learn from, latents that C2C does not have."""
     sharer, receiver = sides
     with pytest.raises(BindingError, match="another tokenizer"):

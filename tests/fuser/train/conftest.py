@@ -1,27 +1,12 @@
-"""A sharer and a receiver of one tokenizer, and random layers of theirs."""
+"""Random layers of a sharer and a receiver."""
 
 import pytest
 import torch
 
 from codec.layer import LayerKV
 from codec.spec import RopePhase
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
 
 TOKENS = 9
-
-
-def card(name, layers, kv_heads, head_dim):
-    binding = ModelBinding(name, "1", name.encode().ljust(32, b"w"), b"t" * 32)
-    ropes = (Rope("default", (1.0,), 1.0),)
-    return ModelCard(
-        binding, "llama", "", "float32", "cpu", kv_heads, head_dim, 9, 99, ropes, (LayerCard(0, 0),) * layers
-    )
-
-
-@pytest.fixture
-def cards():
-    """3 layers of 2 heads of 8 numbers, and 4 layers of 3 heads of 6."""
-    return card("sharer", 3, 2, 8), card("receiver", 4, 3, 6)
 
 
 @pytest.fixture

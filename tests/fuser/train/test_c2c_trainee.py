@@ -11,8 +11,8 @@ from fuser.train.gates import gates_at, temperature_at
 
 
 @pytest.fixture
-def fuser(cards):
-    return fresh(*cards, 16, 12, 3, "last_aligned", 0)
+def fuser(pair):
+    return fresh(*pair, 16, 12, 3, "last_aligned", 0)
 
 
 def with_gates(fuser, logit):
@@ -46,9 +46,9 @@ def test_a_step_draws_the_same_gates_whenever_it_is_taken():
 
 @pytest.mark.parametrize("slots", [None, torch.tensor([0, 2, 8])], ids=["all tokens", "pruned"])
 @pytest.mark.parametrize("logit", [30.0, -30.0], ids=["open", "closed"])
-def test_gates_that_are_sure_make_training_compute_what_inference_does(fuser, cards, layers_of, slots, logit):
+def test_gates_that_are_sure_make_training_compute_what_inference_does(fuser, pair, layers_of, slots, logit):
     """The same numbers by both ways; a token that the sharer pruned keeps the receiver's own."""
-    sharer, receiver = layers_of(cards[0], 1, slots), layers_of(cards[1], 2)
+    sharer, receiver = layers_of(pair[0], 1, slots), layers_of(pair[1], 2)
     (found,) = C2CTrainee(with_gates(fuser, logit))([(sharer, receiver)], gates_at(0, 1, seed=0))
     for own, (keys, values) in zip(receiver, found, strict=True):
         sources = {layer: sharer[layer] for layer in fuser.source_layers(own.layer)}
@@ -58,16 +58,16 @@ def test_gates_that_are_sure_make_training_compute_what_inference_does(fuser, ca
         assert torch.equal(keys[:, 1], own.keys[:, 1]) == (logit < 0 or slots is not None)
 
 
-def test_every_weight_learns(fuser, cards, layers_of):
+def test_every_weight_learns(fuser, pair, layers_of):
     """Of every layer, keys and values, gates too."""
     trainee = C2CTrainee(fuser)
-    (found,) = trainee([(layers_of(cards[0], 1), layers_of(cards[1], 2))], gates_at(0, 1, seed=0))
+    (found,) = trainee([(layers_of(pair[0], 1), layers_of(pair[1], 2))], gates_at(0, 1, seed=0))
     sum((keys**2).sum() + (values**2).sum() for keys, values in found).backward()
     assert all(bool(number.grad.any()) for number in trainee.parameters())
     assert len(list(trainee.parameters())) == len(fuser.weights()) - len(fuser.projectors)
 
 
-def test_a_gate_opens_where_the_sharer_is_wanted_and_closes_where_not(fuser, cards, layers_of):
+def test_a_gate_opens_where_the_sharer_is_wanted_and_closes_where_not(fuser, pair, layers_of):
     """Layers 0 and 1 are to be as they were, 2 and 3 as the sharer's numbers say; the fuser then has hard gates."""
     trainee, steps = C2CTrainee(fuser), 60
     optimizer = torch.optim.Adam(trainee.parameters(), 1e-2)
@@ -78,7 +78,7 @@ def test_a_gate_opens_where_the_sharer_is_wanted_and_closes_where_not(fuser, car
         return own + (layer > 1) * numbers.view(-1, 3, 6).transpose(0, 1)
 
     for step in range(steps):
-        sharer, receiver = layers_of(cards[0], 2 * step), layers_of(cards[1], 2 * step + 1)
+        sharer, receiver = layers_of(pair[0], 2 * step), layers_of(pair[1], 2 * step + 1)
         (found,) = trainee([(sharer, receiver)], gates_at(step, steps, seed=0))
         lost = torch.tensor(0.0)
         for own, (keys, values) in zip(receiver, found, strict=True):
