@@ -5,7 +5,7 @@ Names follow Prometheus' rules; the ``grpc_server_*`` family uses the convention
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import start_http_server
 
 from kvwire import __version__
@@ -14,6 +14,9 @@ from kvwire.requests import Report, StageTiming
 
 # Seconds; from one decoding step of a small model to a long prefill on a CPU.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+# Nats per token; 0.01 is a model that is sure, 5 one that guesses among hundreds of tokens.
+_NATS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
 class Metrics:
@@ -30,11 +33,25 @@ class Metrics:
         self.rpc_seconds = self._histogram(
             "grpc_server_handling_seconds", "Duration of RPCs.", "grpc_type", "grpc_service", "grpc_method"
         )
-        self.in_flight = Gauge("kvwire_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self.rpc_messages_sent = self._counter(
+            "grpc_server_msg_sent", "Messages sent.", "grpc_type", "grpc_service", "grpc_method"
+        )
+        self.in_flight = self._gauge("kvwire_requests_in_flight", "Requests being answered.")
+        self.in_flight_limit = self._gauge("kvwire_requests_in_flight_limit", "Requests answered at once at most.")
         self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
         self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
         self.first_token_seconds = self._histogram(
             "kvwire_first_token_seconds", "From a request's arrival to its first token.", "method"
+        )
+        self.token_interval_seconds = self._histogram(
+            "kvwire_token_interval_seconds", "Mean time between the tokens of an answer.", "method"
+        )
+        self.answer_nats = Histogram(
+            "kvwire_answer_nats",
+            "How unsure answers were: the mean negative log-likelihood of an answer's tokens, in nats.",
+            ("path", "codec"),
+            buckets=_NATS,
+            registry=self.registry,
         )
         self.stage_seconds = self._histogram("kvwire_stage_seconds", "Duration of stages.", "stage", "side")
         self.wire_bytes = self._counter(
@@ -46,25 +63,37 @@ class Metrics:
         self.shared_bytes = self._counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
         self.shared_values = self._counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
         self.tokens = self._counter("kvwire_tokens", "Tokens read or made.", "part")
+        ProcessCollector(registry=self.registry)
         Info("kvwire_build", "What runs.", registry=self.registry).info({"version": __version__, "service": service})
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
 
-    def count(self, report: Report, codec_base: str) -> None:
-        """Count one finished answer. ``codec_base`` is the spec's base alone, so that label values stay bounded."""
+    def count(self, report: Report, codec_base: str, answer_nats: float | None = None) -> None:
+        """Count one finished answer.
+
+        ``codec_base`` is the spec's base alone, so that label values stay bounded; ``answer_nats`` is of answers that
+        were generated.
+        """
         method, path = report.method.value, report.path.value
         self.answers.labels(method, path).inc()
         if method != path:
             self.fallbacks.labels(method, path).inc()
         for stage in report.stages:
             self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
-        first = [s.seconds for s in report.stages if s.name == "first_token"]
-        if first:
-            self.first_token_seconds.labels(method).observe(first[-1])
+        first_s, total_s = report.stage_s("first_token"), report.stage_s("total")
+        if first_s is not None:
+            self.first_token_seconds.labels(method).observe(first_s)
+        if answer_nats is not None:
+            self.answer_nats.labels(path, codec_base).observe(answer_nats)
+            if first_s is not None and total_s is not None and report.tokens.generated > 1:
+                self.token_interval_seconds.labels(method).observe((total_s - first_s) / (report.tokens.generated - 1))
         for part, number in vars(report.tokens).items():
             self.tokens.labels(part).inc(number)
         if report.bytes is not None:

@@ -64,6 +64,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             async for frame in self._worker.stream(produce, task, _FRAMES_WAITING):
                 for chunk in writer.write(frame.layer, frame.data):
                     yield stream_serde.chunk_to_proto(chunk)
+            watch.add("wait", task.waited_s)
             watch.mark("share")
             yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
             self._metrics.count_share(
@@ -88,6 +89,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             else:
                 limit = request.max_new_tokens or self._relay_max_tokens
                 relayed = await write_message(self._engine, self._worker, source, limit, task, watch)
+        watch.add("wait", task.waited_s)
         watch.mark("share")
         return pb.RelayResponse(
             text=relayed.text,

@@ -85,6 +85,7 @@ class Answerer:
                 watch.mark("first_token")
             count += 1
             yield step
+        watch.add("wait", task.waited_s)
         watch.mark("total")
         yield finished(ready.report, watch, count)
 
@@ -105,6 +106,7 @@ class Answerer:
 
         for score in await self.worker.run(scored, task):
             yield score
+        watch.add("wait", task.waited_s)
         watch.mark("total")
         yield finished(ready.report, watch, asked.tokens)
 

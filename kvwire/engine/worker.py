@@ -22,10 +22,11 @@ class _End:
 
 @dataclass
 class Task:
-    """The life of one request: its deadline, and whether its caller hung up."""
+    """The life of one request: its deadline, whether its caller hung up, and how long it waited for others' work."""
 
     deadline_s: float | None = None
     clock: Callable[[], float] = time.monotonic
+    waited_s: float = 0.0
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
@@ -59,10 +60,12 @@ class Worker:
 
     async def run(self, work: Callable[[], T], task: Task | None = None) -> T:
         """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited."""
+        asked_s = time.monotonic()
 
         def checked() -> T:
             if task is not None:
                 task.check()
+                task.waited_s += time.monotonic() - asked_s
             return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, checked)

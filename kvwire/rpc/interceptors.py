@@ -60,10 +60,12 @@ class _Call:
         self._metrics = metrics
         self._labels = (kind, service, method)
         self._started = time.perf_counter()
+        self.sent = 0
         metrics.rpcs_started.labels(*self._labels).inc()
 
     def ended(self, code: str, why: str = "") -> None:
-        """Count the end, and log it but for health probes."""
+        """Count the end and the messages that were sent, and log it but for health probes."""
+        self._metrics.rpc_messages_sent.labels(*self._labels).inc(self.sent)
         seconds = time.perf_counter() - self._started
         self._metrics.rpcs_handled.labels(*self._labels, code).inc()
         self._metrics.rpc_seconds.labels(*self._labels).observe(seconds)
@@ -105,6 +107,7 @@ def _unary(
             answer = await handler(request, context)
         except BaseException as error:  # noqa: BLE001  # every way a call can end is counted and given a status
             await call.failed(error, context)
+        call.sent = 1
         call.ended("OK")
         return answer
 
@@ -118,6 +121,7 @@ def _streaming(
         try:
             _authorize(context, token)
             async for answer in handler(request, context):
+                call.sent += 1
                 yield answer
         except GeneratorExit:
             call.ended("CANCELLED")

@@ -44,6 +44,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._answerer = answerer
         self._description = description
         self._metrics = metrics
+        metrics.in_flight_limit.set(description.limits.max_in_flight)
 
     async def Describe(  # noqa: N802  # the proto names it
         self, request: pb.DescribeRequest, context: Context
@@ -57,12 +58,26 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> AsyncIterator[pb.GenerateResponse]:
         """Stream tokens, then the report."""
         asked: GenerateRequest = _named(serde.generate_from_proto(request))
+        async for event in self.events(asked, task_for(context, asked.info)):
+            if isinstance(event, Token):
+                yield pb.GenerateResponse(token=answer_serde.token_to_proto(event))
+            else:
+                yield pb.GenerateResponse(report=answer_serde.report_to_proto(event))
+
+    async def events(self, asked: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
+        """Admit a request, answer it token by token, and count its report.
+
+        Raises:
+            KvwireError: Whatever its method meets.
+        """
+        logprobs = 0.0
         with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
-            async for event in self._answerer.generate(asked, task_for(context, asked.info)):
+            async for event in self._answerer.generate(asked, task):
                 if isinstance(event, Token):
-                    yield pb.GenerateResponse(token=answer_serde.token_to_proto(event))
+                    logprobs += event.logprob
                 else:
-                    yield pb.GenerateResponse(report=answer_serde.report_to_proto(self._counted(event)))
+                    self._counted(event, answer_nats=-logprobs / max(1, event.tokens.generated))
+                yield event
 
     async def Score(  # noqa: N802
         self, request: pb.ScoreRequest, context: Context
@@ -96,8 +111,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
                     self._counted(outcome.report)
                     yield pb.ScoreTogetherResponse(scored=answer_serde.scored_to_proto(outcome))
 
-    def _counted(self, report: Report) -> Report:
-        self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0])
+    def _counted(self, report: Report, answer_nats: float | None = None) -> Report:
+        self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0], answer_nats)
         _log.info(
             "request=%s method=%s path=%s codec=%s total_s=%.3f",
             report.request_id,

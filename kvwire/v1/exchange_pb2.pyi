@@ -387,7 +387,9 @@ class StageTiming(_message.Message):
     SIDE_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Stable name: queue, tokenize, prefill, encode, share, decode_frames, place, prompt, decode, first_token, total."""
+    """Stable name: queue, tokenize, prefill, encode, share, decode_frames, place, prompt, decode, first_token, total;
+    wait is for the thread that computes, while it worked for others.
+    """
     side: Global___Side.ValueType
     """Which process measured it."""
     seconds: _builtins.float

@@ -31,7 +31,11 @@ async def test_metrics_count_a_request_on_both_sides(pair):
         ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="payload"', None),
         ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="socket"', None),
         ("receiver", 'kvwire_first_token_seconds_count{method="prefix"}', 1),
+        ("receiver", 'kvwire_token_interval_seconds_count{method="prefix"}', 1),
+        ("receiver", 'kvwire_answer_nats_count{codec="int8",path="prefix"}', 1),
+        ("receiver", 'kvwire_stage_seconds_count{side="sharer",stage="wait"}', 1),
         ("receiver", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"', 1),
+        ("receiver", 'grpc_server_msg_sent_total{grpc_method="Generate"', 3),  # two tokens and the report
         ("sharer", 'kvwire_shared_bytes_total{codec="int8"}', None),
         ("sharer", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Share"', 1),
     )
@@ -44,6 +48,27 @@ async def test_metrics_count_a_request_on_both_sides(pair):
         grown = value(after[side], name) - value(before[side], name)
         moved_bytes = moved.socket_bytes if "socket" in name else moved.payload_bytes
         assert grown == (moved_bytes if expected is None else expected), name
+
+
+async def test_metrics_tell_how_unsure_an_answer_was(pair):
+    """The mean negative log-likelihood of its tokens."""
+    name = 'kvwire_answer_nats_sum{codec="",path="receiver_only"}'
+    before = value(metrics(pair.receiver.metrics), name)
+    async with pair.receiver_client() as receiver:
+        answer = await receiver.generate_all(
+            GenerateRequest(Text("hi"), None, Exchange(Method.RECEIVER_ONLY), 3, ignore_eos=True)
+        )
+    expected = -sum(token.logprob for token in answer.tokens) / 3
+    assert value(metrics(pair.receiver.metrics), name) - before == pytest.approx(expected, rel=1e-6)
+
+
+def test_metrics_tell_the_process_and_its_limit(pair):
+    """Memory and CPU of the process, and how many requests it takes."""
+    for side in (pair.sharer, pair.receiver):
+        text = metrics(side.metrics)
+        assert value(text, "process_resident_memory_bytes") > 1e6
+        assert value(text, "process_cpu_seconds_total") > 0
+        assert value(text, "kvwire_requests_in_flight_limit") == 16
 
 
 async def test_a_failed_request_is_counted_with_its_status(pair):

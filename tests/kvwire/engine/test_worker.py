@@ -30,6 +30,19 @@ async def test_one_request_too_many_is_refused(worker):
     worker.admit()
 
 
+async def test_a_task_knows_how_long_it_waited_for_others_work(worker):
+    """From being handed over until its own work began."""
+    began, let = threading.Event(), threading.Event()
+    other = asyncio.create_task(worker.run(lambda: (began.set(), let.wait(5))))
+    await asyncio.to_thread(began.wait, 5)
+    task = Task()
+    waiting = asyncio.create_task(worker.run(lambda: None, task))
+    await asyncio.sleep(0.1)
+    let.set()
+    await asyncio.gather(other, waiting)
+    assert 0.09 < task.waited_s < 1.0
+
+
 async def test_a_cancelled_task_does_not_run(worker):
     """Work that still waits is skipped."""
     task = Task()
