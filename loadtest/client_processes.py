@@ -3,12 +3,12 @@
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from multiprocessing.connection import Connection, wait
 
 from kvwire.client import Client
+from kvwire.errors import KvwireError, LocalError
 from kvwire.security import ClientSecurity
 from loadtest.datasets import Item
 from loadtest.driver import Driver, Plan
@@ -37,24 +37,80 @@ async def here(
         return await open_loop(driver.ask, items, due_s, time.monotonic(), told)
 
 
-def spread(target: Target, items: Sequence[Item], due_s: Sequence[float], processes: int) -> list[Sent]:
-    """Each of so many processes sends every so manieth request; what became of all, in order."""
+def spread(
+    target: Target, items: Sequence[Item], due_s: Sequence[float], processes: int, told: Callable[[Sent], None]
+) -> list[Sent]:
+    """Each of so many processes sends every so manieth request; what became of all, in order.
+
+    Raises:
+        KvwireError: The service cannot be reached, or a process ended early.
+    """
+    processes = min(processes, len(due_s))
     begin_s = time.monotonic() + _START_S * processes
     shares = [
-        (target, [items[index % len(items)] for index in range(first, len(due_s), processes)], due_s[first::processes])
-        for first in range(min(processes, len(due_s)))
+        _Share(
+            target,
+            tuple(items[index % len(items)] for index in range(first, len(due_s), processes)),
+            tuple(due_s[first::processes]),
+            begin_s,
+        )
+        for first in range(processes)
     ]
-    with ProcessPoolExecutor(len(shares), mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = list(chain.from_iterable(pool.map(_share, shares, [begin_s] * len(shares))))
+    found = list[Sent]()
+    for sent in _sent(shares):
+        told(sent)
+        found.append(sent)
+    if len(found) != len(due_s):
+        raise LocalError(f"client processes ended after {len(found)} of {len(due_s)} requests; their log is above")
     return sorted(found, key=lambda sent: sent.due_s)
 
 
-def _share(share: tuple[Target, list[Item], Sequence[float]], begin_s: float) -> list[Sent]:
-    target, items, due_s = share
+@dataclass(frozen=True)
+class _Share:
+    """What one process sends, ``begin_s`` by the machine's monotonic clock being 0."""
 
-    async def run() -> list[Sent]:
-        async with Client(target.address, target.security) as client:
+    target: Target
+    items: tuple[Item, ...]
+    due_s: tuple[float, ...]
+    begin_s: float
+
+
+def _sent(shares: Sequence[_Share]) -> Iterator[Sent]:
+    """What becomes of each request, as it comes."""
+    context = multiprocessing.get_context("spawn")
+    running, readers = [], set[Connection]()
+    try:
+        for share in shares:
+            reader, writer = context.Pipe(duplex=False)
+            running.append(context.Process(target=_send, args=(share, writer), daemon=True))
+            running[-1].start()
+            writer.close()  # the child's copy is the only one: its end is the end of what comes
+            readers.add(reader)
+        while readers:
+            for reader in readers.intersection(wait(readers)):
+                try:
+                    came = reader.recv()
+                except EOFError:
+                    readers.discard(reader)
+                    continue
+                if isinstance(came, KvwireError):
+                    raise came
+                yield came
+    finally:
+        for process in running:
+            process.terminate()
+            process.join()
+
+
+def _send(share: _Share, writer: Connection) -> None:
+    """The whole life of a client process."""
+
+    async def run() -> None:
+        async with Client(share.target.address, share.target.security) as client:
             await client.describe()
-            return await open_loop(Driver(client, target.plan).ask, items, due_s, begin_s, lambda _: None)
+            await open_loop(Driver(client, share.target.plan).ask, share.items, share.due_s, share.begin_s, writer.send)
 
-    return asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except KvwireError as error:
+        writer.send(error)

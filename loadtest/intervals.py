@@ -1,7 +1,7 @@
 """Uncertainty of an accuracy, and percentiles of timings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,9 +44,9 @@ def wilson95(right: int, items: int) -> Interval:
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
-def percentiles(values: Sequence[float]) -> Percentiles | None:
+def percentiles(values: Collection[float]) -> Percentiles | None:
     """p50, p95 and p99 with linear interpolation between neighbours (numpy's default); None of an empty sample."""
     if not values:
         return None
-    p50, p95, p99 = np.percentile(np.asarray(values, dtype=np.float64), (50, 95, 99))
+    p50, p95, p99 = np.percentile(np.fromiter(values, dtype=np.float64), (50, 95, 99))
     return Percentiles(float(p50), float(p95), float(p99))

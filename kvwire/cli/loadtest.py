@@ -179,15 +179,15 @@ def measure_load(
         KvwireError: The services cannot be reached at all.
     """
     from loadtest.client_processes import here, spread
+    from loadtest.load_progress import load_progress
     from loadtest.load_report import request_line, summarize_load
-    from loadtest.progress import progress
 
     described, due_s = asyncio.run(_described(addresses, target.security)), run.due_s()
-    if run.processes > 1:
-        sent = spread(target, items, due_s, run.processes)
-    else:
-        with progress(f"{run_name(target.plan.exchange)}, {run.load.rate_rps:.3g}/s", len(due_s)) as done:
-            sent = asyncio.run(here(target, items, due_s, lambda each: done(each.outcome)))
+    with load_progress(f"{run_name(target.plan.exchange)}, {run.load.rate_rps:.3g}/s", len(due_s)) as told:
+        if run.processes > 1:
+            sent = spread(target, items, due_s, run.processes, told)
+        else:
+            sent = asyncio.run(here(target, items, due_s, told))
     result = summarize_load(configuration, target.plan, run, described, sent)
     files.write(run_name(target.plan.exchange), result, [request_line(each) for each in sent])
     return result

@@ -1,0 +1,67 @@
+"""Shows how a load goes while it runs: a bar on a terminal, a plain line now and then elsewhere; on standard error."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from loadtest.intervals import percentiles
+from loadtest.open_loop import Sent
+
+#: The figures are of so many answers before: enough for a 95th percentile, few enough to be about now.
+_RECENT = 200
+_LINE_EVERY_S = 10.0
+
+
+class Figures:
+    """How many requests failed, and how long the last answers took."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self._failed = 0
+        self._recent_ms: deque[float] = deque(maxlen=_RECENT)
+
+    def add(self, sent: Sent) -> None:
+        """Count one that ended."""
+        self.ended += 1
+        if sent.ok:
+            self._recent_ms.append(1000 * sent.total_s)
+        else:
+            self._failed += 1
+
+    def __str__(self) -> str:
+        found = percentiles(self._recent_ms)
+        took = f", p50 {found.p50:.0f} ms, p95 {found.p95:.0f} ms of the last {len(self._recent_ms)}" if found else ""
+        return f"{self._failed} failed{took}"
+
+
+@contextmanager
+def load_progress(title: str, requests: int) -> Iterator[Callable[[Sent], None]]:
+    """Yield the function that is told of each request that ended."""
+    figures = Figures()
+    if sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True)) as bar:
+            task = bar.add_task(title, total=requests, figures="")
+
+            def shown(sent: Sent) -> None:
+                figures.add(sent)
+                bar.update(task, advance=1, figures=str(figures))
+
+            yield shown
+        return
+    said_s = time.monotonic()
+
+    def told(sent: Sent) -> None:
+        nonlocal said_s
+        figures.add(sent)
+        if time.monotonic() - said_s >= _LINE_EVERY_S or figures.ended == requests:
+            said_s = time.monotonic()
+            sys.stderr.write(f"{title}: {figures.ended}/{requests} requests, {figures}\n")
+            sys.stderr.flush()
+
+    yield told
