@@ -1,0 +1,5 @@
+"""A sharer without metrics."""
+
+from bench.services.bare import run
+
+run("sharer_service")
