@@ -1,9 +1,8 @@
 """The text relay: the sharer writes a message from what it read."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvwire.engine.decode import Step, greedy
+from kvwire.engine.decoder import Begin, Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
@@ -39,9 +38,9 @@ def plain_text(context: Input) -> str:
 
 
 async def write_message(
-    engine: Engine, worker: Worker, context: Input, max_new_tokens: int, task: Task, watch: Stopwatch
+    engine: Engine, worker: Worker, decoder: Decoder, context: Input, max_new_tokens: int, task: Task, watch: Stopwatch
 ) -> Relayed:
-    """Read the context with an instruction and write a message greedily, one step at a time on the worker.
+    """Read the context with an instruction and write a message greedily.
 
     Raises:
         InvalidRequestError, InputTooLongError: The context is token ids, or too long.
@@ -49,18 +48,16 @@ async def write_message(
     prompt = await worker.run(lambda: _prompt(engine, plain_text(context)), task)
     engine.check_length(len(prompt) + max_new_tokens, "context, instruction and message together")
 
-    def read() -> Iterator[Step]:
+    def read() -> Begin:
         cache = engine.new_cache(lambda *_: task.check())
         with watch.stage("prefill"):
             logits = engine.next_logits(prompt, cache, 0)
             engine.synchronize()
-        return greedy(engine, cache, logits, len(prompt), max_new_tokens, engine.eos_token_ids)
+        return Begin(cache, logits, len(prompt))
 
-    steps = await worker.run(read, task)
-    written: list[int] = []
-    with watch.stage("decode"):
-        while (step := await worker.run(lambda: next(steps, None), task)) is not None:
-            written.append(step.token_id)
+    begin = await worker.run(read, task)
+    steps = decoder.steps(begin, max_new_tokens, engine.eos_token_ids, task, watch)
+    written = [step.token_id async for step in steps]
     return Relayed(engine.prompts.text(written).strip(), len(written), len(prompt))
 
 

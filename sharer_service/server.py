@@ -63,6 +63,7 @@ async def run(settings: SharerSettings) -> None:
             SharerServicer(
                 engine,
                 worker,
+                answerer.decoder,
                 metrics,
                 KeptCaches(settings.reuse_bytes),
                 held,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
+from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
@@ -32,6 +33,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         self,
         engine: Engine,
         worker: Worker,
+        decoder: Decoder,
         metrics: Metrics,
         kept: KeptCaches,
         held: Held,
@@ -41,6 +43,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         self._held = held
         self._prefiller = Prefiller(engine, kept)
         self._worker = worker
+        self._decoder = decoder
         self._metrics = metrics
         self._relay_max_tokens = relay_max_tokens
 
@@ -88,7 +91,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
                 relayed = Relayed(text, len(tokens), 0)
             else:
                 limit = request.max_new_tokens or self._relay_max_tokens
-                relayed = await write_message(self._engine, self._worker, source, limit, task, watch)
+                relayed = await write_message(self._engine, self._worker, self._decoder, source, limit, task, watch)
         watch.add("wait", task.waited_s)
         watch.mark("share")
         return pb.RelayResponse(

@@ -1,9 +1,10 @@
 """Answers one request: whatever prepared the cache, generation and scoring go on from it in the same way."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from kvwire.engine.decode import Step, continuation_distributions, first_token, greedy
+from kvwire.engine.decode import Step, continuation_distributions, first_token
+from kvwire.engine.decoder import Begin, Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Preparation, Question, Ready
 from kvwire.engine.score import Scorer
@@ -35,6 +36,7 @@ class Answerer:
         self.prepare = prepare
         self._side = side
         self.scorer = Scorer()
+        self.decoder = Decoder(engine, worker)
 
     async def ready(self, question: Question) -> Ready:
         """Read the whole question.
@@ -78,9 +80,9 @@ class Answerer:
         """Yield decoding steps with their logits, then the report."""
         task, watch = question.task, question.watch
         stop = frozenset[int]() if request.ignore_eos else self.engine.eos_token_ids
-        steps = greedy(self.engine, ready.cache, ready.logits, ready.position, request.max_new_tokens, stop)
+        begin = Begin(ready.cache, ready.logits, ready.position)
         count = 0
-        while (step := await self.worker.run(lambda: _timed_next(steps, watch), task)) is not None:
+        async for step in self.decoder.steps(begin, request.max_new_tokens, stop, task, watch):
             if count == 0:
                 watch.mark("first_token")
             count += 1
@@ -109,11 +111,6 @@ class Answerer:
         watch.add("wait", task.waited_s)
         watch.mark("total")
         yield finished(ready.report, watch, asked.tokens)
-
-
-def _timed_next(steps: Iterator[Step], watch: Stopwatch) -> Step | None:
-    with watch.stage("decode"):
-        return next(steps, None)
 
 
 def finished(report: Report, watch: Stopwatch, generated: int) -> Report:

@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from kvwire.engine.cache import PositionedCache
+from kvwire.engine.rows import Rows
 
 IMPLEMENTATION = "kvwire"
 
@@ -96,17 +98,23 @@ def positioned_attention(
     value: Tensor,
     attention_mask: Tensor | None,  # noqa: ARG001  # transformers' own mask: not made for this implementation
     *,
-    visibilities: tuple[Visibility, ...],
+    visibilities: tuple[Visibility, ...] = (),
+    rows: Rows | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention, shapes as transformers passes them; each sequence sees its own cache only."""
+    """Scaled dot-product attention, shapes as transformers passes them; each sequence sees its own cache only.
+
+    Sequences are side by side in one row, with ``visibilities``, or have a row each, with ``rows``.
+    """
     kwargs.pop("is_causal", None)
+    if rows is not None:
+        return _attend_rows(query, key, value, rows.mask(_layer(module)), kwargs["scaling"]), None
     if len(visibilities) == 1:
         return _attend(module, query, key, value, visibilities[0], kwargs), None
     outputs = []
     queries = query.split([visibility.positions.shape[0] for visibility in visibilities], dim=2)
     for own, visibility in zip(queries, visibilities, strict=True):
-        keys, values = visibility.cache.layer(int(module.layer_idx))  # type: ignore[arg-type]  # as below
+        keys, values = visibility.cache.layer(_layer(module))
         outputs.append(_attend(module, own, keys[None], values[None], visibility, kwargs))
     return torch.cat(outputs, dim=1), None
 
@@ -114,7 +122,7 @@ def positioned_attention(
 def _attend(
     module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, visibility: Visibility, kwargs: dict[str, Any]
 ) -> Tensor:
-    layer = int(module.layer_idx)  # type: ignore[arg-type]  # an int on every attention module
+    layer = _layer(module)
     mask = visibility.mask(layer)
     if (observer := visibility.observer) is not None:
         seen = visibility.last_queries(layer, observer.queries)
@@ -123,6 +131,23 @@ def _attend(
         mask = mask.repeat_interleave(query.shape[1] // mask.shape[1], dim=1)
     output: Tensor = sdpa_attention_forward(module, query, key, value, mask, **kwargs)[0]
     return output
+
+
+def _attend_rows(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
+    """One query a row: the query heads of a kv head stand as its queries, so that no key is repeated for them.
+
+    query: ``(rows, heads, 1, head_dim)``; key, value: ``(rows, kv_heads, slots, head_dim)``.
+    Returns ``(rows, 1, heads, head_dim)``.
+    """
+    rows, heads, _, head_dim = query.shape
+    kv_heads = key.shape[1]
+    grouped = query.reshape(rows, kv_heads, heads // kv_heads, head_dim)
+    output = scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
+    return output.reshape(rows, 1, heads, head_dim)
+
+
+def _layer(module: torch.nn.Module) -> int:
+    return int(module.layer_idx)  # type: ignore[arg-type]  # an int on every attention module
 
 
 def observed_attention(query: Tensor, key: Tensor, visible: Tensor, scaling: float) -> Tensor:

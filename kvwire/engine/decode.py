@@ -1,6 +1,6 @@
-"""Greedy decoding with explicit positions, and distributions over given continuations."""
+"""What greedy decoding takes of logits, and distributions over given continuations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,33 +24,30 @@ class Step:
     logits: Tensor
 
 
-def greedy(
-    engine: Engine,
-    cache: PositionedCache,
-    logits: Tensor,
-    position: int,
-    max_new_tokens: int,
-    stop: frozenset[int],
-) -> Iterator[Step]:
-    """Yield tokens until a stop token (not yielded) or ``max_new_tokens``.
+class Greedy:
+    """An answer as it is written, token by token, until a stop token or ``max_new_tokens``.
 
-    ``logits``: ``(vocabulary,)`` float32 after the last prompt token. ``position``: where the first new token stands.
-    Ties go to the lowest token id. Each step is computed when the caller asks for it.
+    Ties go to the lowest token id.
     """
-    taken: list[int] = []
-    shown = ""
-    while True:
-        token = int(torch.argmax(logits))
-        if token in stop:
-            return
-        taken.append(token)
-        text = engine.prompts.text(taken)
-        added = _complete(text)[len(shown) :]
-        shown += added
-        yield Step(token, added, float(torch.log_softmax(logits, dim=-1)[token]), logits)
-        if len(taken) == max_new_tokens:
-            return
-        logits = engine.next_logits([token], cache, position + len(taken) - 1)
+
+    def __init__(self, engine: Engine, max_new_tokens: int, stop: frozenset[int]) -> None:
+        self._prompts = engine.prompts
+        self._max_new_tokens = max_new_tokens
+        self._stop = stop
+        self._shown = ""
+        self.tokens: list[int] = []
+        self.ended = False
+
+    def take(self, token: int, logits: Tensor) -> Step | None:
+        """The step that takes ``token``, the best of ``logits``, ``(vocabulary,)`` float32; None if it ends here."""
+        self.ended = token in self._stop or len(self.tokens) + 1 == self._max_new_tokens
+        if token in self._stop:
+            return None
+        self.tokens.append(token)
+        text = self._prompts.text(self.tokens)
+        added = _complete(text)[len(self._shown) :]
+        self._shown += added
+        return Step(token, added, float(logits[token] - torch.logsumexp(logits, dim=-1)), logits)
 
 
 def _complete(text: str) -> str:

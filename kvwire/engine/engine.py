@@ -12,6 +12,7 @@ from kvwire.engine.attention import TRUNK, AttentionObserver, Visibility
 from kvwire.engine.cache import LayerListener, PositionedCache, SideBySide
 from kvwire.engine.card import model_card
 from kvwire.engine.prompts import PromptReader
+from kvwire.engine.rows import Rows
 from kvwire.errors import InputTooLongError, InvalidRequestError
 from kvwire.models.load import LoadedModel
 
@@ -121,6 +122,24 @@ class Engine:
         output = self._forward(self._model, parts, logits_to_keep=torch.tensor(kept, device=self.device))
         logits: Tensor = output.logits[0].float()
         return list(logits.split(rows))
+
+    def new_rows(self) -> Rows:
+        """No sequences yet."""
+        return Rows(self._windows)
+
+    @torch.inference_mode()
+    def next_logits_of_rows(self, rows: Rows, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
+        """Append a token to every row, each at its position; the logits after them, ``(rows, vocabulary)`` float32."""
+        rows.incoming = torch.tensor(positions, device=self.device)
+        output = self._model(
+            input_ids=torch.tensor(tokens, device=self.device)[:, None],
+            position_ids=rows.incoming[:, None],
+            past_key_values=rows,
+            use_cache=True,
+            rows=rows,
+        )
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
 
     def hidden(self, parts: Sequence[Part]) -> Tensor:
         """Read several sequences in one pass; the last hidden states of all their tokens, ``(tokens, width)``.

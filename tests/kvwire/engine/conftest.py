@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
@@ -26,3 +27,15 @@ def family(request: pytest.FixtureRequest) -> Path:
 def engine(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """An engine over each tiny model in turn."""
     return engine_of(family, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def reference(family: Path):
+    """The same model in float64, run by transformers alone; 40 tokens are five windows of the tiny Gemma."""
+    model = AutoModelForCausalLM.from_pretrained(family, dtype=torch.float64, attn_implementation="eager").eval()
+
+    def logits(tokens):
+        with torch.inference_mode():
+            return model(torch.tensor([list(tokens)]), use_cache=False).logits[0]
+
+    return logits

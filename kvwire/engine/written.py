@@ -1,0 +1,105 @@
+"""Answers that are being written, and a group of them that takes its steps in one forward pass."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from kvwire.engine.cache import PositionedCache
+from kvwire.engine.decode import Greedy, Step
+from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Task
+from kvwire.errors import KvwireError
+from kvwire.progress import Stopwatch
+
+#: Steps that wait to be read before an answer is set aside, so that a slow reader holds up nobody and little memory.
+_UNREAD_STEPS = 16
+
+#: A step, the end, or why there is none.
+Outcome = Step | None | Exception
+
+
+@dataclass(eq=False)
+class Answer:
+    """One that is being written.
+
+    ``position`` is its first new token's; ``cache`` is None while a row holds it; ``waits_from_s``: for its next pass.
+    """
+
+    writing: Greedy
+    cache: PositionedCache | None
+    position: int
+    task: Task
+    watch: Stopwatch
+    waits_from_s: float = field(default_factory=time.monotonic)
+    steps: "asyncio.Queue[Outcome]" = field(default_factory=asyncio.Queue)
+    left: bool = False
+
+    @property
+    def slots(self) -> int:
+        """About how many its cache holds."""
+        return self.position + len(self.writing.tokens)
+
+    @property
+    def slow(self) -> bool:
+        """Whether too many steps wait to be read."""
+        return self.steps.qsize() >= _UNREAD_STEPS
+
+    def failure(self) -> KvwireError | None:
+        """Why it must stop, if it must."""
+        try:
+            self.task.check()
+        except KvwireError as error:
+            return error
+        return None
+
+
+class Group:
+    """Answers with a row each. Runs on the compute thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._rows = engine.new_rows()
+        self.answers: list[Answer] = []
+
+    def join(self, answer: Answer, cache: PositionedCache) -> None:
+        """Give an answer a row; its cache is copied."""
+        self._rows.join(cache)
+        self.answers.append(answer)
+        answer.cache = None
+
+    def set_aside(self) -> list[tuple[Answer, Outcome]]:
+        """Take the rows of those that ended, left, failed or are read too slowly; return failures."""
+        failures: list[tuple[Answer, Outcome]] = []
+        for row in reversed(range(len(self.answers))):
+            answer = self.answers[row]
+            failure = answer.failure()
+            if failure is not None:
+                failures.append((answer, failure))
+            elif answer.slow and not answer.left:
+                answer.cache = self._rows.row(row)
+            elif not answer.left and not answer.writing.ended:
+                continue
+            self._rows.drop(row)
+            self.answers[row] = self.answers[-1]
+            self.answers.pop()
+        return failures
+
+    def step(self) -> list[tuple[Answer, Outcome]]:
+        """Read the last token of every answer, and take the next."""
+        begun_s = time.monotonic()
+        tokens = [answer.writing.tokens[-1] for answer in self.answers]
+        positions = [answer.position + len(answer.writing.tokens) - 1 for answer in self.answers]
+        logits = self._engine.next_logits_of_rows(self._rows, tokens, positions)
+        best = logits.argmax(dim=-1).tolist()
+        outcomes: list[tuple[Answer, Outcome]] = []
+        for answer, token, row in zip(self.answers, best, logits, strict=True):
+            step = answer.writing.take(token, row)
+            outcomes.append((answer, step))
+            if step is not None and answer.writing.ended:
+                outcomes.append((answer, None))
+        ended_s = time.monotonic()
+        for answer in self.answers:
+            answer.watch.add("decode", ended_s - begun_s)
+            answer.task.waited_s += begun_s - answer.waits_from_s
+            answer.waits_from_s = ended_s
+        return outcomes
