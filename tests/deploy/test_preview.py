@@ -87,7 +87,7 @@ def test_a_heatmap_counts_what_is_in_a_bucket_and_in_none_below():
         ("Bps", 1_500_000.0, "1.5 MB/s"),
         ("bytes", 12.0, "12 B"),
         ("percentunit", 0.05, "5 %"),
-        ("suffix: bit", 4.52, "4.52 bit"),
+        ("suffix:bit", 4.52, "4.52 bit"),
     ],
 )
 def test_a_number_is_written_with_its_unit(unit, value, expected):

@@ -53,7 +53,7 @@ def _load_told() -> str:
     return (
         f"Measured on {day}: {_MODEL} on both sides, one thread each, {cores} CPU cores that were not reserved. "
         f"Open loops of six methods for {DURATION_S:.0f} s; requests for a sharer that is gone from 0:50 to 1:40, "
-        f"a burst of 30 at 2:10; scraped every {scrape_interval_s()} s."
+        f"a burst of some 30 at 2:10; scraped every {scrape_interval_s()} s."
     )
 
 

@@ -28,12 +28,12 @@ class Part:
 
 # Two cores keep up with these; the gone sharer and the burst come one after the other.
 PARTS = (
-    Part(Exchange(Method.PREFIX, "sharer", codec="int8"), 0.2),
-    Part(Exchange(Method.PREFIX, "sharer", codec="int4"), 0.2),
-    Part(Exchange(Method.FUSE, "sharer", codec="fp16"), 0.12),
-    Part(Exchange(Method.TEXT, "sharer", relay_max_tokens=12), 0.08),
-    Part(Exchange(Method.RECEIVER_READS), 0.12),
-    Part(Exchange(Method.SHARER_ONLY), 0.1),
+    Part(Exchange(Method.PREFIX, "sharer", codec="int8"), 0.14),
+    Part(Exchange(Method.PREFIX, "sharer", codec="int4"), 0.14),
+    Part(Exchange(Method.FUSE, "sharer", codec="fp16"), 0.1),
+    Part(Exchange(Method.TEXT, "sharer", relay_max_tokens=12), 0.05),
+    Part(Exchange(Method.RECEIVER_READS), 0.1),
+    Part(Exchange(Method.SHARER_ONLY), 0.08),
     Part(Exchange(Method.PREFIX, "gone", on_fault=FaultPolicy.RECEIVER_ONLY), 0.15, 50.0, 100.0),
     Part(Exchange(Method.FUSE, "gone"), 0.15, 50.0, 100.0),
     Part(Exchange(Method.PREFIX, "sharer", policy="budget=1000000"), 0.1, 60.0, 120.0),  # no profile was made

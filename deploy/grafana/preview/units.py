@@ -12,7 +12,7 @@ def written(unit: str) -> Callable[[float], str]:
         KeyError: No panel uses it yet; add it here.
     """
     if unit.startswith("suffix:"):
-        return lambda value: f"{value:.3g} {unit.removeprefix('suffix:').strip()}"
+        return lambda value: f"{value:.3g} {unit.removeprefix('suffix:')}"
     return _WRITERS[unit]
 
 

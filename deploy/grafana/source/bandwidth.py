@@ -56,12 +56,12 @@ DASHBOARD = board(
             ratio(_PAYLOAD, _ANSWERS),
         ),
         tile(
-            Told("Bits per value", f"{_BITS_TOLD}. Red: a cache takes more than it would in fp16.", "suffix: bit"),
+            Told("Bits per value", f"{_BITS_TOLD}. Red: a cache takes more than it would in fp16.", "suffix:bit"),
             _bits(),
             Above(_FP16_BITS + 0.5, "red"),  # headers weigh too
         ).decimals(2),
         tile(
-            Told("Times smaller than fp16", "16 bits over the bits per value.", "suffix: x"), _times_smaller()
+            Told("Times smaller than fp16", "16 bits over the bits per value.", "suffix:x"), _times_smaller()
         ).decimals(2),
         tile(
             Told(
@@ -100,13 +100,13 @@ DASHBOARD = board(
         row("Compression"),
         limited(
             graph(
-                Told("Bits per value, by codec", f"{_BITS_TOLD}, which is the dashed line.", "suffix: bit"),
+                Told("Bits per value, by codec", f"{_BITS_TOLD}, which is the dashed line.", "suffix:bit"),
                 Query(_bits("codec"), "{{codec}}"),
             ),
             Above(_FP16_BITS, "red"),
         ).span(8),
         graph(
-            Told("Times smaller than fp16, by codec", "16 bits over the bits per value.", "suffix: x"),
+            Told("Times smaller than fp16, by codec", "16 bits over the bits per value.", "suffix:x"),
             Query(_times_smaller("codec"), "{{codec}}"),
         ).span(8),
         graph(

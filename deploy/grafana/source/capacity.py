@@ -1,7 +1,7 @@
 """How near the services are to their limits, and what they refuse or fail."""
 
 from deploy.grafana.source.panels import METHOD, Above, Query, Told, board, graph, limited, row, tile
-from deploy.grafana.source.queries import OWN_CALLS, or_zero, per_second, quantile, ratio, series
+from deploy.grafana.source.queries import OWN_CALLS, SIDES, longest_wait_p95, or_zero, per_second, ratio, series, waits
 
 _HANDLED = "grpc_server_handled_total"
 _FLIGHT = "kvwire_requests_in_flight"
@@ -30,8 +30,12 @@ DASHBOARD = board(
             per_second("kvwire_answers_total", where='method=~"$method"'),
         ),
         tile(
-            Told("Wait, p95", "Until the compute thread was free. Orange, from 1 s: requests queue.", "s"),
-            quantile(0.95, "kvwire_stage_seconds", where='stage="wait"'),
+            Told(
+                "Wait, p95",
+                "Until the compute thread of the slower side was free. Orange, from 1 s: requests queue.",
+                "s",
+            ),
+            longest_wait_p95(),
             Above(1, "orange"),
         ),
         tile(
@@ -70,17 +74,17 @@ DASHBOARD = board(
             Told(
                 "Tokens",
                 "Per second: read (head, context, prompt), relayed, filled from caches (slots), generated.",
-                "suffix: tok/s",
+                "suffix:tok/s",
             ),
             Query(per_second("kvwire_tokens_total", "part"), "{{part}}"),
         ).span(8),
         row("Machine"),
         graph(
             Told("Wait for the compute thread, p95", "One thread computes in a process; the rest waits.", "s"),
-            Query(quantile(0.95, "kvwire_stage_seconds", "job", 'stage="wait"'), "{{job}}"),
+            *(Query(waits(0.95, side), side) for side in SIDES),
         ).span(8),
         graph(
-            Told("Processor time", "CPU seconds per second of each process: cores it keeps busy.", "suffix: cores"),
+            Told("Processor time", "CPU seconds per second of each process: cores it keeps busy.", "suffix:cores"),
             Query(f"rate({series('process_cpu_seconds_total')}[$__rate_interval])", "{{job}} {{instance}}"),
         ).span(8),
         graph(
@@ -109,7 +113,7 @@ DASHBOARD = board(
             Told(
                 "Messages sent",
                 "Per second: tokens and reports by Generate and Score, chunks of caches by Share.",
-                "suffix: msg/s",
+                "suffix:msg/s",
             ),
             Query(per_second("grpc_server_msg_sent_total", "job, grpc_method", OWN_CALLS), "{{job}} {{grpc_method}}"),
         ),

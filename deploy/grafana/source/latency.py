@@ -1,7 +1,7 @@
 """How long callers wait, and where the time goes."""
 
 from deploy.grafana.source.panels import METHOD, Above, Query, Told, board, graph, limited, row, spread, tile
-from deploy.grafana.source.queries import OWN_CALLS, mean, per_second, quantile
+from deploy.grafana.source.queries import OWN_CALLS, SIDES, longest_wait_p95, mean, per_second, quantile, waits
 
 _METHOD = 'method=~"$method"'
 _FIRST = "kvwire_first_token_seconds"
@@ -29,7 +29,11 @@ DASHBOARD = board(
             quantile(0.5, _FIRST, where=_METHOD),
         ),
         tile(
-            Told("First token, p95", "From arrival to first token. Red, from 10 s: KvwireFirstTokenSlow fires.", "s"),
+            Told(
+                "First token, p95",
+                "From arrival to first token. Red, from 10 s: KvwireFirstTokenSlow fires if it lasts.",
+                "s",
+            ),
             quantile(0.95, _FIRST, where=_METHOD),
             Above(_SLOW_S, "red"),
         ),
@@ -45,9 +49,11 @@ DASHBOARD = board(
         ),
         tile(
             Told(
-                "Wait, p95", "Until the compute thread was free. Orange, from 1 s: requests queue; see Capacity.", "s"
+                "Wait, p95",
+                "Until the compute thread of the slower side was free. Orange, from 1 s: requests queue; see capacity.",
+                "s",
             ),
-            quantile(0.95, _STAGES, where='stage="wait"'),
+            longest_wait_p95(),
             Above(1, "orange"),
         ),
         tile(
@@ -81,7 +87,7 @@ DASHBOARD = board(
         row("Stages"),
         *(
             panel
-            for side in ("receiver", "sharer")
+            for side in SIDES
             for panel in (
                 graph(
                     Told(f"The {side}'s stages, mean", f"{_TOLD_STAGES}.", "s"),
@@ -96,8 +102,7 @@ DASHBOARD = board(
         row("Waits and whole calls"),
         graph(
             Told("Wait for the compute thread, by service", "One thread computes in a process; the rest waits.", "s"),
-            Query(quantile(0.5, _STAGES, "job", 'stage="wait"'), "{{job}} p50"),
-            Query(quantile(0.95, _STAGES, "job", 'stage="wait"'), "{{job}} p95"),
+            *(Query(waits(q, side), f"{side} p{q * 100:.0f}") for side in SIDES for q in (0.5, 0.95)),
         ),
         graph(
             Told("Whole calls p95, by method of gRPC", "From first to last byte, by service; probes left out.", "s"),

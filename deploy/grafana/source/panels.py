@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -62,7 +63,7 @@ def graph(told: Told, *queries: Query) -> timeseries.Panel:
     return (
         panel.line_width(1)
         .fill_opacity(8)
-        .show_points(common.VisibilityMode.NEVER)
+        .show_points(common.VisibilityMode.AUTO)
         .legend(
             common_builders.VizLegendOptions()
             .show_legend(show_legend=True)
@@ -152,7 +153,7 @@ def board(
 
 def _told(panel: PanelT, told: Told, queries: Sequence[Query], shape: PromQueryFormat | None = None) -> PanelT:
     panel.title(told.title).description(told.description).unit(told.unit).datasource(DATASOURCE)
-    for query, name in zip(queries, "ABCDEF", strict=False):
+    for query, name in zip(queries, ascii_uppercase, strict=False):
         target = prometheus.Dataquery().ref_id(name).datasource(DATASOURCE).expr(query.expr).legend_format(query.legend)
         panel.with_target(target.range().format(shape or PromQueryFormat.TIME_SERIES))
     return panel

@@ -13,7 +13,9 @@ _UNSURE = "Mean negative log-likelihood of an answer's tokens: 0 is sure, 1 choo
 
 
 def _status(code: str) -> str:
-    return or_zero(per_second(_HANDLED, where=f'{OWN_CALLS}, grpc_code="{code}"'))
+    """Of the service with more: what ends a sharer's call often ends the receiver's too."""
+    ended = per_second(_HANDLED, "job", f'{OWN_CALLS}, grpc_code="{code}"')
+    return or_zero(f"max({ended})")
 
 
 def _as_asked(by: str = "") -> str:
@@ -47,11 +49,11 @@ DASHBOARD = board(
             Above(0.001, "orange"),
         ),
         tile(
-            Told("Unsureness, p50", f"{_UNSURE}. Generated answers only.", "suffix: nats"),
+            Told("Unsureness, p50", f"{_UNSURE}. Generated answers only.", "suffix:nats"),
             quantile(0.5, _NATS, where=_MADE),
         ),
         tile(
-            Told("Unsureness, p95", f"{_UNSURE}. Generated answers only.", "suffix: nats"),
+            Told("Unsureness, p95", f"{_UNSURE}. Generated answers only.", "suffix:nats"),
             quantile(0.95, _NATS, where=_MADE),
         ),
         tile(
@@ -77,20 +79,20 @@ DASHBOARD = board(
             Told(
                 "Unsureness p50, by path and codec",
                 f"{_UNSURE}. A codec that harms stands above the others.",
-                "suffix: nats",
+                "suffix:nats",
             ),
             Query(quantile(0.5, _NATS, "path, codec", _MADE), "{{path}} {{codec}}"),
         ),
         graph(
-            Told("Unsureness p95, by path and codec", f"{_UNSURE}.", "suffix: nats"),
+            Told("Unsureness p95, by path and codec", f"{_UNSURE}.", "suffix:nats"),
             Query(quantile(0.95, _NATS, "path, codec", _MADE), "{{path}} {{codec}}"),
         ),
         graph(
-            Told("Unsureness, mean, by path and codec", f"{_UNSURE}.", "suffix: nats"),
+            Told("Unsureness, mean, by path and codec", f"{_UNSURE}.", "suffix:nats"),
             Query(mean(_NATS, "path, codec", _MADE), "{{path}} {{codec}}"),
         ),
         spread(
-            Told("How unsureness spreads", "Answers per second in each bucket of nats per token.", "suffix: nats"),
+            Told("How unsureness spreads", "Answers per second in each bucket of nats per token.", "suffix:nats"),
             per_second(f"{_NATS}_bucket", "le", _MADE),
         ),
         row("Fallbacks"),

@@ -4,6 +4,7 @@ A ratio is left out where nothing was counted, and a quantile of nothing, which 
 then keeps its last value instead of showing "NaN".
 """
 
+SIDES = ("receiver", "sharer")  # also the jobs' names
 OWN_CALLS = 'grpc_service=~"kvwire.*"'  # health probes are nobody's request
 
 
@@ -37,6 +38,16 @@ def quantile(q: float, histogram: str, by: str = "", where: str = "") -> str:
     """A quantile of what a histogram observed, interpolated within its bucket."""
     labels = ", ".join(filter(None, (by, "le")))
     return f"histogram_quantile({q}, {per_second(f'{histogram}_bucket', labels, where)}) >= 0"
+
+
+def waits(q: float, side: str) -> str:
+    """A quantile of the wait for a side's compute thread, as that side counts it: the receiver's port shows both."""
+    return quantile(q, "kvwire_stage_seconds", "side", f'stage="wait", side="{side}", job="{side}"')
+
+
+def longest_wait_p95() -> str:
+    """Of the side that keeps its callers longer."""
+    return f"max({' or '.join(f'({waits(0.95, side)})' for side in SIDES)})"
 
 
 def _by(labels: str) -> str:
