@@ -26,7 +26,7 @@ class Part:
     to_s: float = DURATION_S
 
 
-# Two cores keep up with these; the gone sharer and the burst come one after the other.
+# Six requests in ten seconds, and one fault after the other: the gone sharer first, then the burst.
 PARTS = (
     Part(Exchange(Method.PREFIX, "sharer", codec="int8"), 0.14),
     Part(Exchange(Method.PREFIX, "sharer", codec="int4"), 0.14),
