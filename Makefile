@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 # A process per core; a file's tests stay together, for they share services.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-all fuzz lint proto bench clean
+.PHONY: setup demo test test-all fuzz lint proto bench dashboards dashboard-previews clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,14 @@ proto: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/kvwire codec bench
+
+# The dashboards' files are checked in; a test fails on a difference.
+dashboards: $(STAMP)
+	$(BIN)/python -m deploy.grafana.source
+
+# Pictures of the dashboards over a real load of three minutes; needs Prometheus and Chromium.
+dashboard-previews: $(STAMP)
+	$(BIN)/python -m deploy.grafana.preview
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

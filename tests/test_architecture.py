@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.security", "kvwire.requests", "kvwire.errors"},
     "experiments": {"kvwire.client", "kvwire.requests", "kvwire.errors", "loadtest"},
+    "deploy": {"kvwire", "loadtest", "experiments.report"},
 }
 
 #: Package -> third-party libraries that have no business there.

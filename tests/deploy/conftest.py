@@ -1,29 +1,24 @@
 """Debian's Prometheus, scraping a real pair of services that a load test has just driven."""
 
 import asyncio
-import json
 import shutil
-import socket
-import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from deploy.grafana.preview.prometheus import Prometheus, Series, Span, running_prometheus
 from kvwire.client import Client
 from kvwire.processes import Pair, RunningService, running_pair
 from kvwire.requests import Exchange, FaultPolicy, Method
 from loadtest.datasets import load
 from loadtest.driver import Driver, Plan
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+_STEP_S = 0.5
+_IN_FLIGHT = 2  # requests a service lets in at once, so that a few are turned away
 
 
 def eventually(happened: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
@@ -36,86 +31,37 @@ def eventually(happened: Callable[[], bool], what: str, within_s: float = 20.0) 
 
 
 @dataclass(frozen=True)
-class Prometheus:
-    """A running Prometheus and its HTTP API."""
+class Watched:
+    """A Prometheus that has watched a load test, and from when to when."""
 
-    url: str
+    prometheus: Prometheus
+    span: Span
 
-    def get(self, path: str, **parameters: str) -> Any:
-        """The ``data`` of an API call's answer."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}") as answer:  # noqa: S310  # loopback
-            return json.load(answer)["data"]
-
-    def values(self, query: str) -> list[float]:
-        """One number for each series of an instant query."""
-        return [float(series["value"][1]) for series in self.get("query", query=query)["result"]]
-
-    def values_soon(self, query: str) -> list[float]:
-        """The same, once the query returns something: rules are evaluated after what they read was scraped."""
-        eventually(lambda: bool(self.values(query)), f"{query} returns data")
-        return self.values(query)
-
-    def is_ready(self) -> bool:
-        """Whether it answers queries."""
-        try:
-            return self.values("vector(1)") == [1.0]
-        except OSError:
-            return False
-
-
-@contextmanager
-def running_prometheus(
-    program: str, folder: Path, sharer: RunningService, receiver: RunningService
-) -> Iterator[Prometheus]:
-    """Run the shipped configuration, with these services in place of compose's, scraped every half second."""
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(scraping(sharer, receiver)))
-    shutil.copy(DEPLOY / "prometheus/rules.yml", folder)
-    address = f"127.0.0.1:{free_port()}"
-    with (folder / "prometheus.log").open("w") as log:
-        command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-        process = subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=log, stdout=log)
-    try:
-        prometheus = Prometheus(f"http://{address}")
-        eventually(prometheus.is_ready, f"Prometheus is ready, see {folder}/prometheus.log")
-        yield prometheus
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def scraping(sharer: RunningService, receiver: RunningService) -> dict[str, Any]:
-    """The shipped configuration with other targets and a shorter interval."""
-    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
-    targets = {"sharer": sharer.metrics, "receiver": receiver.metrics}
-    for job in config["scrape_configs"]:
-        job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
-    return config
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    def series(self, query: str) -> list[Series]:
+        """What a query gives over the time of the load test."""
+        return self.prometheus.over(self.span, query)
 
 
 async def drive(sharer: RunningService, receiver: RunningService) -> int:
-    """Ask by every method, of a sharer that is gone too; return how many answers were given."""
+    """Ask by every method, more at once than is let in, and with every fault; return how many answers were given."""
     ways = [
-        (receiver, Exchange(Method.PREFIX, "sharer", codec="int8")),
-        (receiver, Exchange(Method.FUSE, "sharer", codec="fp16")),
-        (receiver, Exchange(Method.TEXT, "sharer", relay_max_tokens=4)),
-        (receiver, Exchange(Method.RECEIVER_READS)),
-        (sharer, Exchange(Method.SHARER_ONLY)),
-        (receiver, Exchange(Method.PREFIX, "gone")),
-        (receiver, Exchange(Method.PREFIX, "gone", on_fault=FaultPolicy.RECEIVER_ONLY)),
-        (receiver, Exchange(Method.PREFIX, "sharer", codec="no-such-codec")),
+        (receiver, Plan(Exchange(Method.PREFIX, "sharer", codec="int8"))),
+        (receiver, Plan(Exchange(Method.PREFIX, "sharer", codec="int4"), "letter")),
+        (receiver, Plan(Exchange(Method.FUSE, "sharer", codec="fp16"))),
+        (receiver, Plan(Exchange(Method.TEXT, "sharer", relay_max_tokens=4), "letter")),
+        (receiver, Plan(Exchange(Method.RECEIVER_READS))),
+        (sharer, Plan(Exchange(Method.SHARER_ONLY))),
+        (receiver, Plan(Exchange(Method.PREFIX, "gone"))),
+        (receiver, Plan(Exchange(Method.PREFIX, "gone", on_fault=FaultPolicy.RECEIVER_ONLY))),
+        (receiver, Plan(Exchange(Method.PREFIX, "sharer", codec="no-such-codec"))),
+        (receiver, Plan(Exchange(Method.PREFIX, "sharer", policy="budget=1000000"))),  # needs a profile; there is none
+        (receiver, Plan(Exchange(Method.RECEIVER_READS), concurrency=8 * _IN_FLIGHT)),
     ]
-    items, answers = load("pocket", limit=2), 0
-    for service, exchange in ways:
+    answers = 0
+    for service, plan in ways:
+        items = load("pocket", limit=max(2, plan.concurrency))
         async with Client(service.address) as client:
-            outcomes = await Driver(client, Plan(exchange, warmup=0)).run(items, lambda _: None)
+            outcomes = await Driver(client, replace(plan, warmup=0)).run(items, lambda _: None)
         answers += sum(outcome.report is not None for outcome in outcomes)
     return answers
 
@@ -129,7 +75,8 @@ def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with pytest.MonkeyPatch.context() as patch:  # ends once they run: other tests start services too
             patch.setenv("KVWIRE_HOME", str(folder / "home"))
             patch.setenv("KVWIRE_SHARERS", '{"gone": "127.0.0.1:9"}')  # the discard port: nobody listens
-            running = running_pair(models, ["--threads", "1", "--log-level", "warning"], log_dir=folder)
+            arguments = ["--threads", "1", "--log-level", "warning", "--max-in-flight", str(_IN_FLIGHT)]
+            running = running_pair(models, arguments, log_dir=folder)
             started = stack.enter_context(running)
         yield started
 
@@ -142,14 +89,23 @@ def program() -> str:
 
 
 @pytest.fixture(scope="session")
-def prometheus(
+def watched(
     program: str, pair: tuple[RunningService, RunningService], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
+) -> Iterator[Watched]:
     """A Prometheus that has watched a load test; rates need samples before and after, so it is driven twice."""
-    with running_prometheus(program, tmp_path_factory.mktemp("prometheus"), *pair) as running:
-        answers = 0
+    with running_prometheus(program, tmp_path_factory.mktemp("prometheus"), *pair, "500ms") as running:
+        start_s, answers = time.time(), 0
         for _ in range(2):
             answers += asyncio.run(drive(*pair))
             seen = [float(answers)]
             eventually(lambda seen=seen: running.values("sum(kvwire_answers_total)") == seen, f"{seen} answers")
-        yield running
+        # Rules are evaluated after what they read was scraped, and alerts after rules.
+        known = 'count(ALERTS{alertname=~"KvwireFailures|KvwireFallbacks|KvwireOverloaded"})'
+        eventually(lambda: running.values(known) == [3.0], "alerts have seen the faults")
+        yield Watched(running, Span(start_s, time.time() + _STEP_S, _STEP_S))  # one point after the last scrape
+
+
+@pytest.fixture(scope="session")
+def prometheus(watched: Watched) -> Prometheus:
+    """The same Prometheus, for queries of now."""
+    return watched.prometheus

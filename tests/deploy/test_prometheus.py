@@ -1,11 +1,15 @@
 """Prometheus takes the shipped configuration and rules, and the rules find what they look for in real services."""
 
+import re
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
+
+from deploy.grafana.preview.panels import FILES, Dashboard
 
 FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
 RULES = [rule for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"] for rule in group["rules"]]
@@ -13,14 +17,28 @@ RECORDS = [rule["record"] for rule in RULES if "record" in rule]
 ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
 
 
+@pytest.fixture
+def promtool():
+    """Its path."""
+    path = shutil.which("promtool")
+    return path or pytest.skip("promtool is not here; run deploy/prometheus/install-prometheus.sh")
+
+
 @pytest.mark.parametrize("check", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"])
-def test_promtool_agrees(check):
+def test_promtool_agrees(promtool, check):
     """Syntax, and the rules' own tests."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not here; run deploy/prometheus/install-prometheus.sh")
     done = subprocess.run([promtool, *check.split()], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("service", [0, 1], ids=["sharer", "receiver"])
+def test_promtool_finds_nothing_to_say_of_the_metrics(pair, promtool, service):
+    """Of names, help texts and types, after a load test, when each metric has values."""
+    with urllib.request.urlopen(f"http://{pair[service].metrics}/metrics") as answer:
+        metrics = answer.read()
+    done = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_every_rule_has_a_test_of_its_own():
@@ -32,7 +50,7 @@ def test_every_rule_has_a_test_of_its_own():
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_recording_rule_returns_data_after_a_load_test(prometheus, record):
     """Numbers above zero: the load test had failures and fallbacks too."""
-    assert prometheus.values_soon(f"max_over_time({record}[1m]) > 0")
+    assert prometheus.values(f"max_over_time({record}[1m]) > 0")
 
 
 def test_every_rule_is_evaluated_without_an_error(prometheus):
@@ -41,11 +59,20 @@ def test_every_rule_is_evaluated_without_an_error(prometheus):
     assert {rule["name"]: rule["health"] for rule in rules} == dict.fromkeys(RECORDS + ALERTS, "ok")
 
 
-def test_the_faults_of_the_load_test_are_noticed_and_nothing_else_is(prometheus):
+def test_the_faults_of_the_load_test_are_noticed_and_nothing_else_is(watched):
     """Pending, because they have not lasted long enough to be worth waking somebody."""
-    assert prometheus.values_soon('ALERTS{alertname="KvwireFailures", alertstate="pending", job="receiver"}')
-    assert prometheus.values_soon('ALERTS{alertname="KvwireFallbacks", alertstate="pending", job="receiver"}')
-    assert prometheus.values("count(ALERTS)") == [2.0]
+    noticed = {(alert.labels["alertname"], alert.labels["alertstate"]) for alert in watched.series("ALERTS")}
+    names = {"KvwireFailures", "KvwireFallbacks", "KvwireMismatch", "KvwireOverloaded"}
+    assert noticed == {(name, "pending") for name in names}
+
+
+def test_an_alert_names_a_dashboard_that_there_is():
+    """Where it says where to look."""
+    titles = "|".join(Dashboard.read(file).made["title"] for file in FILES)
+    told = [rule["annotations"]["description"] for rule in RULES if "alert" in rule]
+    named = [text for text in told if "dashboard" in text]
+    assert named
+    assert [text for text in named if not re.search(f"[Tt]he dashboard ({titles}) shows", text)] == []
 
 
 def test_both_services_are_scraped(prometheus):

@@ -1,0 +1,1 @@
+"""What runs kvwire and watches it: images, Prometheus, Grafana. Its Python writes files; none of it is installed."""

@@ -1,0 +1,1 @@
+"""Grafana: dashboards (made from ``source``), their pictures (drawn by ``preview``), and how they are provisioned."""
