@@ -1,10 +1,10 @@
 """Who may ask from the live page: whoever may ask over gRPC, and no page of another origin on their behalf."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from kvwire.config import ReceiverSettings
 from kvwire.errors import AuthenticationError, InvalidRequestError, KvwireError, UnsupportedError
@@ -12,6 +12,8 @@ from kvwire.security import check_token, is_loopback, read_token
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
+
+_PORT = re.compile(r":[0-9]+$")
 
 Refusal = tuple[HTTPStatus, KvwireError]
 
@@ -70,7 +72,7 @@ def _foreign(environ: "WSGIEnvironment", *, named: bool) -> str:
     for (``named``), which that site does not know.
     """
     site, origin, host = (environ.get(f"HTTP_{name}", "") for name in ("SEC_FETCH_SITE", "ORIGIN", "HOST"))
-    if site not in {"", "same-origin", "none"} or (origin and urlsplit(origin).netloc != host):
+    if site not in {"", "same-origin", "none"} or (origin and origin.partition("://")[2] != host):
         return f"a page of another origin ({origin or site}) may not ask here"
     if not named and not _is_address(host):
         return f"without a token, questions are taken at an address or at localhost, not at the name {host!r}"
@@ -78,9 +80,9 @@ def _foreign(environ: "WSGIEnvironment", *, named: bool) -> str:
 
 
 def _is_address(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    name = _PORT.sub("", host)
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return name == "localhost"
     return True

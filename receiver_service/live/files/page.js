@@ -40,7 +40,7 @@ function take(found) {
 function showModels({ model, sharers }) {
   const about = `${model.layers} layers, ${model.kv_heads} KV heads of ${model.head_dim} · ${model.weight_format} · ${model.device}`;
   const others = Object.entries(sharers).map(([name, id]) =>
-    card("model", `sharer ${name}`, id || "does not answer", id ? "reads the context, sends its cache" : "retrying"));
+    card("model", name === "sharer" ? name : `sharer ${name}`, id || "does not answer", id ? "reads the context, sends its cache" : "retrying"));
   const arrow = element("span", { className: "arrow", ariaHidden: "true" }, "→");
   const shown = [...(others.length ? [element("div", { className: "sharers" }, ...others), arrow] : []), card("model", "this receiver", model.id, about)];
   const before = byId("models");

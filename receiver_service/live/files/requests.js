@@ -4,7 +4,7 @@ import { byId, element } from "./elements.js";
 import { bits, bytes, clock, count, methodName, NONE, seconds, wireBytes } from "./format.js";
 import { bar, legend, length } from "./stages.js";
 
-const FEW = 12;
+const FEW = 10;
 
 let all = false;
 

@@ -11,7 +11,7 @@ const PARTS = [
   ["s3", "wire, decode"],
   ["s4", "receiver reads"],
   ["s5", "receiver writes"],
-  ["s6", "other"],
+  ["s6", "waiting, other"],
 ];
 
 export function parts(report) {
