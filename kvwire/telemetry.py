@@ -3,14 +3,12 @@
 Names follow Prometheus' rules; the ``grpc_server_*`` family uses the conventional names of the gRPC ecosystem.
 """
 
-from dataclasses import dataclass
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.exposition import start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, make_wsgi_app
 
 from kvwire import __version__
-from kvwire.errors import StartError
-from kvwire.requests import Report, StageTiming
+from kvwire.http_server import Route
+from kvwire.recent import Recent
+from kvwire.requests import Method, Report, RequestInfo, StageTiming
 
 # Seconds; from one decoding step of a small model to a long prefill on a CPU.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -24,6 +22,7 @@ class Metrics:
 
     def __init__(self, service: str, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.recent = Recent()
         self.rpcs_started = self._counter(
             "grpc_server_started", "RPCs started.", "grpc_type", "grpc_service", "grpc_method"
         )
@@ -40,6 +39,7 @@ class Metrics:
         self.in_flight_limit = self._gauge("kvwire_requests_in_flight_limit", "Requests answered at once at most.")
         self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
         self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
+        self.failures = self._counter("kvwire_failures", "Requests that got no answer.", "method", "code")
         self.first_token_seconds = self._histogram(
             "kvwire_first_token_seconds", "From a request's arrival to its first token.", "method"
         )
@@ -81,6 +81,7 @@ class Metrics:
         ``codec_base`` is the spec's base alone, so that label values stay bounded; ``answer_nats`` is of answers that
         were generated.
         """
+        self.recent.answered(report)
         method, path = report.method.value, report.path.value
         self.answers.labels(method, path).inc()
         if method != path:
@@ -104,6 +105,11 @@ class Metrics:
                 self.wire_bytes.labels("socket", path, codec_base).inc(moved.socket_bytes)
             self.wire_values.labels(path, codec_base).inc(moved.values)
 
+    def count_failure(self, info: RequestInfo, method: Method, code: str, why: str) -> None:
+        """Count a request that ended without an answer, by the name of its gRPC status."""
+        self.failures.labels(method.value, code).inc()
+        self.recent.failed(info, method, code, why)
+
     def count_share(self, codec_base: str, payload_bytes: int, values: int, stages: tuple[StageTiming, ...]) -> None:
         """Count one cache stream on the sharer."""
         self.shared_bytes.labels(codec_base).inc(payload_bytes)
@@ -111,30 +117,6 @@ class Metrics:
         for stage in stages:
             self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
 
-    def serve(self, listen: str) -> "MetricsServer":
-        """Serve the metrics over HTTP at ``host:port``; port 0 takes a free one.
-
-        Raises:
-            StartError: The address cannot be used.
-        """
-        host, _, port = listen.rpartition(":")
-        try:
-            server, thread = start_http_server(int(port), host, registry=self.registry)
-        except (OSError, ValueError) as error:
-            raise StartError(f"cannot serve metrics at {listen}: {error}; choose another --metrics-listen") from error
-        return MetricsServer(f"{host}:{server.server_port}", server, thread)
-
-
-@dataclass(frozen=True)
-class MetricsServer:
-    """A running metrics endpoint."""
-
-    address: str
-    server: object
-    thread: object
-
-    def close(self) -> None:
-        """Stop serving."""
-        self.server.shutdown()  # type: ignore[attr-defined]  # wsgiref's WSGIServer, untyped upstream
-        self.server.server_close()  # type: ignore[attr-defined]
-        self.thread.join()  # type: ignore[attr-defined]
+    def route(self) -> Route:
+        """What answers Prometheus over HTTP."""
+        return Route(make_wsgi_app(self.registry))

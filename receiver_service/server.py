@@ -17,6 +17,10 @@ from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
 from receiver_service.inspect import InspectServicer
+from receiver_service.live.access import Access
+from receiver_service.live.ask import Ask
+from receiver_service.live.pages import pages
+from receiver_service.live.status import Status
 from receiver_service.methods import Methods
 from receiver_service.sharers import Sharers
 
@@ -44,9 +48,12 @@ async def run(settings: ReceiverSettings) -> None:
     )
     methods = Methods(engine, worker, sharers, fusers, calibrations, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
+    servicer = ModelServicer(answerer, description, metrics)
+    access = Access.of(settings)
+    shown = pages(Status(metrics, description, sharers, access), Ask(servicer.events, access))
 
     def register(server: grpc.aio.Server) -> None:
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
         receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server(
             InspectServicer(answerer, enabled=settings.inspect), server
         )
@@ -55,7 +62,7 @@ async def run(settings: ReceiverSettings) -> None:
         settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
     )
     try:
-        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService"))
+        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService"), shown)
     finally:
         await sharers.close()
         worker.close()

@@ -1,5 +1,6 @@
 """The receiver's links to sharers it knows by name."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -176,6 +177,18 @@ class Sharers:
             known = ", ".join(self._links) or "none; start the receiver with --sharers NAME=HOST:PORT"
             raise NotFoundError(f"no sharer is named {name!r} here; known: {known}")
         return self._links[name]
+
+    async def models(self, task: Task) -> dict[str, str]:
+        """The model each sharer runs, by the sharer's name; empty for one that does not answer."""
+
+        async def model(link: SharerLink) -> str:
+            try:
+                return (await link.describe(task)).card.binding.id
+            except KvwireError:
+                return ""
+
+        found = await asyncio.gather(*map(model, self._links.values()))
+        return dict(zip(self._links, found, strict=True))
 
     async def close(self) -> None:
         """Close all channels."""

@@ -1,5 +1,6 @@
 """Puts a sharer together and serves it."""
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
+from kvwire.http_server import Route, page
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
 from kvwire.requests import Description, Method, ModelCard
@@ -72,13 +74,25 @@ async def run(settings: SharerSettings) -> None:
             server,
         )
 
+    pages = {"/": _page(engine)}
     listening = Listening(
         settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
     )
     try:
-        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.SharerService"))
+        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.SharerService"), pages)
     finally:
         worker.close()
+
+
+def _page(engine: Engine) -> Route:
+    """Tells whoever opens the metrics' port in a browser what it is."""
+    model = html.escape(engine.card.binding.id)
+    said = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>kvwire sharer</title>'
+        f"<p>A kvwire sharer {__version__} that runs {model}: it reads contexts and streams their caches to receivers, "
+        'whose own page shows them. Here are its <a href="/metrics">metrics</a>.</p></html>\n'
+    )
+    return page(said.encode(), "text/html; charset=utf-8")
 
 
 def _tokenizers(engine: Engine, references: Sequence[str]) -> Tokenizers:

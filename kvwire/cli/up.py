@@ -40,6 +40,7 @@ def up(
                 json_file.write_text(json.dumps(found, indent=2) + "\n")
             for name, where in found.items():
                 sys.stdout.write(f"{name}: {where['address']}, metrics http://{where['metrics']}/metrics\n")
+            sys.stdout.write(f"live page: http://{receiver.metrics}/\n")
             sys.stdout.write(f'ask with: kvwire ask --receiver {receiver.address} --context "..." --prompt "..."\n')
             sys.stdout.flush()
             wait_until_one_ends((sharer, receiver))

@@ -10,6 +10,7 @@ import grpc
 
 from kvwire.errors import KvwireError
 from kvwire.rpc.context import Context, ServerInterceptor
+from kvwire.rpc.status import status_of
 from kvwire.security import check_token
 from kvwire.telemetry import Metrics
 
@@ -86,9 +87,7 @@ class _Call:
             raise error
         self.ended("INTERNAL")
         _log.error("unexpected error in %s", "/".join(self._labels[1:]), exc_info=error)
-        await context.abort(
-            grpc.StatusCode.INTERNAL, f"unexpected {type(error).__name__}; the service's log has the details"
-        )
+        await context.abort(grpc.StatusCode.INTERNAL, status_of(error)[1])
 
 
 def _authorize(context: Context, token: str | None) -> None:

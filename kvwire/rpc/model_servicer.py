@@ -4,7 +4,8 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from kvwire.requests import (
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.model_serde import description_to_proto
+from kvwire.rpc.status import status_of
 from kvwire.telemetry import Metrics
 from kvwire.v1 import model_service_pb2 as pb
 from kvwire.v1 import model_service_pb2_grpc
@@ -64,18 +66,19 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             else:
                 yield pb.GenerateResponse(report=answer_serde.report_to_proto(event))
 
-    async def events(self, asked: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
+    async def events(self, asked: GenerateRequest, task: Task) -> AsyncGenerator[Token | Report, None]:
         """Admit a request, answer it token by token, and count its report.
 
         Raises:
             KvwireError: Whatever its method meets.
         """
         logprobs = 0.0
-        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+        with self._answering([asked]) as left:
             async for event in self._answerer.generate(asked, task):
                 if isinstance(event, Token):
                     logprobs += event.logprob
                 else:
+                    left.clear()
                     self._counted(event, answer_nats=-logprobs / max(1, event.tokens.generated))
                 yield event
 
@@ -84,7 +87,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> AsyncIterator[pb.ScoreResponse]:
         """Stream the first token, the scores, then the report."""
         asked: ScoreRequest = _named(serde.score_from_proto(request))
-        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+        with self._answering([asked]) as left:
             async for event in self._answerer.score(asked, task_for(context, asked.info)):
                 match event:
                     case Token():
@@ -92,6 +95,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
                     case ContinuationScore():
                         yield pb.ScoreResponse(score=answer_serde.continuation_score_to_proto(event))
                     case Report():
+                        left.clear()
                         yield pb.ScoreResponse(report=answer_serde.report_to_proto(self._counted(event)))
 
     async def ScoreTogether(  # noqa: N802
@@ -102,14 +106,32 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             raise InvalidRequestError(f"{len(request.requests)} requests; 1 to {_MAX_TOGETHER} are scored together")
         asked: list[ScoreRequest] = [_named(serde.score_from_proto(one)) for one in request.requests]
         shortest = min(asked, key=lambda one: one.info.deadline_ms or math.inf)
-        with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+        with self._answering(asked) as left:
             async for outcome in score_together(self._answerer, asked, task_for(context, shortest.info)):
+                one = left.pop(0)
                 if isinstance(outcome, KvwireError):
+                    self._failed(outcome, [one])
                     failure = pb.Failure(status=outcome.status, message=str(outcome))
                     yield pb.ScoreTogetherResponse(failure=failure)
                 else:
                     self._counted(outcome.report)
                     yield pb.ScoreTogetherResponse(scored=answer_serde.scored_to_proto(outcome))
+
+    @contextmanager
+    def _answering(self, asked: Sequence[R]) -> Iterator[list[R]]:
+        """Take a place for requests that are answered as one; those left in the list at an error are counted failed."""
+        left = list(asked)
+        try:
+            with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+                yield left
+        except BaseException as error:
+            self._failed(error, left)
+            raise
+
+    def _failed(self, error: BaseException, asked: Sequence[R]) -> None:
+        code, why = status_of(error)
+        for one in asked:
+            self._metrics.count_failure(one.info, one.exchange.method, code, why)
 
     def _counted(self, report: Report, answer_nats: float | None = None) -> Report:
         self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0], answer_nats)

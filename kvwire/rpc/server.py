@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kvwire.errors import StartError
+from kvwire.http_server import HttpServer, Route
 from kvwire.rpc.interceptors import Gate
 from kvwire.security import ServerSecurity, is_loopback, read_token
 from kvwire.telemetry import Metrics
@@ -38,8 +39,11 @@ async def serve(
     metrics: Metrics,
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
+    pages: Mapping[str, Route],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then refuse new calls, finish those in flight and return.
+
+    ``pages``: what the metrics' port answers besides, by path.
 
     Prints one JSON line with the bound addresses to standard output when ready.
 
@@ -62,19 +66,19 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(probe, server)
     reflection.enable_server_reflection([*services, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
     address = _bind(server, listening)
-    metrics_server = metrics.serve(listening.metrics_listen)
+    http = HttpServer(listening.metrics_listen, {"/metrics": metrics.route(), **pages})
     try:
         await server.start()
         for service in ("", *services):
             await probe.set(service, health_pb2.HealthCheckResponse.SERVING)
-        _announce(address, metrics_server.address)
+        _announce(address, http.address)
         await stop.wait()
         _log.info("stopping: requests in flight may finish within %.0f s", _DRAIN_S)
         await probe.enter_graceful_shutdown()
-        await server.stop(_DRAIN_S)
+        await asyncio.gather(server.stop(_DRAIN_S), asyncio.to_thread(http.drain, _DRAIN_S))
     finally:
         await server.stop(None)
-        metrics_server.close()
+        await asyncio.to_thread(http.close)
 
 
 def _bind(server: grpc.aio.Server, listening: Listening) -> str:

@@ -1,8 +1,10 @@
-"""A gRPC status back into the error it was."""
+"""A gRPC status back into the error it was, and the status of whatever ended a request."""
+
+import asyncio
 
 import grpc
 
-from kvwire.errors import BY_STATUS, KvwireError, LocalError, UnavailableError
+from kvwire.errors import BY_STATUS, CancelledError, KvwireError, LocalError, UnavailableError
 
 
 def error_from_rpc(error: grpc.aio.AioRpcError, peer: str) -> KvwireError:
@@ -16,3 +18,12 @@ def error_from_rpc(error: grpc.aio.AioRpcError, peer: str) -> KvwireError:
 def error_from_status(status: str, details: str, peer: str) -> KvwireError:
     """The error of a status name, as a peer told it."""
     return BY_STATUS.get(status, LocalError)(f"{peer}: {details}")
+
+
+def status_of(error: BaseException) -> tuple[str, str]:
+    """The status name and the message of what ended a request; an unexpected error's own words stay in the log."""
+    if isinstance(error, KvwireError):
+        return error.status, str(error)
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return CancelledError.status, "the caller hung up"
+    return LocalError.status, f"unexpected {type(error).__name__}; the service's log has the details"

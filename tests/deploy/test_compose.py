@@ -91,6 +91,12 @@ def test_ports_are_published_on_loopback_alone():
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_the_live_page_is_published_where_the_receiver_serves_it(settings):
+    """On this machine, at the port of its metrics."""
+    port = settings("receiver").metrics_listen.rpartition(":")[2]
+    assert f"127.0.0.1:{port}:{port}" in SERVICES["receiver"]["ports"]
+
+
 def test_every_setting_that_is_named_exists():
     """In the compose files and in .env.example; KVWIRE_HOME belongs to the model store."""
     files = ["docker-compose.yml", "deploy/docker/gpu.yml", ".env.example"]

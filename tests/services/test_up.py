@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,11 +52,14 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tiny_llama, tmp_path):
     """Both services answer while it runs; Ctrl-C ends it with 130 and stops them."""
     pair = f"path:{tiny_llama}:path:{tiny_llama}"
     with launched("--pair", pair, "--json", str(tmp_path / "up.json")) as up:
-        line = ""
-        while not line.startswith("ask with:"):
+        said = ""
+        while "ask with:" not in said:
             line = up.stdout.readline()
             assert line, "ended before it was ready"
+            said += line
         started = children(up.pid)
+        with urllib.request.urlopen(re.search(r"^live page: (.*)$", said, re.MULTILINE)[1], timeout=5) as page:  # noqa: S310  # ours
+            assert b"kvwire" in page.read()
         receiver = json.loads((tmp_path / "up.json").read_text())["receiver_service"]["address"]
         asked = [KVWIRE, "ask", "--context", "a fact ", "--prompt", "hello", "--receiver", receiver]
         assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
