@@ -43,6 +43,9 @@ class ServiceSettings(BaseSettings):
     token_file: Path | None = Field(None, description="file with the bearer token callers must send")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    otlp_endpoint: str = Field(
+        "", description="OpenTelemetry collector that takes traces, http://HOST:4317; needs kvwire[otel]"
+    )
     log_format: Literal["text", "json"] = Field("text", description="lines to read, or one JSON object each")
 
     def calibrations_folder(self) -> Path:

@@ -3,8 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from kvwire.requests import StageTiming
+
+#: Name, layer or None, begin and end by ``time.perf_counter``.
+Listener = Callable[[str, int | None, float, float], None]
+
+#: Hears of every stretch of every stage of the call that is being answered, on whatever thread it ran.
+listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 class Stopwatch:
@@ -15,15 +22,22 @@ class Stopwatch:
         self._clock = clock
         self._started = clock()
         self._stages: dict[str, float] = {}
+        self._listener = listener.get()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to the named stage."""
+    def stage(self, name: str, layer: int | None = None) -> Iterator[None]:
+        """Add the time spent inside, on a layer or on all, to the named stage."""
         begun = self._clock()
         try:
             yield
         finally:
-            self.add(name, self._clock() - begun)
+            self.stretch(name, begun, self._clock(), layer)
+
+    def stretch(self, name: str, begun_s: float, ended_s: float, layer: int | None = None) -> None:
+        """Add a time that has passed, by this watch's clock, to the named stage."""
+        self.add(name, ended_s - begun_s)
+        if self._listener is not None:
+            self._listener(name, layer, begun_s, ended_s)
 
     @contextmanager
     def rest(self, name: str, *inner: str) -> Iterator[None]:
@@ -33,7 +47,10 @@ class Stopwatch:
             yield
         finally:
             spent = sum(self._stages.get(stage, 0.0) for stage in inner) - before
-            self.add(name, self._clock() - begun - spent)
+            ended = self._clock()
+            self.add(name, ended - begun - spent)
+            if self._listener is not None:
+                self._listener(name, None, begun, ended)
 
     def add(self, name: str, seconds: float) -> None:
         """Add seconds to the named stage."""
@@ -41,7 +58,10 @@ class Stopwatch:
 
     def mark(self, name: str) -> None:
         """Record the time from the request's arrival until now as the named stage."""
-        self._stages[name] = self._clock() - self._started
+        ended = self._clock()
+        self._stages[name] = ended - self._started
+        if self._listener is not None:
+            self._listener(name, None, self._started, ended)
 
     def stages(self) -> tuple[StageTiming, ...]:
         """All stages so far, in the order they first ran."""

@@ -184,7 +184,7 @@ class _Layers:
 
         def decode() -> None:
             layer, frame = whole
-            with watch.stage("decode_frames"):
+            with watch.stage("decode_frames", layer):
                 kv = codec.decode_layer(frame, limits)
             found = (kv.layer, kv.keys.shape[0], kv.tokens, kv.keys.shape[2])
             announced = (layer, header.kv_heads, header.source_tokens, header.head_dim)
@@ -193,7 +193,7 @@ class _Layers:
                     f"layer, heads, tokens and head_dim of a frame are {found}, announced were {announced}; retry"
                 )
             self._sources[layer] = in_phase(kv, self._fuser.rope, header.first_position, self._ropes)
-            with watch.stage("place"):
+            with watch.stage("place", layer):
                 self._run_completed(layer)
 
         return decode

@@ -15,6 +15,7 @@ from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
+from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
 from receiver_service.inspect import InspectServicer
 from receiver_service.live.access import Access
@@ -34,7 +35,7 @@ async def run(settings: ReceiverSettings) -> None:
         warm(engine.dtype, calibrations.held(model.weights_fingerprint, model.id))
 
     engine, worker = await boot(settings, ready)
-    metrics = Metrics("receiver")
+    metrics, tracing = Metrics("receiver"), tracer("receiver", settings.otlp_endpoint)
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security())
     description = Description(
@@ -62,7 +63,8 @@ async def run(settings: ReceiverSettings) -> None:
         settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
     )
     try:
-        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService"), shown)
+        services = ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService")
+        await serve(listening, metrics, tracing, register, services, shown)
     finally:
         await sharers.close()
         worker.close()

@@ -17,6 +17,7 @@ from kvwire.rpc.socket_bytes import SocketBytes, socket_bytes
 from kvwire.rpc.status import error_from_rpc
 from kvwire.security import ClientSecurity
 from kvwire.stream import CacheChunk, CacheTrailer, ShareRequest
+from kvwire.tracing import Headers, span
 from kvwire.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
@@ -63,7 +64,7 @@ class SharerLink:
         if self._description is None:
             try:
                 answer = await self._model.Describe(
-                    model_service_pb2.DescribeRequest(), timeout=task.remaining_s(), metadata=self._metadata
+                    model_service_pb2.DescribeRequest(), timeout=task.remaining_s(), metadata=self._headers()
                 )
             except grpc.aio.AioRpcError as error:
                 raise error_from_rpc(error, self._peer) from error
@@ -81,7 +82,7 @@ class SharerLink:
         message = stream_serde.share_request_to_proto(request)
         meter.count(message)
         before = self._begin()
-        call = self._sharer.Share(message, timeout=task.remaining_s(), metadata=self._metadata)
+        call = self._sharer.Share(message, timeout=task.remaining_s(), metadata=self._headers())
         try:
             async for part in call:
                 meter.count(part)
@@ -115,7 +116,7 @@ class SharerLink:
         meter.count(message)
         before = self._begin()
         try:
-            answer = await self._sharer.Relay(message, timeout=task.remaining_s(), metadata=self._metadata)
+            answer = await self._sharer.Relay(message, timeout=task.remaining_s(), metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise self.forget(error_from_rpc(error, self._peer)) from error
         finally:
@@ -131,6 +132,10 @@ class SharerLink:
         """Describe the sharer anew next time: it may have been restarted with another model."""
         self._description = None
         return error
+
+    def _headers(self) -> Headers:
+        """Who calls, and as part of which trace."""
+        return (*self._metadata, *span.get().headers())
 
     def _begin(self) -> tuple[SocketBytes | None, int]:
         self._in_flight += 1

@@ -60,7 +60,7 @@ class Prefiller:
             index, keys, values, attention = layer
             if index not in reading.layers:
                 return
-            with watch.stage("encode"):
+            with watch.stage("encode", index):
                 kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
                 frames = [Frame(each.layer, codec.encode_layer(each, positions)) for each in reading.sent(kv)]
             with watch.stage("backpressure"):

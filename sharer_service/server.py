@@ -28,6 +28,7 @@ from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
+from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
 from sharer_service.context import Tokenizers
 from sharer_service.kept import KeptCaches
@@ -47,7 +48,7 @@ async def run(settings: SharerSettings) -> None:
     tokenizers = await worker.run(lambda: _tokenizers(engine, settings.tokenizers))
     divisible = await worker.run(lambda: _divisible(engine.card, settings.fusers))
     held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers, divisible)
-    metrics = Metrics("sharer")
+    metrics, tracing = Metrics("sharer"), tracer("sharer", settings.otlp_endpoint)
     description = Description(
         card=engine.card,
         codecs=tuple(QUANTIZERS),
@@ -79,7 +80,8 @@ async def run(settings: SharerSettings) -> None:
         settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
     )
     try:
-        await serve(listening, metrics, register, ("kvwire.v1.ModelService", "kvwire.v1.SharerService"), pages)
+        services = ("kvwire.v1.ModelService", "kvwire.v1.SharerService")
+        await serve(listening, metrics, tracing, register, services, pages)
     finally:
         worker.close()
 

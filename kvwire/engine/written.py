@@ -30,7 +30,7 @@ class Answer:
     position: int
     task: Task
     watch: Stopwatch
-    waits_from_s: float = field(default_factory=time.monotonic)
+    waits_from_s: float = field(default_factory=time.perf_counter)
     steps: "asyncio.Queue[Outcome]" = field(default_factory=asyncio.Queue)
     left: bool = False
 
@@ -86,7 +86,7 @@ class Group:
 
     def step(self) -> list[tuple[Answer, Outcome]]:
         """Read the last token of every answer, and take the next."""
-        begun_s = time.monotonic()
+        begun_s = time.perf_counter()
         tokens = [answer.writing.tokens[-1] for answer in self.answers]
         positions = [answer.position + len(answer.writing.tokens) - 1 for answer in self.answers]
         logits = self._engine.next_logits_of_rows(self._rows, tokens, positions)
@@ -97,9 +97,9 @@ class Group:
             outcomes.append((answer, step))
             if step is not None and answer.writing.ended:
                 outcomes.append((answer, None))
-        ended_s = time.monotonic()
+        ended_s = time.perf_counter()
         for answer in self.answers:
-            answer.watch.add("decode", ended_s - begun_s)
+            answer.watch.stretch("decode", begun_s, ended_s)
             answer.task.waited_s += begun_s - answer.waits_from_s
             answer.waits_from_s = ended_s
         return outcomes

@@ -9,10 +9,13 @@ from typing import Any, NoReturn
 import grpc
 
 from kvwire.errors import KvwireError
+from kvwire.logs import request_id
+from kvwire.progress import listener
 from kvwire.rpc.context import Context, ServerInterceptor
 from kvwire.rpc.status import status_of
 from kvwire.security import check_token
 from kvwire.telemetry import Metrics
+from kvwire.tracing import Span, Tracer, span
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +28,10 @@ Handler = Any  # grpc.RpcMethodHandler; grpc-stubs types neither its fields nor 
 class Gate(ServerInterceptor):
     """Checks the token, counts, and maps errors, for unary and streaming answers alike."""
 
-    def __init__(self, metrics: Metrics, token: str | None) -> None:
+    def __init__(self, metrics: Metrics, token: str | None, tracer: Tracer) -> None:
         self._metrics = metrics
         self._token = token
+        self._tracer = tracer
 
     async def intercept_service(
         self,
@@ -39,7 +43,8 @@ class Gate(ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         service, _, method = details.method.lstrip("/").rpartition("/")
-        call = _Call(self._metrics, service, method, "server_stream" if handler.response_streaming else "unary")
+        kind = "server_stream" if handler.response_streaming else "unary"
+        call = _Call(self._metrics, self._tracer, service, method, kind)
         token = None if service in _OPEN_SERVICES else self._token
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
@@ -57,12 +62,24 @@ class Gate(ServerInterceptor):
 class _Call:
     """Counts one call from start to end."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, kind: str) -> None:
+    def __init__(self, metrics: Metrics, tracer: Tracer, service: str, method: str, kind: str) -> None:
         self._metrics = metrics
+        self._tracer = tracer
+        self._span: Span | None = None
         self._labels = (kind, service, method)
         self._started = time.perf_counter()
         self.sent = 0
         metrics.rpcs_started.labels(*self._labels).inc()
+
+    def trace(self, context: Context) -> None:
+        """Begin a span, unless it is a health probe; stages of the running task are told to it."""
+        _, service, method = self._labels
+        if service in _OPEN_SERVICES:
+            return
+        said = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        self._span = self._tracer.begin(service, method, said)
+        span.set(self._span)
+        listener.set(self._span.listener)
 
     def ended(self, code: str, why: str = "") -> None:
         """Count the end and the messages that were sent, and log it but for health probes."""
@@ -71,6 +88,8 @@ class _Call:
         self._metrics.rpcs_handled.labels(*self._labels, code).inc()
         self._metrics.rpc_seconds.labels(*self._labels).observe(seconds)
         _, service, method = self._labels
+        if self._span is not None:
+            self._span.end(code, why, request_id.get())
         if service not in _OPEN_SERVICES:
             _log.info("%s/%s: %s after %.3f s%s", service, method, code, seconds, why and f": {why}")
 
@@ -101,6 +120,7 @@ def _unary(
     handler: Callable[[Any, Context], Awaitable[Any]], call: _Call, token: str | None
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def wrapped(request: Any, context: Context) -> Any:
+        call.trace(context)
         try:
             _authorize(context, token)
             answer = await handler(request, context)
@@ -117,6 +137,7 @@ def _streaming(
     handler: Callable[[Any, Context], AsyncIterator[Any]], call: _Call, token: str | None
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def wrapped(request: Any, context: Context) -> AsyncIterator[Any]:
+        call.trace(context)
         try:
             _authorize(context, token)
             async for answer in handler(request, context):

@@ -17,6 +17,7 @@ from kvwire.http_server import HttpServer, Route
 from kvwire.rpc.interceptors import Gate
 from kvwire.security import ServerSecurity, is_loopback, read_token
 from kvwire.telemetry import Metrics
+from kvwire.tracing import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Listening:
 async def serve(
     listening: Listening,
     metrics: Metrics,
+    tracer: Tracer,
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
     pages: Mapping[str, Route],
@@ -55,7 +57,7 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     token = read_token(listening.security.token_file) if listening.security.token_file else None
     server = grpc.aio.server(
-        interceptors=[Gate(metrics, token)],
+        interceptors=[Gate(metrics, token, tracer)],
         options=[
             ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
             ("grpc.max_receive_message_length", listening.max_message_bytes),
@@ -79,6 +81,7 @@ async def serve(
     finally:
         await server.stop(None)
         await asyncio.to_thread(http.close)
+        await asyncio.to_thread(tracer.close)
 
 
 def _bind(server: grpc.aio.Server, listening: Listening) -> str:

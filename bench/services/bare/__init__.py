@@ -11,6 +11,7 @@ def run(module: str) -> None:
     Metrics.count = Metrics.count_share = _nothing  # type: ignore[method-assign]  # what is left out
     call = interceptors._Call  # noqa: SLF001  # the same
     call.__init__ = _nothing  # type: ignore[method-assign]
+    call.trace = _nothing  # type: ignore[method-assign]
     call.ended = _nothing  # type: ignore[method-assign]
     call.sent = 0
     runpy.run_module(module, run_name="__main__")

@@ -1,0 +1,88 @@
+"""Traces of calls: a span per call on each side, its stages within. Nothing unless a collector was named.
+
+This is what services see; only :mod:`kvwire.otel` knows OpenTelemetry, and it is imported only where traces are wanted.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Protocol
+
+from kvwire.errors import StartError
+from kvwire.progress import Listener
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Span(Protocol):
+    """One call that is being answered."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """What is to hear of the call's stages."""
+        ...
+
+    def headers(self) -> Headers:
+        """Metadata that makes a call to another service part of this trace."""
+        ...
+
+    def end(self, code: str, why: str, request_id: str) -> None:
+        """The call ended, with the name of a gRPC status."""
+        ...
+
+
+class Tracer(Protocol):
+    """Begins spans."""
+
+    def begin(self, service: str, method: str, metadata: Mapping[str, str]) -> Span:
+        """A call came, with what its caller says of a trace."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left; takes a bounded time."""
+        ...
+
+
+class NoSpan:
+    """Of a service that traces nothing."""
+
+    listener: Listener | None = None
+
+    def headers(self) -> Headers:
+        """None."""
+        return ()
+
+    def end(self, code: str, why: str, request_id: str) -> None:
+        """Nothing to do."""
+
+
+class NoTracer:
+    """Traces nothing."""
+
+    def begin(self, service: str, method: str, metadata: Mapping[str, str]) -> Span:
+        """The one that does nothing."""
+        del service, method, metadata
+        return _NOTHING
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+_NOTHING = NoSpan()
+
+#: Of the call that the running task answers.
+span: ContextVar[Span] = ContextVar("span", default=_NOTHING)
+
+
+def tracer(service: str, endpoint: str) -> Tracer:
+    """A tracer that sends to a collector at ``http://host:port``, or none where no collector is named.
+
+    Raises:
+        StartError: OpenTelemetry is not installed.
+    """
+    if not endpoint:
+        return NoTracer()
+    try:
+        from kvwire.otel import OtelTracer  # noqa: PLC0415  # an optional extra, and slow to import
+    except ModuleNotFoundError as error:
+        raise StartError(f"traces need {error.name}; install it with: pip install 'kvwire[otel]'") from error
+    return OtelTracer(service, endpoint)
