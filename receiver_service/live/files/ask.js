@@ -159,7 +159,7 @@ class Card {
     this.finish("done");
     const moved = report.bytes;
     this.numbers.Total.textContent = seconds((performance.now() - this.sent) / 1000);
-    this.numbers.Bytes.textContent = bytes(moved ? wireBytes(moved) : 0);
+    this.numbers.Bytes.textContent = bytes(wireBytes(moved));
     this.numbers["Bits per value"].textContent = bits(moved?.bits_per_value);
     return report;
   }

@@ -43,8 +43,8 @@ const METHODS = {
 
 export const methodName = (method) => METHODS[method] ?? method;
 
-// What the kernel counted, or what gRPC serialized where others used the connection meanwhile.
-export const wireBytes = (moved) => (moved ? moved.socket_bytes ?? moved.grpc_bytes : null);
+// What the kernel counted, or what gRPC serialized where others used the connection meanwhile; 0 without a sharer.
+export const wireBytes = (moved) => (moved ? moved.socket_bytes ?? moved.grpc_bytes : 0);
 
 export function median(values) {
   if (!values.length) return null;

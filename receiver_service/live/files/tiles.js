@@ -11,7 +11,7 @@ export const HISTORY_S = BUCKET_S * BUCKETS;
 export function showTiles(requests, now, uptime) {
   const span = Math.max(1, Math.min(RECENT_S, uptime));
   const recent = requests.filter((r) => r.ended_at_s > now - RECENT_S);
-  const sum = (found) => found.reduce((total, r) => total + (wireBytes(r.bytes) ?? 0), 0);
+  const sum = (found) => found.reduce((total, r) => total + wireBytes(r.bytes), 0);
   const firsts = (found) => found.map((r) => r.first_token_s).filter((s) => s !== null && s !== undefined);
   const buckets = inBuckets(requests, now);
 
