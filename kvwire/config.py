@@ -88,6 +88,9 @@ class ReceiverSettings(ServiceSettings):
     sharer_key: Path | None = Field(None, description="PEM private key of that certificate")
     sharer_token_file: Path | None = Field(None, description="file with the token sent to sharers")
     max_cache_bytes: int = Field(2 * 1024**3, ge=1, description="largest cache accepted from a sharer, in bytes")
+    reuse_bytes: int = Field(
+        0, ge=0, description="memory for caches received before, in bytes; 0 has every cache sent anew"
+    )
     ask_box: bool = Field(True, description="offer the box to ask on the live page")
     inspect: bool = Field(False, description="offer Inspect, which shows logits and caches; tests only")
 

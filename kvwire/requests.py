@@ -190,7 +190,10 @@ class TokenCounts:
 
 @dataclass(frozen=True)
 class Spared:
-    """Numbers that nobody needs and that were not sent; ``bytes`` is computed, at the rate of those that were."""
+    """Numbers that were not sent: nobody needs them, or they are ``held`` already.
+
+    ``bytes`` is computed, at the rate of those that were sent; of a held cache, what it took when it was.
+    """
 
     what: str
     values: int

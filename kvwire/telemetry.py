@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from kvwire import __version__
 from kvwire.http_server import Route
 from kvwire.recent import Recent
-from kvwire.requests import Method, Report, RequestInfo, StageTiming
+from kvwire.requests import ByteCounts, Method, Report, RequestInfo, StageTiming
 
 # Seconds; from one decoding step of a small model to a long prefill on a CPU.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -60,6 +60,8 @@ class Metrics:
         self.wire_values = self._counter(
             "kvwire_wire_values", "Key and value numbers before compression.", "method", "codec"
         )
+        self.held = self._counter("kvwire_held", "Answers from a cache the receiver held already.", "method", "codec")
+        self.held_bytes = self._counter("kvwire_held_bytes", "Bytes not sent for that reason.", "method", "codec")
         self.shared_bytes = self._counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
         self.shared_values = self._counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
         self.tokens = self._counter("kvwire_tokens", "Tokens read or made.", "part")
@@ -98,12 +100,18 @@ class Metrics:
         for part, number in vars(report.tokens).items():
             self.tokens.labels(part).inc(number)
         if report.bytes is not None:
-            moved = report.bytes
-            for counter in ("payload_bytes", "grpc_bytes"):
-                self.wire_bytes.labels(counter.removesuffix("_bytes"), path, codec_base).inc(getattr(moved, counter))
-            if moved.socket_isolated:
-                self.wire_bytes.labels("socket", path, codec_base).inc(moved.socket_bytes)
-            self.wire_values.labels(path, codec_base).inc(moved.values)
+            self._count_bytes(report.bytes, path, codec_base)
+
+    def _count_bytes(self, moved: ByteCounts, path: str, codec_base: str) -> None:
+        for counter in ("payload_bytes", "grpc_bytes"):
+            self.wire_bytes.labels(counter.removesuffix("_bytes"), path, codec_base).inc(getattr(moved, counter))
+        if moved.socket_isolated:
+            self.wire_bytes.labels("socket", path, codec_base).inc(moved.socket_bytes)
+        self.wire_values.labels(path, codec_base).inc(moved.values)
+        for spared in moved.spared:
+            if spared.what == "held":
+                self.held.labels(path, codec_base).inc()
+                self.held_bytes.labels(path, codec_base).inc(spared.bytes)
 
     def count_failure(self, info: RequestInfo, method: Method, code: str, why: str) -> None:
         """Count a request that ended without an answer, by the name of its gRPC status."""

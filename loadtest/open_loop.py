@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from loadtest.datasets import Item
 from loadtest.driver import Outcome
+from loadtest.precedence import precedence
 
 #: A tester that is later than this with one request in a hundred measures itself.
 LARGEST_LAG_P99_MS = 5.0
@@ -57,8 +58,9 @@ async def open_loop(
         told(sent)
         return sent
 
-    for index, due in enumerate(due_s):
-        await asyncio.sleep(begin_s + due - time.monotonic())
-        lag_s = time.monotonic() - begin_s - due
-        tasks.append(asyncio.create_task(one(items[index % len(items)], due, lag_s)))
-    return list(await asyncio.gather(*tasks))
+    with precedence():
+        for index, due in enumerate(due_s):
+            await asyncio.sleep(begin_s + due - time.monotonic())
+            lag_s = time.monotonic() - begin_s - due
+            tasks.append(asyncio.create_task(one(items[index % len(items)], due, lag_s)))
+        return list(await asyncio.gather(*tasks))

@@ -50,7 +50,8 @@ class Intake:
                 f"{self._max_cache_bytes}; send less context or raise max_cache_bytes"
             )
         self._max_frame_bytes = 4 * header.values // len(header.expected_layers) + _FRAME_OVERHEAD_BYTES
-        self._waiting = list(reversed(header.expected_layers))
+        held = header.content_digest in self._request.held_digests
+        self._waiting = [] if held else list(reversed(header.expected_layers))
         self._digest.update(data)
 
     def _check_slots(self, header: CacheHeader) -> None:

@@ -21,6 +21,7 @@ from kvwire.errors import (
 )
 from kvwire.requests import Exchange, FaultPolicy, Method
 from receiver_service.fuse import fuse
+from receiver_service.held import HeldCaches
 from receiver_service.prefix import prefix
 from receiver_service.receive import CacheIntake
 from receiver_service.received import Named
@@ -43,6 +44,7 @@ class Methods:
         sharers: Sharers,
         fusers: Fusers,
         calibrations: Calibrations,
+        held: HeldCaches,
         max_cache_bytes: int,
     ) -> None:
         self._engine = engine
@@ -50,6 +52,7 @@ class Methods:
         self._sharers = sharers
         self._fusers = fusers
         self._calibrations = calibrations
+        self._held = held
         self._max_cache_bytes = max_cache_bytes
 
     async def __call__(self, question: Question) -> Prepared:
@@ -99,7 +102,14 @@ class Methods:
             fuser = second_half(fuser)
         link = self._sharers.named(sharer)
         return CacheIntake(
-            self._engine, self._worker, link, Named(fuser_name, fuser), spec, self._calibrations, self._max_cache_bytes
+            self._engine,
+            self._worker,
+            link,
+            Named(fuser_name, fuser),
+            spec,
+            self._calibrations,
+            self._held,
+            self._max_cache_bytes,
         )
 
 

@@ -8,6 +8,7 @@ from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Messages, Method, TokenCounts
 from kvwire.stream import CacheHeader
+from receiver_service.held import HeldCache, PlacedLayer
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
@@ -40,20 +41,27 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
         engine.check_length(total + question.reserve_tokens, "head, slots, prompt and answer together")
         await worker.run(lambda: engine.read(opening, cache, 0), task)
 
+    placed: list[PlacedLayer] = []
+
+    def place(made: PlacedLayer) -> None:
+        placed.append(made)
+        cache.place(made.layer, made.keys, made.values, made.positions)
+
     def ready(target: int, sources: Sources) -> None:
         kv = at_slots(fuser.project(target, sources), slot_sources)
         kv = in_phase(kv, RopePhase.POST, head, ropes)
-        positions = kept_positions(kv, head).to(engine.device)
-        cache.place(
-            target,
-            kv.keys.to(engine.device, engine.dtype),
-            kv.values.to(engine.device, engine.dtype),
-            positions,
-        )
+        keys, values = (each.to(engine.device, engine.dtype) for each in (kv.keys, kv.values))
+        place(PlacedLayer(target, keys, values, kept_positions(kv, head).to(engine.device)))
+
+    def again(held: HeldCache) -> None:
+        with watch.stage("place"):
+            for made in held.layers:
+                place(made)
 
     wanted = Wanted(Method.PREFIX, context, opening, tokens.prompt)
     with watch.stage("share"):
-        received = await intake.receive(question, wanted, opened=opened, ready=ready)
+        received = await intake.receive(question, wanted, opened=opened, ready=ready, again=again)
+    intake.hold(received, placed)
     counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
     report = received.into(new_report(engine, question, counts), intake.named)
     return Prepared(cache, tokens.prompt, head + received.header.slots, report)

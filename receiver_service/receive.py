@@ -1,7 +1,7 @@
 """Receives a sharer's cache: asks, verifies, decodes each layer and hands it on as soon as it is whole."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from codec.calibrations import Calibrations
 from codec.codec import Codec
@@ -19,6 +19,7 @@ from kvwire.progress import Stopwatch
 from kvwire.requests import Input, Method, ModelCard
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
+from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.intake import Intake
 from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received, byte_counts
@@ -51,6 +52,7 @@ class CacheIntake:
         named: Named,
         spec: CodecSpec,
         calibrations: Calibrations,
+        held: HeldCaches,
         max_cache_bytes: int,
     ) -> None:
         self.engine = engine
@@ -60,6 +62,7 @@ class CacheIntake:
         self.fuser = named.fuser
         self._spec = spec
         self._calibrations = calibrations
+        self._held = held
         self._max_cache_bytes = max_cache_bytes
 
     @property
@@ -89,11 +92,13 @@ class CacheIntake:
         *,
         opened: Callable[[CacheHeader], Awaitable[None]],
         ready: Callable[[int, Sources], None],
+        again: Again | None = None,
     ) -> Received:
         """Receive a cache.
 
         ``opened`` is called once the header is verified, ``ready(target, sources)`` on the compute thread for each
-        target layer as soon as the layers it needs have come.
+        target layer as soon as the layers it needs have come; or else ``again`` once, with what :meth:`hold` holds of
+        the same content.
 
         Raises:
             KvwireError: Whatever went wrong at the sharer, on the wire, or with the pair.
@@ -106,6 +111,9 @@ class CacheIntake:
         calibration = self._calibrations.needed(spec, sent.binding.weights_fingerprint, sent.binding.id)
         codec = Codec(spec, ropes, calibration)
         request = self._request(question, wanted, sharer, codec)
+        key = content_key(request)
+        held = self._held.get(key) if again is not None else None
+        request = request if held is None else replace(request, held_digests=(held.digest,))
         intake = Intake(request, sent, self._max_cache_bytes)
         meter = Meter()
         layers = _Layers(self.fuser, len(self.engine.card.layers), ready, ropes)
@@ -117,6 +125,8 @@ class CacheIntake:
                 intake.accept_header(part, header)
                 codec = codec if request.codec == header.codec else _resolved(codec.spec, header, ropes)
                 await opened(header)
+                if again is not None and held is not None and header.content_digest == held.digest:
+                    await self.worker.run(lambda: again(held), task)
             elif isinstance(part, CacheTrailer):
                 trailer = part
                 intake.trailer(trailer)
@@ -127,7 +137,13 @@ class CacheIntake:
                 await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
-        return Received(header, trailer, sharer, byte_counts(request, header, trailer, meter, codec))
+        return Received(key, header, trailer, sharer, byte_counts(request, header, trailer, meter, codec, held))
+
+    def hold(self, received: Received, layers: Sequence[PlacedLayer]) -> None:
+        """Hold what came, as it was placed."""
+        if received.trailer.frames:
+            cache = HeldCache(received.header.content_digest, received.trailer.payload_bytes, tuple(layers))
+            self._held.put(received.key, cache)
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         needed = self.needed_layers

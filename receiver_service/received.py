@@ -7,6 +7,7 @@ from codec.formula import formula_bytes
 from fuser.base import Fuser
 from kvwire.requests import AlignmentRule, ByteCounts, Method, ModelCard, Report, Spared
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
+from receiver_service.held import HeldCache
 from receiver_service.omission import omitted_values
 from receiver_service.sharers import Meter
 
@@ -21,8 +22,9 @@ class Named:
 
 @dataclass(frozen=True)
 class Received:
-    """What came."""
+    """What came, and what of the request decided it."""
 
+    key: ShareRequest
     header: CacheHeader
     trailer: CacheTrailer
     sharer: ModelCard
@@ -42,18 +44,27 @@ class Received:
 
 
 def byte_counts(
-    request: ShareRequest, header: CacheHeader, trailer: CacheTrailer, meter: Meter, codec: Codec
+    request: ShareRequest,
+    header: CacheHeader,
+    trailer: CacheTrailer,
+    meter: Meter,
+    codec: Codec,
+    held: HeldCache | None,
 ) -> ByteCounts:
-    """The bytes of one stream."""
+    """The bytes of one stream, if it was one: nothing is sent of what is held."""
+    values = header.values - omitted_values(header)
+    reused = held if held is not None and not trailer.frames else None
     return ByteCounts(
         payload_bytes=trailer.payload_bytes,
         grpc_bytes=meter.grpc_bytes,
         socket_sent_bytes=meter.socket.sent if meter.socket else 0,
         socket_received_bytes=meter.socket.received if meter.socket else 0,
         socket_isolated=meter.isolated,
-        values=header.values - omitted_values(header),
+        values=0 if reused else values,
         formula_bytes=formula_bytes(codec.spec, header.source_tokens, header.kv_heads, header.head_dim),
-        spared=_spared(request, header, trailer.payload_bytes),
+        spared=(Spared("held", values, reused.payload_bytes),)
+        if reused
+        else _spared(request, header, trailer.payload_bytes),
     )
 
 

@@ -17,6 +17,7 @@ from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
+from receiver_service.held import HeldCaches
 from receiver_service.inspect import InspectServicer
 from receiver_service.live.access import Access
 from receiver_service.live.ask import Ask
@@ -47,7 +48,8 @@ async def run(settings: ReceiverSettings) -> None:
         sharers=sharers.names,
         software=__version__,
     )
-    methods = Methods(engine, worker, sharers, fusers, calibrations, settings.max_cache_bytes)
+    held = HeldCaches(settings.reuse_bytes)
+    methods = Methods(engine, worker, sharers, fusers, calibrations, held, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
     servicer = ModelServicer(answerer, description, metrics)
     access = Access.of(settings)

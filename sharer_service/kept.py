@@ -1,8 +1,9 @@
 """Caches of contexts read before, so that another codec of the same context costs no second prefill."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from sharer_service.host_copy import Layer
 
@@ -24,27 +25,16 @@ class KeptCaches:
     """The latest caches within a memory budget; a budget of 0 keeps nothing."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[ContextKey, tuple[Layer, ...]] = OrderedDict()
-        self._bytes = 0
+        self._kept = LRUCache[ContextKey, tuple[Layer, ...]](max_bytes, getsizeof=_size_bytes)
 
     def get(self, key: ContextKey) -> tuple[Layer, ...] | None:
         """All layers of a kept cache, which becomes the latest; None if it is not held."""
-        layers = self._kept.get(key)
-        if layers is not None:
-            self._kept.move_to_end(key)
-        return layers
+        return self._kept.get(key)
 
     def put(self, key: ContextKey, layers: Sequence[Layer]) -> None:
         """Keep a cache if it fits at all, in the place of one read without attention; the oldest ones make room."""
-        size = _size_bytes(layers)
-        if size > self._max_bytes:
-            return
-        self._bytes -= _size_bytes(self._kept.pop(key, ()))
-        self._kept[key] = tuple(layers)
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            self._bytes -= _size_bytes(self._kept.popitem(last=False)[1])
+        if _size_bytes(layers) <= self._kept.maxsize:
+            self._kept[key] = tuple(layers)
 
 
 def _size_bytes(layers: Sequence[Layer]) -> int:

@@ -18,7 +18,7 @@ from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, ModelBindin
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey
-from sharer_service.prefill import Reading
+from sharer_service.outgoing import Reading
 
 
 @dataclass(frozen=True)

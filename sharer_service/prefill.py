@@ -1,111 +1,115 @@
-"""Prefills a context and encodes each layer as soon as it is computed."""
+"""Prefills contexts and encodes each layer as soon as it is computed; contexts that wait are read in one pass.
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+Sequences stand side by side in the pass, without padding, so their lengths need not be alike.
+"""
 
-import torch
-from torch import Tensor
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 
-from codec.codec import Codec
-from codec.layer import LayerKV
-from codec.spec import RopePhase
 from kvwire.engine.attention import OBSERVED_QUERIES, AttentionObserver
-from kvwire.engine.engine import Engine
-from kvwire.engine.worker import Task
-from kvwire.progress import Stopwatch
-from sharer_service.host_copy import Layer, host_copy
-from sharer_service.kept import ContextKey, KeptCaches
+from kvwire.engine.engine import Engine, Part
+from kvwire.errors import KvwireError
+from sharer_service.kept import KeptCaches
+from sharer_service.outgoing import Job, Outgoing
 
-
-@dataclass(frozen=True)
-class Frame:
-    """One encoded layer."""
-
-    layer: int
-    data: bytes
-
-
-def as_it_is(kv: LayerKV) -> Iterable[LayerKV]:
-    """The layer itself."""
-    return (kv,)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What to read and which layers of it to send. The key's head and question are read too but stay here.
-
-    ``sent`` gives what is sent once it has been shown a layer: that layer, or latents.
-    """
-
-    key: ContextKey
-    layers: frozenset[int]
-    sent: Callable[[LayerKV], Iterable[LayerKV]] = as_it_is
+#: Tokens of one pass; beyond some hundreds the weights' share of a pass is small, and the first layers wait for all.
+_TOKENS_TOGETHER = 512
 
 
 class Prefiller:
-    """Computes or finds the layers of a context, and encodes them one by one. Runs on the compute thread."""
+    """Computes or finds the layers of contexts, and encodes them one by one."""
 
     def __init__(self, engine: Engine, kept: KeptCaches) -> None:
         self._engine = engine
         self._kept = kept
+        self._waiting: deque[Job] = deque()
 
-    def run(self, codec: Codec, reading: Reading, task: Task, watch: Stopwatch, emit: Callable[[Frame], None]) -> None:
-        """Emit what is to be sent, a frame per layer in order, while later layers compute.
+    def enqueue(self, job: Job) -> None:
+        """Announce a job: whoever runs first takes it along if it fits. From any thread."""
+        self._waiting.append(job)
 
-        Raises what ``task.check`` raises, within one layer.
+    def run(self, job: Job) -> None:
+        """See that a job is done: emit what is to be sent, a frame per layer in order, while later layers compute.
+
+        Runs on the compute thread. Raises what ``task.check`` raises, within one layer.
         """
-        positions = torch.arange(len(reading.key.context)) + len(reading.key.head)
+        if not job.done:
+            batch = self._batch(job)
+            with ExitStack() as watched:
+                for each in batch:
+                    watched.enter_context(each.watch.rest("prefill", "encode", "backpressure"))
+                self._send(batch)
+            for each in batch:
+                each.done = True
+        if job.error is not None:
+            raise job.error
 
-        def encode(layer: Layer) -> None:
-            index, keys, values, attention = layer
-            if index not in reading.layers:
-                return
-            with watch.stage("encode", index):
-                kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
-                frames = [Frame(each.layer, codec.encode_layer(each, positions)) for each in reading.sent(kv)]
-            with watch.stage("backpressure"):
-                for frame in frames:
-                    emit(frame)
-
-        with watch.rest("prefill", "encode", "backpressure"):
-            held = self._kept.get(reading.key)
-            if held is None or (codec.needs_attention and held[0][3] is None):
-                layers = self._compute(reading.key, task, encode, observe=codec.needs_attention)
-                self._kept.put(reading.key, layers)
-                return
-            for layer in held:
-                task.check()
-                encode(layer)
-
-    def _compute(self, key: ContextKey, task: Task, done: Callable[[Layer], None], *, observe: bool) -> list[Layer]:
-        """Prefill; call ``done`` with each layer of the context as it reaches the host, and return them all.
-
-        With ``observe`` a layer is done once its attention was observed too.
-        """
-        copier = host_copy(self._engine.device)
-        sent = slice(len(key.head), len(key.head) + len(key.context))
-        layers: list[Layer] = []
-
-        def reached(ready: list[Layer]) -> None:
-            for layer in ready:
-                layers.append(layer)
-                done(layer)
-
-        waiting: list[tuple[Tensor, Tensor]] = []
-
-        def computed(index: int, keys: Tensor, values: Tensor) -> None:
-            task.check()
-            keys, values = keys[:, sent], values[:, sent]
-            if observe:
-                waiting.append((keys, values))
+    def _batch(self, job: Job) -> list[Job]:
+        """The job, and those that wait and can be read beside it."""
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        others = [each for each in waiting if each is not job and not each.done]
+        batch, tokens = [job], len(job.reading.tokens)
+        for other in others:
+            tokens += len(other.reading.tokens)
+            if self._alone(job) or self._alone(other) or tokens > _TOKENS_TOGETHER:
+                tokens -= len(other.reading.tokens)
+                self._waiting.append(other)
             else:
-                reached(copier.push((index, keys, values, None)))
+                batch.append(other)
+        return batch
 
-        def observed(index: int, attention: Tensor) -> None:
-            reached(copier.push((index, *waiting.pop(), attention[:, sent])))
+    def _alone(self, job: Job) -> bool:
+        """Whether a job is not to be computed beside others: it is held already, or its attention is observed."""
+        return job.codec.needs_attention or self._kept.get(job.reading.key) is not None
 
-        cache = self._engine.new_cache(computed)
-        observer = AttentionObserver(observed, len(key.question) or OBSERVED_QUERIES) if observe else None
-        self._engine.read(key.head + key.context + key.question, cache, 0, observer)
-        reached(copier.flush())
-        return layers
+    def _send(self, batch: list[Job]) -> None:
+        outs = [Outgoing(job, self._engine.device) for job in batch]
+        if len(outs) > 1:
+            self._compute_together(outs)
+            return
+        [out] = outs
+        job = out.job
+        held = self._kept.get(job.reading.key)
+        if held is None or (job.codec.needs_attention and held[0][3] is None):
+            self._compute(out)
+            return
+        for layer in held:
+            job.task.check()
+            out.encode(layer)
+
+    def _compute(self, out: Outgoing) -> None:
+        """Prefill one; a layer is done once its attention was observed too, if its codec needs that."""
+        reading = out.job.reading
+        observer = None
+        if out.job.codec.needs_attention:
+            observer = AttentionObserver(out.observed, len(reading.key.question) or OBSERVED_QUERIES)
+        self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
+        out.finish()
+        self._kept.put(reading.key, out.layers)
+
+    def _compute_together(self, outs: list[Outgoing]) -> None:
+        """Prefill several; one that fails keeps its error and does not keep the others from being read."""
+
+        def guarded(out: Outgoing, act: Callable[..., None]) -> Callable[..., None]:
+            def acted(*given: object) -> None:
+                if out.job.error is not None:
+                    return
+                try:
+                    act(*given)
+                except Exception as error:
+                    out.job.error = error
+                    if all(each.job.error is not None for each in outs):
+                        raise
+
+            return acted
+
+        parts = [Part(self._engine.new_cache(guarded(out, out.computed)), out.job.reading.tokens, 0) for out in outs]
+        try:
+            self._engine.read_together(parts)
+        except KvwireError:
+            return  # every job has its error
+        for out in outs:
+            guarded(out, out.finish)()
+            if out.job.error is None:
+                self._kept.put(out.job.reading.key, out.layers)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
-from kvwire.engine.worker import Worker
+from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch
 from kvwire.requests import RelayMode
@@ -18,8 +18,9 @@ from kvwire.telemetry import Metrics
 from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
-from sharer_service.plan import Held, plan_share
-from sharer_service.prefill import Frame, Prefiller
+from sharer_service.outgoing import Frame, Job
+from sharer_service.plan import Held, Plan, plan_share
+from sharer_service.prefill import Prefiller
 from sharer_service.relay import Relayed, plain_text, write_message
 
 # Encoded layers waiting to be sent before the prefill is held up; two keep the wire busy, more only use memory.
@@ -61,18 +62,29 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             writer = ChunkWriter(sealed)
             yield stream_serde.sealed_header(sealed)
 
-            def produce(emit: Callable[[Frame], None]) -> None:
-                self._prefiller.run(plan.codec, plan.reading, task, watch, emit)
-
-            async for frame in self._worker.stream(produce, task, _FRAMES_WAITING):
-                for chunk in writer.write(frame.layer, frame.data):
-                    yield stream_serde.chunk_to_proto(chunk)
+            if plan.header.content_digest not in asked.held_digests:
+                async for frame in self._frames(plan, task, watch):
+                    for chunk in writer.write(frame.layer, frame.data):
+                        yield stream_serde.chunk_to_proto(chunk)
             watch.add("wait", task.waited_s)
             watch.mark("share")
             yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
             self._metrics.count_share(
-                plan.codec.spec.base.name, writer.payload_bytes, plan.header.values, watch.stages()
+                plan.codec.spec.base.name,
+                writer.payload_bytes,
+                plan.header.values if writer.frames else 0,
+                watch.stages(),
             )
+
+    def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncIterator[Frame]:
+        """The encoded layers, as they are computed."""
+
+        def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
+            job = Job(plan.codec, plan.reading, task, watch, emit)
+            self._prefiller.enqueue(job)
+            return lambda: self._prefiller.run(job)
+
+        return self._worker.stream(begin, task, _FRAMES_WAITING)
 
     async def Relay(  # noqa: N802
         self, request: pb.RelayRequest, context: Context

@@ -5,16 +5,11 @@ all three cases, on as many threads. ``python -m bench.services.throughput``.
 """
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvwire.client import Client
@@ -26,6 +21,8 @@ from loadtest.datasets import load
 from loadtest.scoring import letter_prompt
 
 _NEW_TOKENS = 64
+#: Questions asked one at a time; they take as long as all those asked together.
+_ALONE = 4
 
 
 def _prompts(count: int) -> list[str]:
@@ -66,40 +63,25 @@ def generate_tokens_per_s(model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     return float(len(prompts) * new / (time.perf_counter() - begun))
 
 
-def main(
-    model: Annotated[str, typer.Option()] = "smollm2-135m",
-    concurrency: Annotated[int, typer.Option(min=2)] = 32,
-    rounds: Annotated[int, typer.Option(min=1)] = 15,
-    threads: Annotated[int, typer.Option(min=1, help="of the receiver and of generate")] = 2,
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write the rounds here")] = None,
-) -> None:
-    """Take turns, and print medians of the ratios."""
+def measure(model: str, rounds: int, concurrency: int = 32, threads: int = 2) -> dict[str, object]:
+    """``throughput_32_over_1`` and ``throughput_over_generate``: medians of ratios within a round, and all rounds."""
     torch.set_num_threads(threads)
     loaded = load_model(ModelStore().pull(model), dtype=torch.float32, device="cpu", attn_implementation="sdpa")
     loaded.tokenizer.padding_side = "left"
-    many, few = _prompts(concurrency), _prompts(4)
-    found: list[dict[str, float]] = []
+    many, few = _prompts(concurrency), _prompts(_ALONE)
     options = ["--threads", str(threads), "--max-in-flight", str(concurrency), "--log-level", "warning"]
     free = ["--model", model, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with running_service("receiver_service", [*free, *options]) as receiver:
-        for index in range(rounds):
-            one = {
+        found = [
+            {
                 "many": asyncio.run(service_tokens_per_s(receiver.address, many, concurrency)),
                 "one": asyncio.run(service_tokens_per_s(receiver.address, few, 1)),
                 "generate": generate_tokens_per_s(loaded.model, loaded.tokenizer, many),
             }
-            found.append(one)
-            shown = ", ".join(f"{name} {value:.1f}" for name, value in one.items())
-            sys.stdout.write(f"round {index + 1}: tokens per second: {shown}\n")
-            sys.stdout.flush()
-    ratios = {
+            for _ in range(rounds)
+        ]
+    return {
         f"throughput_{concurrency}_over_1": float(np.median([each["many"] / each["one"] for each in found])),
         "throughput_over_generate": float(np.median([each["many"] / each["generate"] for each in found])),
+        "tokens_per_s": found,
     }
-    sys.stdout.write("".join(f"{name} {value:.3f}\n" for name, value in ratios.items()))
-    if json_file is not None:
-        json_file.write_text(json.dumps({**ratios, "rounds": found}, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -97,6 +97,11 @@ class Engine:
             self._forward(self._model.get_decoder(), [part])
 
     @torch.inference_mode()
+    def read_together(self, parts: Sequence[Part]) -> None:
+        """Append the tokens of several sequences in one pass; each cache's listener sees its own layers."""
+        self._forward(self._model.get_decoder(), parts)
+
+    @torch.inference_mode()
     def next_logits(self, tokens: Sequence[int], cache: PositionedCache, first_position: int) -> Tensor:
         """Append tokens and return the logits after the last one, ``(vocabulary,)`` float32.
 

@@ -70,8 +70,10 @@ class Worker:
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, checked)
 
-    async def stream(self, produce: Callable[[Callable[[T], None]], None], task: Task, depth: int) -> AsyncIterator[T]:
-        """Run ``produce(emit)`` on the compute thread and yield what it emits, while it goes on computing.
+    async def stream(
+        self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int
+    ) -> AsyncIterator[T]:
+        """Run the work that ``begin(emit)`` gives on the compute thread and yield what is emitted, while it goes on.
 
         At most ``depth`` items wait unread; then ``emit`` blocks, so that a slow reader slows the computation down.
         """
@@ -84,7 +86,7 @@ class Worker:
                 task.check()
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        running = asyncio.ensure_future(self.run(lambda: produce(emit), task))
+        running = asyncio.ensure_future(self.run(begin(emit), task))
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         try:
             while not isinstance(item := await items.get(), _End):

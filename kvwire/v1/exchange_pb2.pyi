@@ -295,7 +295,7 @@ Global___TokenCounts: _TypeAlias = TokenCounts  # noqa: Y015
 
 @_typing.final
 class Spared(_message.Message):
-    """Numbers that nobody needs and that were therefore not sent."""
+    """Numbers that were not sent because nobody needs them, or because the receiver holds them already."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +304,8 @@ class Spared(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     what: _builtins.str
     """Why: unused_layers (no fuser layer takes them), closed_gates (keys or values no gate lets through), last_token (never
-    fused), template_tokens (of a chat whose content alone is fused; those before all content).
+    fused), template_tokens (of a chat whose content alone is fused; those before all content), held (all of a cache that
+    was received before; bytes are what it took then).
     """
     values: _builtins.int
     """How many."""

@@ -123,7 +123,7 @@ class ShareRequest(_message.Message):
 
     @_builtins.property
     def held_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Content digests of caches the receiver still holds, 32 bytes each."""
+        """Content digests of caches the receiver still holds, 32 bytes each. If the header's is among them, no chunks follow."""
 
     @_builtins.property
     def held_table_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:

@@ -26,7 +26,13 @@ def test_the_blocks_marked_run_work_as_they_stand(smollm2, tmp_path):
     environment = {**os.environ, "PATH": path, "KVWIRE_HOME": str(HOME), "KVWIRE_THREADS": "1"}
     script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(BLOCKS)
     done = subprocess.run(
-        ["/bin/bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+        ["/bin/bash", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "load.json").read_text())

@@ -52,6 +52,12 @@ def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield services
 
 
+@pytest.fixture(scope="session")
+def tiny_pair() -> Callable[..., contextlib.AbstractContextManager[Services]]:
+    """Start a pair of one's own, with further arguments for both services."""
+    return tiny_services
+
+
 @pytest.fixture(scope="session", params=["tiny_llama", "tiny_gemma", "tiny_qwen2"])
 def any_pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A pair of each family in turn."""

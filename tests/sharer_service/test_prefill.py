@@ -11,11 +11,13 @@ from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION, AttentionObserver
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
+from kvwire.errors import CancelledError
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 from kvwire.progress import Stopwatch
 from sharer_service.kept import ContextKey, KeptCaches
-from sharer_service.prefill import Prefiller, Reading
+from sharer_service.outgoing import Job, Reading
+from sharer_service.prefill import Prefiller
 
 KEY = ContextKey("mia", (0,), tuple(range(10, 30)))
 
@@ -29,7 +31,7 @@ def engine(tiny_llama, tmp_path_factory):
 def frames(prefiller, spec, key=KEY):
     sent = []
     reading = Reading(key, frozenset(range(4)))
-    prefiller.run(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append)
+    prefiller.run(Job(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append))
     return [decode_layer(frame.data, Limits()) for frame in sent]
 
 
@@ -74,3 +76,106 @@ def test_a_context_is_read_again_for_its_attention_only_once(engine, monkeypatch
     frames(keeping, "fp32+keep=0.5,by=attention")
     after = frames(keeping, "fp32")
     assert all(torch.equal(one.keys, other.keys) for one, other in zip(before, after, strict=True))
+
+
+def job(context, caller="mia", emit=None, task=None, spec="int8"):
+    sent = []
+    made = Job(
+        Codec(CodecSpec.parse(spec)),
+        Reading(ContextKey(caller, (0,), tuple(context)), frozenset(range(4))),
+        task or Task(),
+        Stopwatch("sharer"),
+        emit or sent.append,
+    )
+    return made, sent
+
+
+def waiting(engine, *jobs, kept=0):
+    prefiller = Prefiller(engine, KeptCaches(kept))
+    for each in jobs:
+        prefiller.enqueue(each)
+    return prefiller
+
+
+def passes(engine, monkeypatch):
+    """How many sequences each pass reads."""
+    seen, read, together = [], engine.read, engine.read_together
+    monkeypatch.setattr(engine, "read", lambda *given: (seen.append(1), read(*given)))
+    monkeypatch.setattr(engine, "read_together", lambda parts: (seen.append(len(parts)), together(parts)))
+    return seen
+
+
+def test_contexts_that_wait_are_read_in_one_pass_and_give_the_same_frames(engine, monkeypatch):
+    """Of unlike lengths; as if each had been read alone, but for the last bits."""
+    jobs = [job(range(10, 10 + length), spec="fp32") for length in (5, 20, 11)]
+    alone = [frames(Prefiller(engine, KeptCaches(0)), "fp32", made.reading.key) for made, _ in jobs]
+    seen = passes(engine, monkeypatch)
+    prefiller = waiting(engine, *(made for made, _ in jobs))
+    for made, _ in jobs:
+        prefiller.run(made)
+    assert seen == [3]
+    for (_, sent), expected in zip(jobs, alone, strict=True):
+        for frame, kv in zip(sent, expected, strict=True):
+            found = decode_layer(frame.data, Limits())
+            torch.testing.assert_close(found.keys, kv.keys, atol=1e-5, rtol=0)
+            torch.testing.assert_close(found.values, kv.values, atol=1e-5, rtol=0)
+
+
+def test_more_tokens_than_one_pass_takes_wait_for_the_next(engine, monkeypatch):
+    """300 and 300 are two passes, 300 and 100 one."""
+    jobs = [job([10] * length)[0] for length in (300, 300, 100)]
+    seen = passes(engine, monkeypatch)
+    prefiller = waiting(engine, *jobs)
+    for each in jobs:
+        prefiller.run(each)
+    assert seen == [2, 1]
+
+
+def test_one_that_is_cancelled_ends_alone(engine):
+    """The others of the pass are sent whole."""
+    cancelled = Task()
+    cancelled.cancel()
+    doomed, none = job(range(10, 20), task=cancelled)
+    other, sent = job(range(10, 30))
+    prefiller = waiting(engine, doomed, other)
+    prefiller.run(other)
+    assert (len(sent), len(none)) == (4, 0)
+    with pytest.raises(CancelledError):
+        prefiller.run(doomed)
+
+
+def test_where_all_are_cancelled_the_pass_stops(engine):
+    """Within a layer."""
+    tasks = [Task(), Task()]
+    jobs = [job(range(10, 20), task=task)[0] for task in tasks]
+    for task in tasks:
+        task.cancel()
+    prefiller = waiting(engine, *jobs)
+    for each in jobs:
+        with pytest.raises(CancelledError):
+            prefiller.run(each)
+
+
+def test_a_context_whose_attention_is_observed_is_read_alone(engine, monkeypatch):
+    """And so is one that is kept."""
+    ranked, _ = job(range(10, 30), spec="int8+keep=0.5,by=attention")
+    plain, sent = job(range(10, 20))
+    seen = passes(engine, monkeypatch)
+    prefiller = waiting(engine, ranked, plain)
+    prefiller.run(ranked)
+    prefiller.run(plain)
+    assert seen == [1, 1]
+    assert len(sent) == 4
+
+
+def test_contexts_read_together_are_kept_each_for_itself(engine, monkeypatch):
+    """And found again by their callers."""
+    jobs = [job(range(10, 20), caller)[0] for caller in ("mia", "tom")]
+    prefiller = waiting(engine, *jobs, kept=1 << 30)
+    for each in jobs:
+        prefiller.run(each)
+    monkeypatch.setattr(engine, "read", None)  # calling it would fail
+    again, sent = job(range(10, 20), "tom")
+    prefiller.enqueue(again)
+    prefiller.run(again)
+    assert len(sent) == 4

@@ -16,6 +16,11 @@ def worker():
     made.close()
 
 
+def begun(produce):
+    """Work that emits, as a stream is begun with."""
+    return lambda emit: lambda: produce(emit)
+
+
 async def test_all_work_runs_on_one_thread_that_is_not_the_loops(worker):
     """Torch's pool belongs to the thread that uses it."""
     names = {await worker.run(lambda: threading.current_thread().name) for _ in range(5)}
@@ -64,7 +69,7 @@ async def test_a_stream_yields_what_is_emitted_in_order(worker):
         for number in range(20):
             emit(number)
 
-    assert [n async for n in worker.stream(produce, Task(), depth=2)] == list(range(20))
+    assert [n async for n in worker.stream(begun(produce), Task(), depth=2)] == list(range(20))
 
 
 async def test_a_slow_reader_holds_the_producer_up(worker):
@@ -79,7 +84,7 @@ async def test_a_slow_reader_holds_the_producer_up(worker):
             if len(emitted) == 4:
                 full.set()
 
-    stream = worker.stream(produce, Task(), depth=3)
+    stream = worker.stream(begun(produce), Task(), depth=3)
     await anext(stream)
     while not full.is_set():
         await asyncio.to_thread(full.wait, 1)
@@ -94,7 +99,7 @@ async def test_a_reader_that_leaves_stops_the_producer(worker):
         while True:
             emit(0)
 
-    stream = worker.stream(produce, Task(), depth=1)
+    stream = worker.stream(begun(produce), Task(), depth=1)
     await anext(stream)
     await stream.aclose()
     assert await worker.run(lambda: "free") == "free"
@@ -107,7 +112,7 @@ async def test_a_stream_passes_the_producers_error_on(worker):
         emit(1)
         raise ValueError("broken")
 
-    stream = worker.stream(produce, Task(), depth=1)
+    stream = worker.stream(begun(produce), Task(), depth=1)
     assert await anext(stream) == 1
     with pytest.raises(ValueError, match="broken"):
         await anext(stream)

@@ -1,0 +1,46 @@
+"""``kvwire bench``: how the services do beside the same work done without them."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvwire.cli.options import JsonOption
+
+#: Ratios within a round of neighbours need so many rounds for a median that holds.
+_ROUNDS, _QUICK_ROUNDS = 15, 5
+_QUESTIONS, _QUICK_QUESTIONS = 100, 20
+
+
+def bench(
+    model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
+    quick: Annotated[bool, typer.Option("--quick", help="fewer rounds: under ten minutes, and less sure")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Measure services against the same work without them; every figure is a ratio taken in one run."""
+    from bench.services import in_process, reuse, throughput
+
+    rounds = _QUICK_ROUNDS if quick else _ROUNDS
+    questions = _QUICK_QUESTIONS if quick else _QUESTIONS
+    parts: dict[str, Callable[[], dict[str, object]]] = {
+        "one request": lambda: in_process.measure(model, rounds),
+        "one context, many questions": lambda: reuse.measure(model, questions),
+        "many answers at once": lambda: throughput.measure(model, rounds),
+    }
+    found: dict[str, object] = {"model": model, "rounds": rounds}
+    for name, measure in parts.items():
+        sys.stderr.write(f"{name} ...\n")
+        found |= measure()
+        _write(found, json_file)
+    for name, value in found.items():
+        if isinstance(value, float):
+            sys.stdout.write(f"{name} {value:.3f}\n")
+
+
+def _write(found: dict[str, object], file: Path | None) -> None:
+    """What there is so far: who stops it keeps that."""
+    if file is not None:
+        file.write_text(json.dumps(found, indent=1) + "\n")

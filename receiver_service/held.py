@@ -1,0 +1,64 @@
+"""Caches of contexts received before, so that what is here already is not sent again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cachetools import LRUCache
+from torch import Tensor
+
+from kvwire.requests import RequestInfo
+from kvwire.stream import ShareRequest
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer as it was placed: keys and values ``(kv_heads, slots, head_dim)``, and the slots' positions."""
+
+    layer: int
+    keys: Tensor
+    values: Tensor
+    positions: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Of all three."""
+        return self.keys.nbytes + self.values.nbytes + self.positions.nbytes
+
+
+@dataclass(frozen=True)
+class HeldCache:
+    """A cache by the sharer's digest of its content, and what it took on the wire."""
+
+    digest: bytes
+    payload_bytes: int
+    layers: tuple[PlacedLayer, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all layers."""
+        return sum(layer.nbytes for layer in self.layers)
+
+
+#: Puts the layers of a held cache where the request wants them; on the compute thread.
+Again = Callable[[HeldCache], None]
+
+
+def content_key(request: ShareRequest) -> ShareRequest:
+    """All of a request that decides what is placed where; callers never share, or one could time what another asked."""
+    return replace(request, info=RequestInfo(caller=request.info.caller), held_digests=())
+
+
+class HeldCaches:
+    """The latest caches within a memory budget; a budget of 0 holds nothing."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._held = LRUCache[ShareRequest, HeldCache](max_bytes, getsizeof=lambda held: held.nbytes)
+
+    def get(self, key: ShareRequest) -> HeldCache | None:
+        """What is held, which becomes the latest."""
+        return self._held.get(key)
+
+    def put(self, key: ShareRequest, cache: HeldCache) -> None:
+        """Hold a cache if it fits at all; those that were not used for longest make room."""
+        if cache.nbytes <= self._held.maxsize:
+            self._held[key] = cache

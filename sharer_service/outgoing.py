@@ -1,0 +1,106 @@
+"""One context's layers on their way out: copied to the host, encoded, emitted."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codec.codec import Codec
+from codec.layer import LayerKV
+from codec.spec import RopePhase
+from kvwire.engine.worker import Task
+from kvwire.progress import Stopwatch
+from sharer_service.host_copy import Layer, host_copy
+from sharer_service.kept import ContextKey
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One encoded layer."""
+
+    layer: int
+    data: bytes
+
+
+def as_it_is(kv: LayerKV) -> Iterable[LayerKV]:
+    """The layer itself."""
+    return (kv,)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What to read and which layers of it to send. The key's head and question are read too but stay here.
+
+    ``sent`` gives what is sent once it has been shown a layer: that layer, or latents.
+    """
+
+    key: ContextKey
+    layers: frozenset[int]
+    sent: Callable[[LayerKV], Iterable[LayerKV]] = as_it_is
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All that is read."""
+        return self.key.head + self.key.context + self.key.question
+
+
+@dataclass(eq=False)
+class Job:
+    """A context to be read and sent, and how it ended; ``emit`` may block until the reader has caught up."""
+
+    codec: Codec
+    reading: Reading
+    task: Task
+    watch: Stopwatch
+    emit: Callable[[Frame], None]
+    done: bool = False
+    error: BaseException | None = None
+
+
+class Outgoing:
+    """Takes a job's layers as they are computed. Runs on the compute thread; raises what ``task.check`` raises."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        key = job.reading.key
+        self.job = job
+        self.layers: list[Layer] = []
+        self._copier = host_copy(device)
+        self._own = slice(len(key.head), len(key.head) + len(key.context))
+        self._positions = torch.arange(len(key.context)) + len(key.head)
+        self._unobserved: list[tuple[Tensor, Tensor]] = []
+
+    def computed(self, index: int, keys: Tensor, values: Tensor) -> None:
+        """A layer of all that is read, ``(kv_heads, tokens, head_dim)``; a codec that ranks waits for attention."""
+        self.job.task.check()
+        keys, values = keys[:, self._own], values[:, self._own]
+        if self.job.codec.needs_attention:
+            self._unobserved.append((keys, values))
+        else:
+            self._reached(self._copier.push((index, keys, values, None)))
+
+    def observed(self, index: int, attention: Tensor) -> None:
+        """What the layer's tokens drew, ``(kv_heads, tokens)``."""
+        self._reached(self._copier.push((index, *self._unobserved.pop(), attention[:, self._own])))
+
+    def finish(self) -> None:
+        """Wait for what is still on its way to the host."""
+        self._reached(self._copier.flush())
+
+    def encode(self, layer: Layer) -> None:
+        """Encode a layer on the host and emit its frame, if it is to be sent."""
+        index, keys, values, attention = layer
+        job = self.job
+        if index not in job.reading.layers:
+            return
+        with job.watch.stage("encode", index):
+            kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
+            frames = [Frame(each.layer, job.codec.encode_layer(each, self._positions)) for each in job.reading.sent(kv)]
+        with job.watch.stage("backpressure"):
+            for frame in frames:
+                job.emit(frame)
+
+    def _reached(self, ready: list[Layer]) -> None:
+        for layer in ready:
+            self.layers.append(layer)
+            self.encode(layer)

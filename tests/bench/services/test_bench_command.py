@@ -1,0 +1,28 @@
+"""``kvwire bench`` measures services and writes ratios by the names they are known by."""
+
+import json
+from pathlib import Path
+
+from bench.services import in_process, reuse
+from kvwire.cli.bench_services import bench
+
+KEYS = {
+    "ttft_over_in_process",
+    "reuse_bytes_ratio",
+    "reuse_ttft_ratio",
+    "throughput_32_over_1",
+    "throughput_over_generate",
+}
+
+
+def test_every_figure_is_measured_on_real_services(tiny_llama: Path, tmp_path, monkeypatch, capsys):
+    """All of them above zero, printed and in the file; what a receiver holds is not sent again."""
+    monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
+    for module in (in_process, reuse):
+        monkeypatch.setattr(module, "_CHARACTERS", 800)  # the tiny model takes no more than 2,048 tokens
+    bench(f"path:{tiny_llama}", quick=True, json_file=tmp_path / "bench.json")
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert {key for key, value in found.items() if isinstance(value, float)} == KEYS
+    assert all(found[key] > 0 for key in KEYS)
+    assert max(found["bytes"][1:]) < found["bytes"][0] / 10
+    assert f"reuse_bytes_ratio {found['reuse_bytes_ratio']:.3f}" in capsys.readouterr().out
