@@ -1,6 +1,7 @@
 """Prefills contexts and encodes each layer as soon as it is computed; contexts that wait are read in one pass.
 
-Sequences stand side by side in the pass, without padding, so their lengths need not be alike.
+Sequences stand side by side in the pass, without padding, so their lengths need not be alike. They share its time:
+whoever is slow to take a layer holds up those that are read beside its context, as it would hold up those behind it.
 """
 
 from collections import deque

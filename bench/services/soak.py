@@ -73,8 +73,10 @@ def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memor
         thread.join()
 
 
-def soak(services: Mapping[str, RunningService], plan: Plan, due_s: Sequence[float]) -> list[Check]:
-    """Load a sharer and a receiver that nobody else asks, and check what must hold."""
+def soak(
+    services: Mapping[str, RunningService], plan: Plan, due_s: Sequence[float]
+) -> tuple[list[Check], dict[str, Memory]]:
+    """Load a sharer and a receiver that nobody else asks; check what must hold, and tell their memory."""
     items = load("pocket")
 
     async def drive() -> tuple[list[Sent], dict[str, Scrape]]:
@@ -91,12 +93,13 @@ def soak(services: Mapping[str, RunningService], plan: Plan, due_s: Sequence[flo
         sent, counted = asyncio.run(drive())
     lag = percentiles([1000 * each.lag_s for each in sent])
     late = Check("tester's lag, p99", f"{lag.p99:.2f} ms", lag.p99 <= LARGEST_LAG_P99_MS) if lag else None
-    return [
+    checks = [
         *counts(sent, counted["sharer"], counted["receiver"]),
         *times(sent, counted["receiver"]),
         *(each.check(name) for name, each in memory.items()),
         *([late] if late else []),
     ]
+    return checks, memory
 
 
 def main(
@@ -104,16 +107,19 @@ def main(
     minutes: Annotated[float, typer.Option()] = 10.0,
     pair: Annotated[str, typer.Option(help="models as SHARER:RECEIVER")] = "smollm2-135m:smollm2-135m",
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "int8",
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write the checks here")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write checks and samples here")] = None,
 ) -> None:
     """Run it on a pair of its own; the exit status is 1 if a check fails."""
     due_s = schedule(Load("poisson", rate, 60 * minutes))
     with running_pair(Pair.parse(pair), ["--log-level", "warning"]) as (sharer, receiver):
-        checks = soak({"sharer": sharer, "receiver": receiver}, Plan(Exchange(Method.PREFIX, codec=codec)), due_s)
+        checks, memory = soak(
+            {"sharer": sharer, "receiver": receiver}, Plan(Exchange(Method.PREFIX, codec=codec)), due_s
+        )
     for each in checks:
         sys.stdout.write(f"{'ok  ' if each.ok else 'FAIL'} {each.name}: {each.found}\n")
     if json_file is not None:
-        json_file.write_text(json.dumps([asdict(each) for each in checks], indent=1) + "\n")
+        found = {"checks": [asdict(each) for each in checks], "memory": {k: asdict(v) for k, v in memory.items()}}
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
     sys.exit(0 if all(each.ok for each in checks) else 1)
 
 

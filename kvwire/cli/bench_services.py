@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,17 +29,14 @@ def bench(
         "one context, many questions": lambda: reuse.measure(model, questions),
         "many answers at once": lambda: throughput.measure(model, rounds),
     }
-    found: dict[str, object] = {"model": model, "rounds": rounds}
+    ratios: dict[str, float] = {}
+    details: dict[str, object] = {}
     for name, measure in parts.items():
         sys.stderr.write(f"{name} ...\n")
-        found |= measure()
-        _write(found, json_file)
-    for name, value in found.items():
-        if isinstance(value, float):
-            sys.stdout.write(f"{name} {value:.3f}\n")
-
-
-def _write(found: dict[str, object], file: Path | None) -> None:
-    """What there is so far: who stops it keeps that."""
-    if file is not None:
-        file.write_text(json.dumps(found, indent=1) + "\n")
+        found = measure()
+        ratios |= {key: value for key, value in found.items() if isinstance(value, float)}
+        details[name] = {key: value for key, value in found.items() if not isinstance(value, float)}
+        if json_file is not None:  # who stops it keeps what there is
+            json_file.write_text(json.dumps({"model": model, **ratios, "details": details}, indent=1) + "\n")
+    for name, value in ratios.items():
+        sys.stdout.write(f"{name} {value:.3f}\n")

@@ -21,8 +21,11 @@ def test_two_services_count_what_their_client_saw(tiny_llama: Path, tmp_path, mo
     pair = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
     with running_pair(pair, ["--threads", "1", "--log-level", "warning"], tmp_path) as (sharer, receiver):
         services = {"sharer": sharer, "receiver": receiver}
-        checks = soak(services, Plan(Exchange(Method.PREFIX, codec="int8")), [0.05 * index for index in range(200)])
+        checks, memory = soak(
+            services, Plan(Exchange(Method.PREFIX, codec="int8")), [0.05 * index for index in range(200)]
+        )
     found = {each.name: each for each in checks}
+    assert min(memory["sharer"].resident_bytes) > 1e6
     assert [name for name in EXACT if not found[name].ok] == []
     assert found["requests, sharer"].found == "client 200, service 200"
     assert {"mean of whole call", "p99 of first token", "memory of the sharer", "tester's lag, p99"} <= set(found)
