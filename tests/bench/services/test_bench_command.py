@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from bench.services import in_process, reuse
 from kvwire.cli.bench_services import bench
 
@@ -15,6 +17,7 @@ KEYS = {
 }
 
 
+@pytest.mark.slow
 def test_every_figure_is_measured_on_real_services(tiny_llama: Path, tmp_path, monkeypatch, capsys):
     """All of them above zero, printed and in the file; what a receiver holds is not sent again."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))

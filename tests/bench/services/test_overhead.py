@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from bench.services.overhead import cpu_s, pair_of
 from bench.services.scrape import Scrape
 from kvwire.client import Client
@@ -10,6 +12,7 @@ from kvwire.processes import Pair
 from kvwire.requests import Exchange, GenerateRequest, Text
 
 
+@pytest.mark.slow
 def test_the_bare_pair_answers_and_counts_nothing(tiny_llama: Path, tmp_path, monkeypatch):
     """Neither answers nor calls nor streams, where a pair as it ships counts one of each."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
