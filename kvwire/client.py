@@ -32,6 +32,7 @@ from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.status import error_from_rpc, error_from_status
 from kvwire.security import ClientSecurity
+from kvwire.tracing import Headers, callers_headers
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
 
 
@@ -100,7 +101,7 @@ class Client:
             KvwireError: Whatever the service answered.
         """
         try:
-            answer = await self._model.Describe(model_service_pb2.DescribeRequest(), metadata=self._metadata)
+            answer = await self._model.Describe(model_service_pb2.DescribeRequest(), metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, self.address) from error
         return description_from_proto(answer)
@@ -112,7 +113,7 @@ class Client:
             KvwireError: Whatever the service answered.
         """
         call = self._model.Generate(
-            serde.generate_to_proto(request), metadata=self._metadata, timeout=_timeout_s(request.info)
+            serde.generate_to_proto(request), metadata=self._headers(), timeout=_timeout_s(request.info)
         )
         try:
             async for event in call:
@@ -163,7 +164,7 @@ class Client:
         first: Token | None = None
         report: Report | None = None
         call = self._model.Score(
-            serde.score_to_proto(request), metadata=self._metadata, timeout=_timeout_s(request.info)
+            serde.score_to_proto(request), metadata=self._headers(), timeout=_timeout_s(request.info)
         )
         try:
             async for event in call:
@@ -191,7 +192,7 @@ class Client:
         """
         asked = model_service_pb2.ScoreTogetherRequest(requests=[serde.score_to_proto(one) for one in requests])
         limits = [limit for one in requests if (limit := _timeout_s(one.info)) is not None]
-        call = self._model.ScoreTogether(asked, metadata=self._metadata, timeout=min(limits, default=None))
+        call = self._model.ScoreTogether(asked, metadata=self._headers(), timeout=min(limits, default=None))
         count = 0
         try:
             async for outcome in call:
@@ -206,6 +207,10 @@ class Client:
             call.cancel()
         if count != len(requests):
             raise LocalError(f"{self.address} scored {count} of {len(requests)} requests")
+
+    def _headers(self) -> Headers:
+        """Who calls, and as part of which trace."""
+        return (*self._metadata, *callers_headers())
 
     def _ended(self, report: Report | None) -> Report:
         if report is None:

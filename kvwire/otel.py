@@ -1,10 +1,12 @@
-"""Traces by OpenTelemetry: spans are made when a call has ended, from what its stopwatch told; a thread sends them.
+"""Traces by OpenTelemetry: spans are made once a call has ended, from what its stopwatch told, and sent in batches.
 
-Names follow OpenTelemetry's semantic conventions for RPC. Times are of this process's clock alone.
+Names follow OpenTelemetry's semantic conventions for RPC (1.45). Times are of this process's clock alone.
 """
 
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -15,52 +17,66 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kvwire import __version__
-from kvwire.progress import Listener
-from kvwire.tracing import Headers, Span
+from kvwire.progress import Listener, Stretch
+from kvwire.tracing import Fact, Headers, Span
 
 _PROPAGATOR = TraceContextTextMapPropagator()
-# What is sent at the end must not hold up a stop for longer than callers in flight may take.
-_FLUSH_MS = 5000
+# Requests in flight may take 25 s after SIGTERM, and Kubernetes kills after 30.
+_FLUSH_S = 3.0
 _NS_PER_S = 1e9
+# Where the service is at fault. The conventions leave a span unset that failed by its caller's doing.
+_OWN_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
 
 class OtelTracer:
-    """Sends to a collector, in batches, from a thread of its own; one that is away costs nothing but the spans."""
+    """Makes and sends spans on threads of its own; a collector that is away costs nothing but the spans."""
 
     def __init__(self, service: str, endpoint: str) -> None:
         resource = Resource.create({"service.name": f"kvwire-{service}", "service.version": __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint, insecure=urlsplit(endpoint).scheme != "https", timeout=_FLUSH_MS // 1000)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._exporter = OTLPSpanExporter(endpoint, insecure=urlsplit(endpoint).scheme != "https")
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("kvwire", __version__)
+        # A request of 30 layers has some 70 spans, which take a millisecond: too long for the event loop.
+        self._maker = ThreadPoolExecutor(1, "spans")
 
     def begin(self, service: str, method: str, metadata: Mapping[str, str]) -> Span:
         """A span that goes on its caller's trace, if there is one."""
-        return _OtelSpan(self._tracer, service, method, metadata)
+        return _OtelSpan(self._tracer, self._maker, f"{service}/{method}", metadata)
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.force_flush(_FLUSH_MS)
+        """Send what is left, for at most ``_FLUSH_S``."""
+        self._maker.shutdown()
+        # The SDK would wait for every batch by itself; an exporter that was shut down gives up what it is at.
+        hurry = threading.Timer(_FLUSH_S, self._exporter.shutdown)
+        hurry.start()
         self._provider.shutdown()
+        hurry.cancel()
 
 
 class _OtelSpan:
-    def __init__(self, tracer: trace.Tracer, service: str, method: str, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, tracer: trace.Tracer, maker: ThreadPoolExecutor, method: str, metadata: Mapping[str, str]
+    ) -> None:
         self._tracer = tracer
-        # From one reading of both clocks: stages are told by the one that never jumps.
-        self._epoch_ns = time.time_ns() - time.perf_counter() * _NS_PER_S
-        self._stretches: list[tuple[str, int | None, float, float]] = []
+        self._maker = maker
+        # One reading of both clocks: stages are told by the one that never jumps.
+        begun_s = time.perf_counter()
+        self._epoch_ns = time.time_ns() - int(begun_s * _NS_PER_S)
+        self._stretches: list[Stretch] = []
+        self._facts: dict[str, list[Fact]] = {}
         self._span = tracer.start_span(
-            f"{service}/{method}",
+            method,
             context=_PROPAGATOR.extract(metadata),
             kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
+            attributes={"rpc.system.name": "grpc", "rpc.method": method},
+            start_time=self._ns(begun_s),
         )
 
     @property
     def listener(self) -> Listener | None:
         """Keeps what it hears, if the trace is kept at all."""
-        return self._heard if self._span.is_recording() else None
+        return self._stretches.append if self._span.is_recording() else None
 
     def headers(self) -> Headers:
         """``traceparent``, and what else the trace has to say."""
@@ -68,22 +84,49 @@ class _OtelSpan:
         _PROPAGATOR.inject(said, trace.set_span_in_context(self._span))
         return tuple(said.items())
 
+    def tell(self, **facts: Fact) -> None:
+        """Attributes; of a call of several requests, lists of them."""
+        for name, fact in facts.items():
+            self._facts.setdefault(f"kvwire.{name}", []).append(fact)
+
     def end(self, code: str, why: str, request_id: str) -> None:
-        """Make a span of every stretch, and end."""
-        within = trace.set_span_in_context(self._span)
-        for name, layer, begun_s, ended_s in self._stretches:
-            attributes = {} if layer is None else {"kvwire.layer": layer}
-            child = self._tracer.start_span(name, within, start_time=self._ns(begun_s), attributes=attributes)
-            child.end(self._ns(ended_s))
+        """End, and leave the spans within to be made."""
+        ended_ns = self._ns(time.perf_counter())
         self._span.set_attribute("rpc.response.status_code", code)
         if request_id:
             self._span.set_attribute("kvwire.request_id", request_id)
-        if code != "OK":
+        for name, facts in self._facts.items():
+            self._span.set_attribute(name, facts[0] if len(facts) == 1 else facts)
+        if code in _OWN_FAULTS:
+            self._span.set_attribute("error.type", code)
             self._span.set_status(trace.StatusCode.ERROR, why)
-        self._span.end()
+        self._span.end(ended_ns)
+        self._maker.submit(self._make)
 
-    def _heard(self, name: str, layer: int | None, begun_s: float, ended_s: float) -> None:
-        self._stretches.append((name, layer, begun_s, ended_s))
+    def _make(self) -> None:
+        """A span for each stage, from its first stretch to its last; those of single layers are spans within it."""
+        stages: dict[str, list[Stretch]] = {}
+        for each in self._stretches:
+            stages.setdefault(each.stage, []).append(each)
+        for name, stretches in stages.items():
+            stage = self._tracer.start_span(
+                name,
+                trace.set_span_in_context(self._span),
+                start_time=self._ns(min(each.begun_s for each in stretches)),
+                attributes={
+                    "kvwire.spent_s": sum(each.spent_s for each in stretches),
+                    "kvwire.times": len(stretches),
+                },
+            )
+            for each in stretches:
+                if each.layer is not None:
+                    self._tracer.start_span(
+                        f"{name} layer",
+                        trace.set_span_in_context(stage),
+                        start_time=self._ns(each.begun_s),
+                        attributes={"kvwire.layer": each.layer},
+                    ).end(self._ns(each.ended_s))
+            stage.end(self._ns(max(each.ended_s for each in stretches)))
 
     def _ns(self, at_s: float) -> int:
-        return int(self._epoch_ns + at_s * _NS_PER_S)
+        return self._epoch_ns + int(at_s * _NS_PER_S)

@@ -4,11 +4,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 from kvwire.requests import StageTiming
 
-#: Name, layer or None, begin and end by ``time.perf_counter``.
-Listener = Callable[[str, int | None, float, float], None]
+
+class Stretch(NamedTuple):
+    """A time that a stage ran, by ``time.perf_counter``, on a layer or on all; ``spent_s`` leaves out inner stages."""
+
+    stage: str
+    layer: int | None
+    begun_s: float
+    ended_s: float
+    spent_s: float
+
+
+Listener = Callable[[Stretch], None]
 
 #: Hears of every stretch of every stage of the call that is being answered, on whatever thread it ran.
 listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -33,11 +44,14 @@ class Stopwatch:
         finally:
             self.stretch(name, begun, self._clock(), layer)
 
-    def stretch(self, name: str, begun_s: float, ended_s: float, layer: int | None = None) -> None:
-        """Add a time that has passed, by this watch's clock, to the named stage."""
-        self.add(name, ended_s - begun_s)
+    def stretch(
+        self, name: str, begun_s: float, ended_s: float, layer: int | None = None, inner_s: float = 0.0
+    ) -> None:
+        """Add a time that has passed, by this watch's clock, less what inner stages took of it, to the named stage."""
+        spent_s = ended_s - begun_s - inner_s
+        self.add(name, spent_s)
         if self._listener is not None:
-            self._listener(name, layer, begun_s, ended_s)
+            self._listener(Stretch(name, layer, begun_s, ended_s, spent_s))
 
     @contextmanager
     def rest(self, name: str, *inner: str) -> Iterator[None]:
@@ -46,11 +60,8 @@ class Stopwatch:
         try:
             yield
         finally:
-            spent = sum(self._stages.get(stage, 0.0) for stage in inner) - before
-            ended = self._clock()
-            self.add(name, ended - begun - spent)
-            if self._listener is not None:
-                self._listener(name, None, begun, ended)
+            inner_s = sum(self._stages.get(stage, 0.0) for stage in inner) - before
+            self.stretch(name, begun, self._clock(), inner_s=inner_s)
 
     def add(self, name: str, seconds: float) -> None:
         """Add seconds to the named stage."""
@@ -58,10 +69,8 @@ class Stopwatch:
 
     def mark(self, name: str) -> None:
         """Record the time from the request's arrival until now as the named stage."""
-        ended = self._clock()
-        self._stages[name] = ended - self._started
-        if self._listener is not None:
-            self._listener(name, None, self._started, ended)
+        self._stages.pop(name, None)
+        self.stretch(name, self._started, self._clock())
 
     def stages(self) -> tuple[StageTiming, ...]:
         """All stages so far, in the order they first ran."""

@@ -3,6 +3,8 @@
 This is what services see; only :mod:`kvwire.otel` knows OpenTelemetry, and it is imported only where traces are wanted.
 """
 
+import importlib
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Protocol
@@ -11,6 +13,7 @@ from kvwire.errors import StartError
 from kvwire.progress import Listener
 
 Headers = tuple[tuple[str, str], ...]
+Fact = str | int | float
 
 
 class Span(Protocol):
@@ -23,6 +26,10 @@ class Span(Protocol):
 
     def headers(self) -> Headers:
         """Metadata that makes a call to another service part of this trace."""
+        ...
+
+    def tell(self, **facts: Fact) -> None:
+        """What is known of a request of this call, once it is answered; units are in the names."""
         ...
 
     def end(self, code: str, why: str, request_id: str) -> None:
@@ -50,6 +57,9 @@ class NoSpan:
     def headers(self) -> Headers:
         """None."""
         return ()
+
+    def tell(self, **facts: Fact) -> None:
+        """Nothing to do."""
 
     def end(self, code: str, why: str, request_id: str) -> None:
         """Nothing to do."""
@@ -86,3 +96,12 @@ def tracer(service: str, endpoint: str) -> Tracer:
     except ModuleNotFoundError as error:
         raise StartError(f"traces need {error.name}; install it with: pip install 'kvwire[otel]'") from error
     return OtelTracer(service, endpoint)
+
+
+def callers_headers() -> Headers:
+    """Metadata that makes a call part of the trace a program is in; none where it does not use OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return ()
+    said: dict[str, str] = {}
+    importlib.import_module("opentelemetry.propagate").inject(said)
+    return tuple(said.items())

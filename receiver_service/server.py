@@ -29,6 +29,7 @@ from receiver_service.sharers import Sharers
 
 async def run(settings: ReceiverSettings) -> None:
     """Load the model and serve until told to stop."""
+    tracing = tracer("receiver", settings.otlp_endpoint)
     calibrations = Calibrations(settings.calibrations_folder())
 
     def ready(engine: Engine) -> None:
@@ -36,7 +37,7 @@ async def run(settings: ReceiverSettings) -> None:
         warm(engine.dtype, calibrations.held(model.weights_fingerprint, model.id))
 
     engine, worker = await boot(settings, ready)
-    metrics, tracing = Metrics("receiver"), tracer("receiver", settings.otlp_endpoint)
+    metrics = Metrics("receiver")
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security())
     description = Description(

@@ -38,6 +38,7 @@ from sharer_service.servicer import SharerServicer
 
 async def run(settings: SharerSettings) -> None:
     """Load the model and serve until told to stop."""
+    tracing = tracer("sharer", settings.otlp_endpoint)
     calibrations = Calibrations(settings.calibrations_folder())
 
     def ready(engine: Engine) -> None:
@@ -48,7 +49,7 @@ async def run(settings: SharerSettings) -> None:
     tokenizers = await worker.run(lambda: _tokenizers(engine, settings.tokenizers))
     divisible = await worker.run(lambda: _divisible(engine.card, settings.fusers))
     held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers, divisible)
-    metrics, tracing = Metrics("sharer"), tracer("sharer", settings.otlp_endpoint)
+    metrics = Metrics("sharer")
     description = Description(
         card=engine.card,
         codecs=tuple(QUANTIZERS),

@@ -15,6 +15,7 @@ from kvwire.rpc.model_serde import binding_to_proto
 from kvwire.rpc.model_servicer import task_for
 from kvwire.stream import ChunkWriter
 from kvwire.telemetry import Metrics
+from kvwire.tracing import span
 from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
@@ -69,6 +70,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             watch.add("wait", task.waited_s)
             watch.mark("share")
             yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
+            span.get().tell(codec=plan.header.codec, payload_bytes=writer.payload_bytes, wait_s=task.waited_s)
             self._metrics.count_share(
                 plan.codec.spec.base.name,
                 writer.payload_bytes,

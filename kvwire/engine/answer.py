@@ -34,7 +34,7 @@ class Answerer:
         self.engine = engine
         self.worker = worker
         self.prepare = prepare
-        self._side = side
+        self.side = side
         self.scorer = Scorer()
         self.decoder = Decoder(engine, worker)
 
@@ -62,7 +62,7 @@ class Answerer:
 
     def question(self, request: GenerateRequest | ScoreRequest, reserve_tokens: int, task: Task) -> Question:
         """A request set on its way; its stopwatch starts now."""
-        watch = Stopwatch(self._side)
+        watch = Stopwatch(self.side)
         return Question(request.info, request.context, request.prompt, request.exchange, reserve_tokens, task, watch)
 
     async def ask(self, request: ScoreRequest, task: Task) -> "Asked":

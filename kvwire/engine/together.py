@@ -54,16 +54,15 @@ def _read(answerer: Answerer, waiting: Sequence[_Waiting]) -> list[Scored | Kvwi
     unread = [Part(w.prepared.cache, w.prepared.unread, w.prepared.position) for w in waiting]
     found = together(answerer.engine, unread, [w.asked.continuations for w in waiting])
     answerer.engine.synchronize()
-    spent_s = time.perf_counter() - begun
-    return [_scored(answerer, w, *rows, spent_s) for w, rows in zip(waiting, found, strict=True)]
+    ended = time.perf_counter()
+    for each in waiting:
+        each.asked.question.watch.stretch("together", begun, ended)
+    return [_scored(answerer, w, *rows) for w, rows in zip(waiting, found, strict=True)]
 
 
-def _scored(
-    answerer: Answerer, waiting: _Waiting, logits: Tensor, found: list[Tensor], together_s: float
-) -> Scored | KvwireError:
+def _scored(answerer: Answerer, waiting: _Waiting, logits: Tensor, found: list[Tensor]) -> Scored | KvwireError:
     asked = waiting.asked
     watch = asked.question.watch
-    watch.add("together", together_s)
     try:
         with watch.stage("score"):
             scores = answerer.scorer.score(asked.request, asked.continuations, found)

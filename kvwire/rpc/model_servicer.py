@@ -28,6 +28,7 @@ from kvwire.rpc.context import Context
 from kvwire.rpc.model_serde import description_to_proto
 from kvwire.rpc.status import status_of
 from kvwire.telemetry import Metrics
+from kvwire.tracing import Fact, span
 from kvwire.v1 import model_service_pb2 as pb
 from kvwire.v1 import model_service_pb2_grpc
 
@@ -135,6 +136,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
 
     def _counted(self, report: Report, answer_nats: float | None = None) -> Report:
         self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0], answer_nats)
+        span.get().tell(**_facts(report, self._answerer.side))
         _log.info(
             "request=%s method=%s path=%s codec=%s total_s=%.3f",
             report.request_id,
@@ -144,6 +146,17 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             report.stage_s("total") or 0.0,
         )
         return report
+
+
+def _facts(report: Report, side: str) -> dict[str, Fact]:
+    """What a trace says of an answer. A wait is the sum of many short ones, so no time of its own tells it."""
+    facts: dict[str, Fact] = {"method": report.method.value, "path": report.path.value}
+    facts["wait_s"] = report.stage_s("wait", side) or 0.0
+    if report.codec:
+        facts["codec"] = report.codec
+    if report.bytes is not None:
+        facts |= {"payload_bytes": report.bytes.payload_bytes, "grpc_bytes": report.bytes.grpc_bytes}
+    return facts
 
 
 def _named(request: R) -> R:

@@ -1,145 +1,257 @@
 """Traces of two real services, taken by a real collector's gRPC service."""
 
 import asyncio
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from queue import Queue
+import os
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import grpc
 import pytest
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra kvwire[otel] is not installed")
 
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanContext
 
+from bench.services.collector import Collector, running_collector
 from kvwire.client import Client
-from kvwire.errors import KvwireError
-from kvwire.processes import Pair, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
+from kvwire.errors import InvalidRequestError, StartError, UnavailableError
+from kvwire.processes import Pair, running_pair, running_service
+from kvwire.requests import (
+    Exchange,
+    GenerateRequest,
+    Method,
+    Report,
+    RequestInfo,
+    Scored,
+    ScoreRequest,
+    Text,
+)
 from kvwire.rpc import serde
 from kvwire.v1 import model_service_pb2_grpc
 
-ASKED = GenerateRequest(
-    Text("hi"), Text("a fact "), Exchange(codec="int8"), 3, ignore_eos=True, info=RequestInfo("the-request")
-)
 LAYERS = 4
+QUIET = ["--threads", "1", "--log-level", "warning"]
+FREE = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+GENERATE, SHARE = "kvwire.v1.ModelService/Generate", "kvwire.v1.SharerService/Share"
+TOGETHER = "kvwire.v1.ModelService/ScoreTogether"
+# A caller's trace, as W3C writes it; 01 asks to keep it, 00 not to.
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+# Stages that are sums of many short times, told by an attribute of their call.
+SUMS = {"wait"}
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps the spans it is sent, with the name of their service."""
-
-    def __init__(self):
-        self.spans = Queue()
-
-    def Export(self, request, context):  # noqa: N802, ARG002  # as the proto names it
-        for resource in request.resource_spans:
-            names = {each.key: each.value.string_value for each in resource.resource.attributes}
-            for span in (span for scope in resource.scope_spans for span in scope.spans):
-                self.spans.put((names["service.name"], span))
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    def of(self, service, name=None):
-        return [span for owner, span in self.spans.queue if owner == service and name in (None, span.name)]
+def asked(request_id, prompt="hi", method=Method.PREFIX):
+    info = RequestInfo(request_id)
+    return GenerateRequest(Text(prompt), Text("a fact "), Exchange(method, codec="int8"), 3, ignore_eos=True, info=info)
 
 
-@pytest.fixture
-def collector():
-    server = grpc.server(ThreadPoolExecutor(2))
-    found = Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(found, server)
-    found.address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield found
-    server.stop(None).wait()
+@dataclass
+class Seen:
+    """What a collector got of a pair that has stopped, and what its caller knows."""
+
+    collector: Collector
+    report: Report
+    program: SpanContext
+
+    def call(self, side, name, request_id="the-request"):
+        """The one call of a request on a side."""
+        named = self.collector.of(f"kvwire-{side}", name)
+        [found] = [each for each in named if each.attributes["kvwire.request_id"] == request_id]
+        return found
 
 
-def traced(tiny_llama, tmp_path, endpoint, ask):
-    """What a pair that traces answered; it has stopped by then, and sent every span."""
-    arguments = ["--threads", "1", "--log-level", "warning", "--otlp-endpoint", endpoint]
-    with running_pair(Pair(f"path:{tiny_llama}", f"path:{tiny_llama}"), arguments, tmp_path) as (_, receiver):
-        return asyncio.run(ask(receiver.address))
+@contextmanager
+def traced_pair(folder, logs, endpoint):
+    arguments = [*QUIET, "--otlp-endpoint", endpoint]
+    with running_pair(Pair(f"path:{folder}", f"path:{folder}"), arguments, logs) as (_, receiver):
+        yield receiver.address
+
+
+@pytest.fixture(scope="module")
+def seen(tiny_llama, tmp_path_factory):
+    """Every kind of call once; services that stop have sent every span."""
+    with running_collector() as collector:
+        with traced_pair(tiny_llama, tmp_path_factory.mktemp("logs"), collector.address) as receiver:
+            found = asyncio.run(ask_everything(receiver))
+        yield Seen(collector, *found)
+
+
+async def ask_everything(address):
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("a program")
+    together = [
+        ScoreRequest(Text("hi"), (Text(" yes"),), Text("a fact "), Exchange(method, codec="int8"))
+        for method in (Method.PREFIX, Method.RECEIVER_ONLY)
+    ]
+    async with Client(address) as client, grpc.aio.insecure_channel(address) as channel:
+        report = (await client.generate_all(asked("the-request"))).report
+        with tracer.start_as_current_span("asks") as span:
+            await client.generate_all(asked("of-a-program"))
+        assert [isinstance(each, Scored) async for each in client.score_together(together)] == [True, True]
+        with pytest.raises(InvalidRequestError):
+            await client.generate_all(asked("wrong", prompt=""))
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        for request_id, kept in (("of-a-caller", "01"), ("not-kept", "00")):
+            metadata = [("traceparent", f"00-{TRACE}-{PARENT}-{kept}")]
+            call = stub.Generate(serde.generate_to_proto(asked(request_id)), metadata=metadata)
+            assert [event async for event in call]
+    return report, span.get_span_context()
+
+
+def test_one_request_is_one_trace_across_both_services(seen):
+    """The sharer's call is a child of the receiver's; everything lies within its parent, by its process's clock."""
+    generated, shared = seen.call("receiver", GENERATE), seen.call("sharer", SHARE)
+    assert (generated.parent, shared.parent) == ("", generated.id)
+    spans = [each for each in seen.collector.spans if each.trace == generated.trace]
+    by_id = {each.id: each for each in spans}
+    from_receiver = [each for each in spans if each.parent and each.service != by_id[each.parent].service]
+    assert {each.name for each in from_receiver} == {SHARE, "kvwire.v1.ModelService/Describe"}
+    within = [each for each in spans if each.parent and each not in from_receiver]
+    assert within
+    assert all(each.within(by_id[each.parent]) for each in within)
+
+
+def test_every_stage_of_the_report_is_a_span_that_took_as_long(seen):
+    """Those with a break between their first stretch and their last tell by an attribute what they took of it."""
+    calls = {"receiver": seen.call("receiver", GENERATE), "sharer": seen.call("sharer", SHARE)}
+    assert {stage.side for stage in seen.report.stages} == set(calls)
+    stages = {
+        side: {e.name: e for e in seen.collector.children(c) if e.service == c.service} for side, c in calls.items()
+    }
+    for stage in seen.report.stages:
+        if stage.name in SUMS:
+            assert calls[stage.side].attributes[f"kvwire.{stage.name}_s"] == pytest.approx(stage.seconds)
+            continue
+        span = stages[stage.side][stage.name]
+        assert span.attributes["kvwire.spent_s"] == pytest.approx(stage.seconds), stage
+        if span.attributes["kvwire.times"] == 1 and stage.name != "prefill":
+            assert span.seconds == pytest.approx(stage.seconds, abs=1e-5), stage
+    inner_s = sum(stages["sharer"][name].attributes["kvwire.spent_s"] for name in ("encode", "backpressure"))
+    prefill = stages["sharer"]["prefill"]
+    assert prefill.seconds == pytest.approx(prefill.attributes["kvwire.spent_s"] + inner_s, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "stage"), [("sharer", "encode"), ("receiver", "decode_frames"), ("receiver", "place")]
+)
+def test_every_layer_is_a_span_within_its_stage(seen, side, stage):
+    """With its number; together they are the report's stage."""
+    call = seen.call(side, SHARE if side == "sharer" else GENERATE)
+    [whole] = [each for each in seen.collector.children(call) if each.name == stage]
+    layers = seen.collector.children(whole)
+    assert [each.name for each in layers] == [f"{stage} layer"] * LAYERS
+    assert [each.layer for each in layers] == list(range(LAYERS))
+    assert all(each.within(whole) for each in layers)
+    assert sum(each.seconds for each in layers) == pytest.approx(seen.report.stage_s(stage, side), abs=1e-4)
+
+
+def test_a_call_tells_what_was_asked_and_what_it_cost(seen):
+    """By OpenTelemetry's conventions for RPC, and names of our own."""
+    generated, shared = seen.call("receiver", GENERATE), seen.call("sharer", SHARE)
+    for span in (generated, shared):
+        assert (
+            span.attributes.items()
+            >= {
+                "rpc.system.name": "grpc",
+                "rpc.method": span.name,
+                "rpc.response.status_code": "OK",
+                "kvwire.codec": seen.report.codec,
+                "kvwire.payload_bytes": seen.report.bytes.payload_bytes,
+            }.items()
+        )
+    assert generated.attributes["kvwire.method"] == generated.attributes["kvwire.path"] == "prefix"
+    assert generated.attributes["kvwire.grpc_bytes"] == seen.report.bytes.grpc_bytes
+
+
+def test_requests_that_are_scored_together_are_told_of_in_lists(seen):
+    """One call, several answers."""
+    [scored] = seen.collector.of("kvwire-receiver", TOGETHER)
+    assert scored.attributes["kvwire.method"] == ["prefix", "receiver_only"]
+    [together] = [each for each in seen.collector.children(scored) if each.name == "together"]
+    assert together.attributes["kvwire.times"] == 2
+
+
+def test_a_callers_traceparent_is_kept(seen):
+    """By W3C's header in the call's metadata, whatever the caller is written in."""
+    generated, shared = (
+        seen.call(side, name, "of-a-caller") for side, name in (("receiver", GENERATE), ("sharer", SHARE))
+    )
+    assert (generated.trace, generated.parent) == (TRACE, PARENT)
+    assert (shared.trace, shared.parent) == (TRACE, generated.id)
+
+
+def test_a_program_that_traces_asks_within_its_trace(seen):
+    """The client passes on the span that is current where it is called."""
+    generated = seen.call("receiver", GENERATE, "of-a-program")
+    assert (int(generated.trace, 16), int(generated.parent, 16)) == (seen.program.trace_id, seen.program.span_id)
+
+
+def test_a_trace_that_its_caller_does_not_keep_has_no_spans(seen):
+    """On either side."""
+    ids = [each.attributes.get("kvwire.request_id") for each in seen.collector.spans]
+    assert "of-a-caller" in ids
+    assert "not-kept" not in ids
+
+
+def test_a_call_that_was_wrong_has_its_status_and_is_no_failure_of_ours(seen):
+    """As OpenTelemetry's conventions have it for servers."""
+    wrong = seen.call("receiver", GENERATE, "wrong")
+    assert wrong.attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
+    assert not wrong.failed
+
+
+def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
+    """Here for want of a sharer."""
+    with socket.socket() as nobody, running_collector() as collector:
+        nobody.bind(("127.0.0.1", 0))
+        own = ["--model", f"path:{tiny_llama}", *FREE]
+        own += ["--sharers", f"sharer=127.0.0.1:{nobody.getsockname()[1]}", "--otlp-endpoint", collector.address]
+        with running_service("receiver_service", own, tmp_path / "log") as receiver, pytest.raises(UnavailableError):
+            asyncio.run(generate(receiver.address))
+    [failed] = collector.of("kvwire-receiver", GENERATE)
+    assert failed.failed
+    assert "not reachable" in failed.message
+    assert failed.attributes["error.type"] == failed.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+
+
+def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer_or_a_stop(tiny_llama, tmp_path):
+    """The sharer's takes connections and never says a word, the receiver's refuses them."""
+    with socket.socket() as silent, socket.socket() as nobody:
+        for each in (silent, nobody):
+            each.bind(("127.0.0.1", 0))
+        silent.listen()
+        told = [["--otlp-endpoint", f"http://127.0.0.1:{each.getsockname()[1]}"] for each in (silent, nobody)]
+        with running_pair(Pair(f"path:{tiny_llama}", f"path:{tiny_llama}"), QUIET, tmp_path, *told) as (_, receiver):
+            assert len(asyncio.run(generate(receiver.address)).tokens) == 3
+            answered_s = time.monotonic()
+    # Two services that stop one after the other: each waits 3 s for its collector, and needs less for itself.
+    assert time.monotonic() - answered_s < 12
+
+
+def test_services_that_trace_nothing_import_nothing_of_opentelemetry(tiny_llama, tmp_path, monkeypatch):
+    """Python itself tells what running services imported; one that traces did import it."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with traced_pair(tiny_llama, tmp_path, "") as receiver:
+        asyncio.run(generate(receiver))
+    assert ["opentelemetry" in (tmp_path / f"{side}.log").read_text() for side in ("sharer", "receiver")] == [False] * 2
+    tracing = ["--model", f"path:{tiny_llama}", *FREE, "--otlp-endpoint", "http://127.0.0.1:4317"]
+    with running_service("sharer_service", tracing, tmp_path / "tracing.log"):
+        pass
+    assert "opentelemetry" in (tmp_path / "tracing.log").read_text()
 
 
 async def generate(address):
     async with Client(address) as client:
-        return await client.generate_all(ASKED)
+        return await client.generate_all(asked("the-request"))
 
 
-def test_one_request_is_one_trace_across_both_services(collector, tiny_llama, tmp_path):
-    """The sharer's call is a child of the receiver's; stages and layers are children of their call, within it."""
-    report = traced(tiny_llama, tmp_path, collector.address, generate).report
-    [generated] = collector.of("kvwire-receiver", "kvwire.v1.ModelService/Generate")
-    [shared] = collector.of("kvwire-sharer", "kvwire.v1.SharerService/Share")
-    assert shared.parent_span_id == generated.span_id
-    assert {span.trace_id for _, span in collector.spans.queue} == {generated.trace_id}
-    for service, parent in (("kvwire-receiver", generated), ("kvwire-sharer", shared)):
-        children = [span for span in collector.of(service) if span.parent_span_id == parent.span_id]
-        assert children
-        assert all(parent.start_time_unix_nano <= span.start_time_unix_nano for span in children)
-        assert all(span.end_time_unix_nano <= parent.end_time_unix_nano for span in children)
-    for service, name in (("sharer", "encode"), ("receiver", "decode_frames"), ("receiver", "place")):
-        spans = collector.of(f"kvwire-{service}", name)
-        layers = [each.value.int_value for span in spans for each in span.attributes if each.key == "kvwire.layer"]
-        assert layers == list(range(LAYERS)), name
-        told_s = report.stage_s(name, service)
-        assert sum(s.end_time_unix_nano - s.start_time_unix_nano for s in spans) / 1e9 == pytest.approx(
-            told_s, abs=1e-4
-        )
-    said = {each.key: each.value.string_value for each in generated.attributes}
-    assert said["rpc.response.status_code"] == "OK"
-    assert said["kvwire.request_id"] == "the-request"
-
-
-def test_a_callers_trace_goes_on(collector, tiny_llama, tmp_path):
-    """By W3C's traceparent in the call's metadata."""
-    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-    async def ask(address):
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub = model_service_pb2_grpc.ModelServiceStub(channel)
-            call = stub.Generate(serde.generate_to_proto(ASKED), metadata=[("traceparent", f"00-{trace}-{parent}-01")])
-            return [event async for event in call]
-
-    assert traced(tiny_llama, tmp_path, collector.address, ask)
-    [generated] = collector.of("kvwire-receiver", "kvwire.v1.ModelService/Generate")
-    assert (generated.trace_id.hex(), generated.parent_span_id.hex()) == (trace, parent)
-
-
-def test_a_failed_call_is_a_failed_span(collector, tiny_llama, tmp_path):
-    """With its status and its message."""
-
-    async def ask(address):
-        async with Client(address) as client:
-            with pytest.raises(KvwireError):
-                await client.generate_all(GenerateRequest(Text(""), None, Exchange(Method.RECEIVER_ONLY)))
-
-    traced(tiny_llama, tmp_path, collector.address, ask)
-    [failed] = collector.of("kvwire-receiver", "kvwire.v1.ModelService/Generate")
-    assert failed.status.code == 2
-    assert "empty" in failed.status.message
-
-
-def test_a_collector_that_is_away_keeps_nobody_from_an_answer(tiny_llama, tmp_path):
-    """Nobody listens at the discard port."""
-    assert len(traced(tiny_llama, tmp_path, "http://127.0.0.1:9", generate).tokens) == 3
-
-
-def test_without_a_collector_nothing_of_opentelemetry_is_imported():
-    """It is an extra, and slow to import."""
-    program = (
-        "import sys, sharer_service.server, receiver_service.server; from kvwire.tracing import tracer; "
-        "tracer('sharer', ''); print(any(name.startswith('opentelemetry') for name in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-def test_traces_without_the_extra_are_refused_with_what_to_install():
-    """Before anything is served."""
-    program = (
-        "import sys; sys.modules['opentelemetry'] = None\n"
-        "from kvwire.tracing import tracer\ntracer('sharer', 'http://127.0.0.1:4317')"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "pip install 'kvwire[otel]'" in done.stderr
+def test_traces_without_the_extra_are_refused_with_what_to_install(tmp_path, monkeypatch):
+    """Before a model is loaded: there is none of that name."""
+    (tmp_path / "opentelemetry.py").write_text("raise ModuleNotFoundError(name='opentelemetry')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    arguments = ["--model", "no-such-model", "--otlp-endpoint", "http://127.0.0.1:4317"]
+    starting = running_service("sharer_service", arguments, tmp_path / "log")
+    with pytest.raises(StartError, match=r"pip install 'kvwire\[otel\]'"), starting:
+        pytest.fail("started")
