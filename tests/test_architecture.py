@@ -21,6 +21,7 @@ MAY_IMPORT = {
     # Running services are measured from outside.
     "bench/services": {
         *("kvwire.client", "kvwire.processes", "kvwire.security", "kvwire.requests", "kvwire.errors", "loadtest"),
+        "experiments.report",
         *(
             "kvwire.engine",
             "kvwire.models",
