@@ -84,6 +84,17 @@ def test_the_gpu_file_puts_both_services_on_one_gpu_or_on_two(variables, gpus):
     assert found == gpus
 
 
+def test_traces_go_where_their_profile_starts_something_that_takes_them():
+    """The two lines of .env.example name one service, which a plain ``up`` does not start."""
+    said = dict(
+        re.findall(
+            r"^#(COMPOSE_PROFILES|KVWIRE_OTLP_ENDPOINT)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+        )
+    )
+    host = re.fullmatch(r"http://(\w+):4317", said["KVWIRE_OTLP_ENDPOINT"])[1]
+    assert SERVICES[host]["profiles"] == [said["COMPOSE_PROFILES"]]
+
+
 def test_ports_are_published_on_loopback_alone():
     """Nothing between the containers is encrypted."""
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
@@ -110,7 +121,8 @@ def test_the_example_shows_the_defaults():
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
     defaults = {f"KVWIRE_{name.upper()}": str(field.default) for name, field in SharerSettings.model_fields.items()}
     compose = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text() + str(GPU)))
-    del example["COMPOSE_FILE"]  # the one line that does
+    for name in ("COMPOSE_FILE", "COMPOSE_PROFILES", "KVWIRE_OTLP_ENDPOINT"):
+        del example[name]  # the lines that do
     assert example
     assert {name: (defaults | compose)[name] for name in example} == example
 
