@@ -14,7 +14,7 @@ import typer
 
 from bench.services.collector import Collector, Span, running_collector
 from bench.services.overhead import DEFAULT_PAIR, CodecOption, PairOption, pair_of
-from experiments.report.axis import Axis, number_text
+from experiments.report.axis import Axis
 from experiments.report.style import FIGURE
 from kvwire.client import Client
 from kvwire.processes import Pair
@@ -33,7 +33,7 @@ def timeline(title: str, spans: list[Span]) -> str:
     """
     collector = Collector(spans=spans)
     [root] = [each for each in spans if not each.parent]
-    x = Axis(0.0, 1000 * root.seconds, _LEFT, _WIDTH - _RIGHT, log=False, text=number_text)
+    x = Axis(0.0, 1000 * root.seconds, _LEFT, _WIDTH - _RIGHT, log=False, text=lambda ms: f"{ms:.0f}")
     rows = list(_rows(collector, root))
     bottom = _TOP + _ROW * len(rows)
     parts = [_text(10, 20, title, "title"), _text(_WIDTH - _RIGHT + 10, _TOP - 12, "ms of work", "small")]
