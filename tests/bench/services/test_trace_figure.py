@@ -11,6 +11,7 @@ from bench.services.trace_figure import main
 LAYERS = 4
 
 
+@pytest.mark.slow
 def test_every_stage_has_a_row_and_every_layer_a_bar(tiny_llama, tmp_path, monkeypatch):
     """Both services in one picture; nothing of the request that warmed them up."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
