@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -216,7 +215,7 @@ def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
     assert failed.attributes["error.type"] == failed.attributes["rpc.response.status_code"] == "UNAVAILABLE"
 
 
-def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer_or_a_stop(tiny_llama, tmp_path):
+def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer(tiny_llama, tmp_path):
     """The sharer's takes connections and never says a word, the receiver's refuses them."""
     with socket.socket() as silent, socket.socket() as nobody:
         for each in (silent, nobody):
@@ -225,9 +224,6 @@ def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer_or_a_stop(tiny_l
         told = [["--otlp-endpoint", f"http://127.0.0.1:{each.getsockname()[1]}"] for each in (silent, nobody)]
         with running_pair(Pair(f"path:{tiny_llama}", f"path:{tiny_llama}"), QUIET, tmp_path, *told) as (_, receiver):
             assert len(asyncio.run(generate(receiver.address)).tokens) == 3
-            answered_s = time.monotonic()
-    # Two services that stop one after the other: each waits 3 s for its collector, and needs less for itself.
-    assert time.monotonic() - answered_s < 12
 
 
 def test_services_that_trace_nothing_import_nothing_of_opentelemetry(tiny_llama, tmp_path, monkeypatch):
