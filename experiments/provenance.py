@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.plan import Block, Plan
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import Description
+from kvwire.model_card import Description
 from loadtest.report import model_facts
 
 FORMAT = 1

@@ -6,7 +6,7 @@ Everything but ``measured`` is the same in every run of the same recipe on the s
 from dataclasses import asdict
 from typing import Any, TypedDict
 
-from kvwire.requests import Report
+from kvwire.report import Report
 
 
 class Bytes(TypedDict):

@@ -13,7 +13,8 @@ from experiments.questions.load import other_context
 from experiments.record import Record, answered, failed
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, BindingError, KvwireError, NotFoundError, UnavailableError
-from kvwire.requests import RequestInfo, Scored, Text
+from kvwire.report import Scored
+from kvwire.requests import RequestInfo, Text
 
 # One caller for the whole run: a sharer reuses what it read only for the same caller.
 CALLER = "experiment"

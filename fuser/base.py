@@ -13,7 +13,8 @@ from codec.layer import LayerKV
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import AlignmentRule, Method, ModelCard
+from kvwire.model_card import ModelCard
+from kvwire.requests import AlignmentRule, Method
 
 BOTH_HALVES = frozenset(Kind)
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from kvwire.errors import BindingError
-from kvwire.requests import ModelBinding, ModelCard
+from kvwire.model_card import ModelBinding, ModelCard
 
 
 @dataclass(frozen=True)

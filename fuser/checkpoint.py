@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kvwire.errors import BindingError, DataLossError, NotFoundError
-from kvwire.requests import ModelBinding
+from kvwire.model_card import ModelBinding
 
 FORMAT, VERSION = "kvwire fuser", "1"
 _FINGERPRINTS = ("weights_fingerprint", "tokenizer_fingerprint")

@@ -21,7 +21,8 @@ from fuser.base import Fuser, MixingScope
 from fuser.features import Remembered, Rows, rows
 from fuser.layers import in_phase
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import LayerCard, Method, ModelCard, Rope
+from kvwire.model_card import LayerCard, ModelCard, Rope
+from kvwire.requests import Method
 
 #: Numbers per token and layer. Scales of one block suit its numbers, which are of about the same importance.
 BLOCK = 128

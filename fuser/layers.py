@@ -8,7 +8,7 @@ from torch import Tensor
 from codec.layer import LayerKV
 from codec.rope import LayerRope, RopeTable, rotate, unrotate
 from codec.spec import RopePhase
-from kvwire.requests import ModelCard
+from kvwire.model_card import ModelCard
 
 
 def rope_table(card: ModelCard) -> RopeTable:

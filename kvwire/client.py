@@ -18,16 +18,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kvwire.errors import KvwireError, LocalError, UnavailableError
-from kvwire.requests import (
-    ContinuationScore,
-    Description,
-    GenerateRequest,
-    Report,
-    RequestInfo,
-    Scored,
-    ScoreRequest,
-    Token,
-)
+from kvwire.model_card import Description
+from kvwire.report import ContinuationScore, Report, Scored, Token
+from kvwire.requests import GenerateRequest, RequestInfo, ScoreRequest
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.status import error_from_rpc, error_from_status

@@ -5,17 +5,14 @@ Everything is served by WSGI applications, by exact path. Nothing of it runs on 
 
 import io
 import logging
-import select
-import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from kvwire.errors import StartError
+from kvwire.http_sockets import SocketServer
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -27,12 +24,6 @@ _MAX_BODY_BYTES = 64 * 1024
 
 # What is read and thrown away of a body that is too large, so that its sender gets to read why it was refused.
 _MAX_DISCARDED_BYTES = 1024 * 1024
-
-# Every request is one small packet, every answer fits the socket's buffer: who is slower than this has gone.
-_SLOW_S = 10.0
-
-#: Key of a request's environment: a function that tells whether its sender has closed the connection.
-GONE = "kvwire.gone"
 
 _HEADERS = [
     (
@@ -84,7 +75,7 @@ class HttpServer:
         self._routes = dict(routes)
         self._posts = _Posts()
         try:
-            self._server = _Server(host.strip("[]"), int(port))
+            self._server = SocketServer(host.strip("[]"), int(port))
         except (OSError, ValueError) as error:
             raise StartError(f"cannot serve metrics at {listen}: {error}; choose another --metrics-listen") from error
         self.address = f"{host}:{self._server.server_port}"
@@ -214,38 +205,3 @@ class _Answer:
                 self._parts.close()
         finally:
             self._end()
-
-
-class _Handler(WSGIRequestHandler):
-    """Reads one request; it logs no line, and drops who sends or reads nothing for too long."""
-
-    timeout = _SLOW_S
-
-    def get_environ(self) -> dict[str, Any]:
-        return super().get_environ() | {GONE: lambda: _has_closed(self.connection)}
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the parent's name
-        pass
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True  # closing does not wait for connections that are open
-
-    def __init__(self, host: str, port: int) -> None:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        self.address_family = found[0][0]
-        super().__init__((host, port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that broke or took too long is nothing to tell of."""
-        del request
-        _log.debug("the connection of %s ended early", client_address, exc_info=True)
-
-
-def _has_closed(connection: socket.socket) -> bool:
-    """Whether the other side sends no more; a browser that waits for an answer keeps its side open."""
-    readable, _, _ = select.select([connection], [], [], 0)
-    try:
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
-    except OSError:
-        return True

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from kvwire.requests import StageTiming
+from kvwire.report import StageTiming
 
 
 class Stretch(NamedTuple):

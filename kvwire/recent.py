@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kvwire.requests import Method, Report, RequestInfo
+from kvwire.report import Report
+from kvwire.requests import Method, RequestInfo
 
 # As many as a table can hold and, at a request every second, more than a minute of them.
 _KEPT = 128

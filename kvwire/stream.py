@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from kvwire.requests import AlignmentRule, FaultPolicy, Input, Method, ModelBinding, RequestInfo, Rope, StageTiming
+from kvwire.model_card import ModelBinding, Rope
+from kvwire.report import StageTiming
+from kvwire.requests import AlignmentRule, FaultPolicy, Input, Method, RequestInfo
 
 FRAME_VERSION = 1
 

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from kvwire import __version__
 from kvwire.http_server import Route
 from kvwire.recent import Recent
-from kvwire.requests import ByteCounts, Method, Report, RequestInfo, StageTiming
+from kvwire.report import ByteCounts, Report, StageTiming
+from kvwire.requests import Method, RequestInfo
 
 # Seconds; from one decoding step of a small model to a long prefill on a CPU.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from kvwire.client import Client
 from kvwire.errors import KvwireError
-from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, Report, RequestInfo, ScoreRequest, Text
+from kvwire.report import Report
+from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, RequestInfo, ScoreRequest, Text
 from loadtest import scoring
 from loadtest.datasets import Item
 from loadtest.scoring import ItemResult

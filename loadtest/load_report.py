@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import Description
+from kvwire.model_card import Description
 from loadtest.arrivals import Load, schedule
 from loadtest.driver import Plan
 from loadtest.goodput import Slo, goodput_rps

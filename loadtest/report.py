@@ -5,7 +5,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from kvwire.requests import Description
+from kvwire.model_card import Description
 from loadtest.driver import Outcome, Plan
 from loadtest.intervals import percentiles, wilson95
 from loadtest.scoring import margin

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kvwire.errors import DataLossError, LocalError
-from kvwire.requests import ContinuationScore
+from kvwire.report import ContinuationScore
 from loadtest.datasets import Item
 
 LETTERS = "ABCDE"

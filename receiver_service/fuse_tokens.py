@@ -12,7 +12,8 @@ from fuser.whole import whole_tokens
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import AlignmentRule, Input, Messages, TokenCounts, TokenIds
+from kvwire.report import TokenCounts
+from kvwire.requests import AlignmentRule, Input, Messages, TokenIds
 from kvwire.stream import CacheHeader
 from receiver_service.receive import Sources
 

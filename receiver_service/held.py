@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cachetools import LRUCache
 from torch import Tensor
 
+from kvwire.byte_budget import ByteBudget
 from kvwire.requests import RequestInfo
 from kvwire.stream import ShareRequest
 
@@ -48,17 +48,9 @@ def content_key(request: ShareRequest) -> ShareRequest:
     return replace(request, info=RequestInfo(caller=request.info.caller), held_digests=())
 
 
-class HeldCaches:
-    """The latest caches within a memory budget; a budget of 0 holds nothing."""
+HeldCaches = ByteBudget[ShareRequest, HeldCache]
 
-    def __init__(self, max_bytes: int) -> None:
-        self._held = LRUCache[ShareRequest, HeldCache](max_bytes, getsizeof=lambda held: held.nbytes)
 
-    def get(self, key: ShareRequest) -> HeldCache | None:
-        """What is held, which becomes the latest."""
-        return self._held.get(key)
-
-    def put(self, key: ShareRequest, cache: HeldCache) -> None:
-        """Hold a cache if it fits at all; those that were not used for longest make room."""
-        if cache.nbytes <= self._held.maxsize:
-            self._held[key] = cache
+def held_caches(max_bytes: int) -> HeldCaches:
+    """By :func:`content_key`, within a budget."""
+    return ByteBudget(max_bytes, lambda held: held.nbytes)

@@ -4,7 +4,8 @@ import hashlib
 import zlib
 
 from kvwire.errors import BindingError, DataLossError, OverloadedError
-from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, ModelCard
+from kvwire.model_card import ModelCard
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule
 from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 
 # No codec spends more than fp32's 4 bytes on a value, nor more than this on a frame's own header.

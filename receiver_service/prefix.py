@@ -1,12 +1,16 @@
 """Method ``prefix``: the sharer's cache stands before the receiver's own tokens."""
 
 from codec.spec import RopePhase
+from fuser.base import Fuser
 from fuser.layers import in_phase, kept_positions, rope_table
 from fuser.slots import at_slots
+from kvwire.engine.cache import PositionedCache
+from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import Messages, Method, TokenCounts
+from kvwire.report import TokenCounts
+from kvwire.requests import Messages, Method
 from kvwire.stream import CacheHeader
 from receiver_service.held import HeldCache, PlacedLayer
 from receiver_service.receive import CacheIntake, Sources, Wanted
@@ -19,7 +23,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
         KvwireError: What went wrong at the sharer or on the wire.
     """
-    engine, worker, fuser = intake.engine, intake.worker, intake.fuser
+    engine, worker = intake.engine, intake.worker
     task, watch = question.task, question.watch
     context = question.context
     if context is None:
@@ -29,39 +33,49 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
     with watch.stage("tokenize"):
         tokens = await worker.run(lambda: engine.prompts.read(rendered, question.prompt), task)
     cache = engine.new_cache(lambda *_: task.check())
-    opening = fuser.opening(tokens.head)
-    head = len(opening)
-    ropes = rope_table(engine.card)
-    slot_sources: tuple[int, ...] | None = None
+    opening = intake.fuser.opening(tokens.head)
+    placing = _Placing(engine, intake.fuser, cache, len(opening))
 
     async def opened(header: CacheHeader) -> None:
-        nonlocal slot_sources
-        slot_sources = header.slot_sources
-        total = head + header.slots + len(tokens.prompt)
+        placing.slot_sources = header.slot_sources
+        total = len(opening) + header.slots + len(tokens.prompt)
         engine.check_length(total + question.reserve_tokens, "head, slots, prompt and answer together")
         await worker.run(lambda: engine.read(opening, cache, 0), task)
 
-    placed: list[PlacedLayer] = []
-
-    def place(made: PlacedLayer) -> None:
-        placed.append(made)
-        cache.place(made.layer, made.keys, made.values, made.positions)
-
-    def ready(target: int, sources: Sources) -> None:
-        kv = at_slots(fuser.project(target, sources), slot_sources)
-        kv = in_phase(kv, RopePhase.POST, head, ropes)
-        keys, values = (each.to(engine.device, engine.dtype) for each in (kv.keys, kv.values))
-        place(PlacedLayer(target, keys, values, kept_positions(kv, head).to(engine.device)))
-
     def again(held: HeldCache) -> None:
         with watch.stage("place"):
-            for made in held.layers:
-                place(made)
+            for layer in held.layers:
+                placing.place(layer)
 
     wanted = Wanted(Method.PREFIX, context, opening, tokens.prompt)
     with watch.stage("share"):
-        received = await intake.receive(question, wanted, opened=opened, ready=ready, again=again)
-    intake.hold(received, placed)
-    counts = TokenCounts(head=head, context=received.header.source_tokens, prompt=len(tokens.prompt))
+        received = await intake.receive(question, wanted, opened=opened, ready=placing.project, again=again)
+    intake.hold(received, placing.placed)
+    counts = TokenCounts(head=len(opening), context=received.header.source_tokens, prompt=len(tokens.prompt))
     report = received.into(new_report(engine, question, counts), intake.named)
-    return Prepared(cache, tokens.prompt, head + received.header.slots, report)
+    return Prepared(cache, tokens.prompt, len(opening) + received.header.slots, report)
+
+
+class _Placing:
+    """Puts layers behind the head of a cache; on the compute thread. ``slot_sources``: of the header, once it came."""
+
+    def __init__(self, engine: Engine, fuser: Fuser, cache: PositionedCache, head: int) -> None:
+        self._engine = engine
+        self._fuser = fuser
+        self._cache = cache
+        self._head = head
+        self._ropes = rope_table(engine.card)
+        self.slot_sources: tuple[int, ...] | None = None
+        self.placed: list[PlacedLayer] = []
+
+    def project(self, target: int, sources: Sources) -> None:
+        """Project a layer from its sources and place it."""
+        kv = at_slots(self._fuser.project(target, sources), self.slot_sources)
+        kv = in_phase(kv, RopePhase.POST, self._head, self._ropes)
+        keys, values = (each.to(self._engine.device, self._engine.dtype) for each in (kv.keys, kv.values))
+        self.place(PlacedLayer(target, keys, values, kept_positions(kv, self._head).to(self._engine.device)))
+
+    def place(self, layer: PlacedLayer) -> None:
+        """Place a layer as it is."""
+        self.placed.append(layer)
+        self._cache.place(layer.layer, layer.keys, layer.values, layer.positions)

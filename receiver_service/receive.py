@@ -15,8 +15,9 @@ from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
+from kvwire.model_card import ModelBinding, ModelCard
 from kvwire.progress import Stopwatch
-from kvwire.requests import Input, Method, ModelCard
+from kvwire.requests import Input, Method
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
@@ -107,9 +108,7 @@ class CacheIntake:
         sharer = await self.sharer(task)
         sent = self.fuser.sent_by(sharer)
         ropes = rope_table(sent)
-        spec = without_unused(self._spec, self.fuser, self.needed_layers)
-        calibration = self._calibrations.needed(spec, sent.binding.weights_fingerprint, sent.binding.id)
-        codec = Codec(spec, ropes, calibration)
+        codec = self._codec(sent.binding, ropes)
         request = self._request(question, wanted, sharer, codec)
         key = content_key(request)
         held = self._held.get(key) if again is not None else None
@@ -144,6 +143,11 @@ class CacheIntake:
         if received.trailer.frames:
             cache = HeldCache(received.header.content_digest, received.trailer.payload_bytes, tuple(layers))
             self._held.put(received.key, cache)
+
+    def _codec(self, model: ModelBinding, ropes: RopeTable) -> Codec:
+        """What is asked for, with the tables of the model whose cache, or latents, are sent."""
+        spec = without_unused(self._spec, self.fuser, self.needed_layers)
+        return Codec(spec, ropes, self._calibrations.needed(spec, model.weights_fingerprint, model.id))
 
     def _request(self, question: Question, wanted: Wanted, sharer: ModelCard, codec: Codec) -> ShareRequest:
         needed = self.needed_layers

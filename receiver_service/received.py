@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from codec.codec import Codec
 from codec.formula import formula_bytes
 from fuser.base import Fuser
-from kvwire.requests import AlignmentRule, ByteCounts, Method, ModelCard, Report, Spared
+from kvwire.model_card import ModelCard
+from kvwire.report import ByteCounts, Report, Spared
+from kvwire.requests import AlignmentRule, Method
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.held import HeldCache
 from receiver_service.omission import omitted_values

@@ -10,14 +10,15 @@ from kvwire import __version__
 from kvwire.config import ReceiverSettings
 from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
-from kvwire.requests import Description, Method
+from kvwire.model_card import Description
+from kvwire.requests import Method
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
-from receiver_service.held import HeldCaches
+from receiver_service.held import held_caches
 from receiver_service.inspect import InspectServicer
 from receiver_service.live.access import Access
 from receiver_service.live.ask import Ask
@@ -49,7 +50,7 @@ async def run(settings: ReceiverSettings) -> None:
         sharers=sharers.names,
         software=__version__,
     )
-    held = HeldCaches(settings.reuse_bytes)
+    held = held_caches(settings.reuse_bytes)
     methods = Methods(engine, worker, sharers, fusers, calibrations, held, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
     servicer = ModelServicer(answerer, description, metrics)

@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 
 from kvwire.engine.worker import Task
 from kvwire.errors import KvwireError, NotFoundError, StartError
-from kvwire.requests import Description, Input, RelayMode, RequestInfo
+from kvwire.model_card import Description
+from kvwire.requests import Input, RelayMode, RequestInfo
 from kvwire.rpc import serde, stream_serde
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
 from kvwire.rpc.model_serde import description_from_proto

@@ -7,7 +7,8 @@ from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
-from kvwire.requests import ByteCounts, RelayMode, Text
+from kvwire.report import ByteCounts
+from kvwire.requests import RelayMode, Text
 from kvwire.rpc.answer_serde import stages_from_proto
 from receiver_service.sharers import Meter, SharerLink
 

@@ -14,7 +14,8 @@ from fuser.latents import Divisible, FirstHalf, latent_card, sources_of
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, ModelBinding, ModelCard, TokenIds
+from kvwire.model_card import ModelBinding, ModelCard
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey

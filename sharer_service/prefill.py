@@ -87,7 +87,7 @@ class Prefiller:
             observer = AttentionObserver(out.observed, len(reading.key.question) or OBSERVED_QUERIES)
         self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
         out.finish()
-        self._kept.put(reading.key, out.layers)
+        self._kept.put(reading.key, tuple(out.layers))
 
     def _compute_together(self, outs: list[Outgoing]) -> None:
         """Prefill several; one that fails keeps its error and does not keep the others from being read."""
@@ -98,7 +98,7 @@ class Prefiller:
                     return
                 try:
                     act(*given)
-                except Exception as error:
+                except Exception as error:  # whatever it is, it is this job's alone
                     out.job.error = error
                     if all(each.job.error is not None for each in outs):
                         raise
@@ -113,4 +113,4 @@ class Prefiller:
         for out in outs:
             guarded(out, out.finish)()
             if out.job.error is None:
-                self._kept.put(out.job.reading.key, out.layers)
+                self._kept.put(out.job.reading.key, tuple(out.layers))

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from kvwire.engine.decoder import Begin, Decoder
+from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Begin
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch

@@ -21,9 +21,10 @@ from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.http_server import Route, page
+from kvwire.model_card import Description, ModelCard
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
-from kvwire.requests import Description, Method, ModelCard
+from kvwire.requests import Method
 from kvwire.rpc.boot import boot, limits
 from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
@@ -31,7 +32,7 @@ from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
 from sharer_service.context import Tokenizers
-from sharer_service.kept import KeptCaches
+from sharer_service.kept import kept_caches
 from sharer_service.plan import Held
 from sharer_service.servicer import SharerServicer
 
@@ -69,7 +70,7 @@ async def run(settings: SharerSettings) -> None:
                 worker,
                 answerer.decoder,
                 metrics,
-                KeptCaches(settings.reuse_bytes),
+                kept_caches(settings.reuse_bytes),
                 held,
                 settings.relay_max_tokens,
             ),

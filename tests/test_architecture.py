@@ -7,10 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+#: What services and clients tell each other, as plain values.
+VALUES = ("kvwire.model_card", "kvwire.report", "kvwire.requests")
+
 #: Package -> project modules it may import, by prefix. A package may always import itself.
 MAY_IMPORT = {
     "codec": {"kvwire.errors"},
-    "fuser": {"codec", "kvwire.errors", "kvwire.requests"},
+    "fuser": {"codec", "kvwire.errors", *VALUES},
     "calibration": {"codec", "fuser", "kvwire.models", "kvwire.engine", "kvwire.errors"},
     "kvwire": set[str](),
     # The bench asks real models how far an answer moves, on the texts, statistics and drawings that are there already.
@@ -20,7 +23,7 @@ MAY_IMPORT = {
     },
     # Running services are measured from outside.
     "bench/services": {
-        *("kvwire.client", "kvwire.processes", "kvwire.security", "kvwire.requests", "kvwire.errors", "loadtest"),
+        *("kvwire.client", "kvwire.processes", "kvwire.security", *VALUES, "kvwire.errors", "loadtest"),
         "experiments.report",
         *(
             "kvwire.engine",
@@ -41,8 +44,8 @@ MAY_IMPORT = {
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
-    "loadtest": {"kvwire.client", "kvwire.security", "kvwire.requests", "kvwire.errors"},
-    "experiments": {"kvwire.client", "kvwire.requests", "kvwire.errors", "loadtest"},
+    "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
+    "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "loadtest"},
     "deploy": {"kvwire", "loadtest", "experiments.report"},
 }
 

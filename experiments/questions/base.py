@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from kvwire.client import Client
 from kvwire.errors import DataLossError, LocalError
-from kvwire.requests import ContinuationScore, Exchange, Input, Report, RequestInfo, Scored, ScoreRequest, Text
+from kvwire.report import ContinuationScore, Report, Scored
+from kvwire.requests import Exchange, Input, RequestInfo, ScoreRequest, Text
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
 from kvwire.client import Client
-from kvwire.requests import Scored, ScoreRequest
+from kvwire.report import Scored
+from kvwire.requests import ScoreRequest
 from loadtest import scoring
 from loadtest.datasets import Item
 

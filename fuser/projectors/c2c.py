@@ -27,7 +27,8 @@ from fuser.binding import Pairing
 from fuser.mapping import MAPPINGS
 from fuser.whole import spread, whole_tokens
 from kvwire.errors import BindingError, DataLossError
-from kvwire.requests import AlignmentRule, Method, ModelBinding, ModelCard
+from kvwire.model_card import ModelBinding, ModelCard
+from kvwire.requests import AlignmentRule, Method
 
 _EPSILON = 1e-6
 # Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.

@@ -9,7 +9,7 @@ from codec.layer import LayerKV
 from codec.spec import RopePhase
 from fuser.base import Fuser, MixingScope
 from kvwire.errors import BindingError
-from kvwire.requests import ModelCard
+from kvwire.model_card import ModelCard
 
 
 class IdentityFuser(Fuser):

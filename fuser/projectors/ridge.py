@@ -25,7 +25,8 @@ from fuser.base import Fuser, MixingScope
 from fuser.binding import Pairing
 from fuser.features import Remembered, Rows, rows
 from fuser.latents import Divisible
-from kvwire.requests import AlignmentRule, Method, ModelCard
+from kvwire.model_card import ModelCard
+from kvwire.requests import AlignmentRule, Method
 
 
 @dataclass(frozen=True)

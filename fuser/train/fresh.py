@@ -11,7 +11,7 @@ from fuser.binding import Pairing, Side
 from fuser.mapping import MAPPINGS
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
 from kvwire.errors import BindingError, InvalidRequestError
-from kvwire.requests import ModelBinding, ModelCard
+from kvwire.model_card import ModelBinding, ModelCard
 
 
 def check_one_tokenizer(sharer: ModelBinding, receiver: ModelBinding) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kvwire.cli import bench
+from kvwire.cli import codec_bench
 
 app = typer.Typer(help="Calibrate and measure codecs.", no_args_is_help=True)
 
@@ -15,9 +15,9 @@ def group() -> None:
     """Calibrate and measure codecs."""
 
 
-app.command("bench")(bench.bench)
-app.command("report")(bench.report)
-app.command("peers")(bench.peers)
+app.command("bench")(codec_bench.bench)
+app.command("report")(codec_bench.report)
+app.command("peers")(codec_bench.peers)
 
 
 @app.command()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from codec.codec import Codec
     from fuser.base import Fuser
     from fuser.train.loop import Step
-    from kvwire.requests import ModelCard
+    from kvwire.model_card import ModelCard
 
 
 class Trains(Protocol):

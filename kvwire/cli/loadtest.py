@@ -28,7 +28,7 @@ from kvwire.errors import InvalidRequestError
 from kvwire.requests import Exchange, FaultPolicy, Method, RelayMode
 
 if TYPE_CHECKING:
-    from kvwire.requests import Description
+    from kvwire.model_card import Description
     from kvwire.security import ClientSecurity
     from loadtest.client_processes import Target
     from loadtest.datasets import Item

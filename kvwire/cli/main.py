@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvwire.cli import ask, bench_services, codec, demo, experiment, fuser, loadtest, models, serve, up
+from kvwire.cli import ask, bench, codec, demo, experiment, fuser, loadtest, models, serve, up
 from kvwire.errors import KvwireError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app.command("up")(up.up)
 app.command("ask")(ask.ask)
 app.command("loadtest")(loadtest.loadtest)
 app.command("demo")(demo.demo)
-app.command("bench")(bench_services.bench)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

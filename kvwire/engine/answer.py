@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from kvwire.engine.decode import Step, continuation_distributions, first_token
-from kvwire.engine.decoder import Begin, Decoder
+from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Preparation, Question, Ready
 from kvwire.engine.score import Scorer
 from kvwire.engine.worker import Task, Worker
 from kvwire.progress import Stopwatch
-from kvwire.requests import ContinuationScore, GenerateRequest, Report, ScoreRequest, Token
+from kvwire.report import ContinuationScore, Report, Token
+from kvwire.requests import GenerateRequest, ScoreRequest
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,8 @@ class Answerer:
         """Yield decoding steps with their logits, then the report."""
         task, watch = question.task, question.watch
         stop = frozenset[int]() if request.ignore_eos else self.engine.eos_token_ids
-        begin = Begin(ready.cache, ready.logits, ready.position)
         count = 0
-        async for step in self.decoder.steps(begin, request.max_new_tokens, stop, task, watch):
+        async for step in self.decoder.steps(ready, request.max_new_tokens, stop, task, watch):
             if count == 0:
                 watch.mark("first_token")
             count += 1

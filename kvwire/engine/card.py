@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvwire.errors import UnsupportedError
+from kvwire.model_card import LayerCard, ModelCard, Rope
 from kvwire.models.load import LoadedModel
-from kvwire.requests import LayerCard, ModelCard, Rope
 
 
 def model_card(loaded: LoadedModel) -> ModelCard:

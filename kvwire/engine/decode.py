@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Engine, Part
-from kvwire.requests import Token
+from kvwire.report import Token
 
 # U+FFFD: what a tokenizer shows for bytes that do not yet make a character.
 _INCOMPLETE = "\ufffd"

@@ -7,29 +7,18 @@ answers are grouped by length: at most three quarters of the memory is padding, 
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from kvwire.engine.cache import PositionedCache
 from kvwire.engine.decode import Greedy, Step
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Begin
 from kvwire.engine.worker import Task, Worker
 from kvwire.engine.written import Answer, Group, Outcome
 from kvwire.progress import Stopwatch
 
 #: Answers of up to so many slots are one group; every further group is four times as long.
 _SHORT_SLOTS = 256
-
-
-@dataclass(frozen=True)
-class Begin:
-    """Where an answer begins: a cache with everything read, the logits after it, and the first new token's place."""
-
-    cache: PositionedCache
-    logits: Tensor
-    position: int
 
 
 class Decoder:
@@ -91,17 +80,20 @@ class Decoder:
         """A step of every group; on the compute thread."""
         for answer in joining:
             if answer.cache is not None:
-                self._groups.setdefault(_length(answer.slots), Group(self._engine)).join(answer, answer.cache)
+                self._groups.setdefault(_group(answer.slots), Group(self._engine)).join(answer, answer.cache)
         outcomes: list[tuple[Answer, Outcome]] = []
-        for length, group in list(self._groups.items()):
+        for name, group in list(self._groups.items()):
             outcomes += group.set_aside()
             if group.answers:
                 outcomes += group.step()
             else:
-                del self._groups[length]
+                del self._groups[name]
         return outcomes
 
 
-def _length(slots: int) -> int:
-    """Which group: 0 for short ones, then by factors of four."""
-    return max(0, (slots - 1) // _SHORT_SLOTS).bit_length() + 1 >> 1
+def _group(slots: int) -> int:
+    """Which group takes an answer of so many slots: 0 the shortest ones."""
+    group, longest = 0, _SHORT_SLOTS
+    while slots > longest:
+        group, longest = group + 1, 4 * longest
+    return group

@@ -8,7 +8,8 @@ from torch import Tensor
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
-from kvwire.requests import Exchange, Input, Report, RequestInfo
+from kvwire.report import Report
+from kvwire.requests import Exchange, Input, RequestInfo
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A cache with everything read, ready to answer from: ``logits`` are ``(vocabulary,)`` float32 after it."""
+class Begin:
+    """A cache with everything read; ``logits``, ``(vocabulary,)`` float32, are of the token at ``position``."""
 
     cache: PositionedCache
     logits: Tensor
     position: int
+
+
+@dataclass(frozen=True)
+class Ready(Begin):
+    """Where an answer begins, and what is known of its request so far."""
+
     report: Report
 
 

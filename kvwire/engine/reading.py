@@ -3,7 +3,8 @@
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.worker import Worker
-from kvwire.requests import Input, Report, TokenCounts
+from kvwire.report import Report, TokenCounts
+from kvwire.requests import Input
 
 
 def new_report(engine: Engine, question: Question, counts: TokenCounts) -> Report:

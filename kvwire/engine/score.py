@@ -6,7 +6,8 @@ from torch import Tensor
 
 from kvwire.engine.compare import KeptDistributions, divergences
 from kvwire.engine.decode import chosen
-from kvwire.requests import ContinuationScore, ScoreRequest, Text
+from kvwire.report import ContinuationScore
+from kvwire.requests import ScoreRequest, Text
 
 
 class Scorer:

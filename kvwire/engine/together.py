@@ -12,7 +12,8 @@ from kvwire.engine.engine import Part
 from kvwire.engine.question import Prepared
 from kvwire.engine.worker import Task
 from kvwire.errors import KvwireError
-from kvwire.requests import Scored, ScoreRequest
+from kvwire.report import Scored
+from kvwire.requests import ScoreRequest
 
 
 async def score_together(

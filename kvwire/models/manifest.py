@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kvwire.errors import StoreError
-from kvwire.requests import ModelBinding
+from kvwire.model_card import ModelBinding
 
 MANIFEST_NAME = "kvwire.json"
 

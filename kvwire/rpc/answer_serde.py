@@ -1,6 +1,6 @@
 """Answers and reports: protobuf to values and back."""
 
-from kvwire.requests import ByteCounts, ContinuationScore, Report, Scored, Spared, StageTiming, Token, TokenCounts
+from kvwire.report import ByteCounts, ContinuationScore, Report, Scored, Spared, StageTiming, Token, TokenCounts
 from kvwire.rpc.enums import METHOD_NUMBERS, METHODS, SIDE_NUMBERS, SIDES, known
 from kvwire.v1 import exchange_pb2, model_service_pb2
 

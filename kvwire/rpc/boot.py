@@ -9,10 +9,10 @@ from kvwire.config import ServiceSettings
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Worker
+from kvwire.model_card import Limits
 from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
-from kvwire.requests import Limits
 
 
 async def boot(settings: ServiceSettings, warm: Callable[[Engine], None]) -> tuple[Engine, Worker]:

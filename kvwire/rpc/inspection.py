@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kvwire.errors import LocalError
-from kvwire.requests import GenerateRequest, Report
+from kvwire.report import Report
+from kvwire.requests import GenerateRequest
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.status import error_from_rpc
 from kvwire.v1 import receiver_service_pb2 as pb

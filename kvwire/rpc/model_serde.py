@@ -1,7 +1,8 @@
 """Model cards and service descriptions: protobuf to values and back."""
 
 from kvwire.errors import DataLossError
-from kvwire.requests import PROTOCOL_VERSION, Description, LayerCard, Limits, ModelBinding, ModelCard, Rope
+from kvwire.model_card import Description, LayerCard, Limits, ModelBinding, ModelCard, Rope
+from kvwire.requests import PROTOCOL_VERSION
 from kvwire.rpc.enums import METHOD_NUMBERS, METHODS
 from kvwire.stream import FRAME_VERSION
 from kvwire.v1 import model_pb2, model_service_pb2

@@ -14,15 +14,9 @@ from kvwire.engine.together import score_together
 from kvwire.engine.worker import Task
 from kvwire.errors import InvalidRequestError, KvwireError
 from kvwire.logs import request_id
-from kvwire.requests import (
-    ContinuationScore,
-    Description,
-    GenerateRequest,
-    Report,
-    RequestInfo,
-    ScoreRequest,
-    Token,
-)
+from kvwire.model_card import Description
+from kvwire.report import ContinuationScore, Report, Token
+from kvwire.requests import GenerateRequest, RequestInfo, ScoreRequest
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.model_serde import description_to_proto

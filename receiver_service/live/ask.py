@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvwire.engine.worker import Task
 from kvwire.errors import InvalidRequestError, KvwireError
-from kvwire.http_server import GONE, Route, reply
+from kvwire.http_server import Route, reply
+from kvwire.http_sockets import GONE
 from kvwire.logs import request_id
-from kvwire.requests import Exchange, GenerateRequest, Method, Report, RequestInfo, Text, Token
+from kvwire.report import Report, Token
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
 from kvwire.rpc.status import status_of
 from receiver_service.live.access import Access
 from receiver_service.live.facts import report_facts

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kvwire.recent import Ended, Failure
-from kvwire.requests import ByteCounts, Report
+from kvwire.report import ByteCounts, Report
 
 
 def ended_facts(ended: Ended) -> dict[str, Any]:

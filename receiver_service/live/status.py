@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from kvwire.engine.worker import Task
 from kvwire.http_server import Route, reply
-from kvwire.requests import Description
+from kvwire.model_card import Description
 from kvwire.telemetry import Metrics
 from receiver_service.live.access import Access
 from receiver_service.live.facts import ended_facts

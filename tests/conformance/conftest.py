@@ -14,7 +14,7 @@ from fuser.official.layout import read_official
 from fuser.projectors import c2c_file, ridge_file
 from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from fuser.registry import Fusers
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 
 TOKENS = 7
 OPEN, CLOSED = {"key": 0.5, "value": 1.0}, {"key": -0.5, "value": -1.0}

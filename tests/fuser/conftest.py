@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 
 #: Layers, kv heads, head_dim.
 SHARER, RECEIVER = (3, 2, 8), (4, 3, 6)

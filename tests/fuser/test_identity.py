@@ -9,7 +9,7 @@ from codec.layer import LayerKV
 from codec.spec import RopePhase
 from fuser.registry import FUSERS, Fusers
 from kvwire.errors import BindingError, NotFoundError
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 
 BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
 CARD = ModelCard(

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import Counter
 
 from kvwire.errors import StartError
-from kvwire.http_server import GONE, HttpServer, Route, page, reply
+from kvwire.http_server import HttpServer, Route, page, reply
+from kvwire.http_sockets import GONE
 from kvwire.telemetry import Metrics
 
 

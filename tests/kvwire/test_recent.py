@@ -1,7 +1,8 @@
 """The latest requests of a service."""
 
 from kvwire.recent import Failure, Recent
-from kvwire.requests import Method, Report, RequestInfo
+from kvwire.report import Report
+from kvwire.requests import Method, RequestInfo
 
 
 def report(request_id):

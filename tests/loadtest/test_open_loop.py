@@ -13,7 +13,8 @@ import pytest
 
 from kvwire.client import Client
 from kvwire.processes import Pair, running_pair
-from kvwire.requests import Exchange, Method, Report, Token
+from kvwire.report import Report, Token
+from kvwire.requests import Exchange, Method
 from kvwire.rpc import answer_serde
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
 from loadtest.arrivals import Load, schedule

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvwire.errors import DataLossError, LocalError, UnavailableError
-from kvwire.requests import ContinuationScore
+from kvwire.report import ContinuationScore
 from loadtest.datasets import Item
 from loadtest.scoring import (
     ChoiceScore,

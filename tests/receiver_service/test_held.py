@@ -1,10 +1,11 @@
-"""Caches that a receiver holds, within a budget."""
+"""Caches that a receiver holds, and by what they are found again."""
 
 import torch
 
-from kvwire.requests import Method, ModelBinding, RequestInfo, Text
+from kvwire.model_card import ModelBinding
+from kvwire.requests import Method, RequestInfo, Text
 from kvwire.stream import ShareRequest
-from receiver_service.held import HeldCache, HeldCaches, PlacedLayer, content_key
+from receiver_service.held import HeldCache, PlacedLayer, content_key, held_caches
 
 MODEL = ModelBinding("model", "1", b"w", b"t")
 LAYER = PlacedLayer(0, torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), torch.arange(3))
@@ -26,19 +27,9 @@ def test_another_caller_or_context_has_another_key():
     assert len({content_key(each) for each in (request(), request(caller="tom"), request(context="b"))}) == 3
 
 
-def test_the_cache_used_longest_ago_makes_room():
-    """The budget holds two; using one saves it."""
-    held = HeldCaches(2 * CACHE.nbytes)
-    keys = [content_key(request(context=context)) for context in "abc"]
-    held.put(keys[0], CACHE)
-    held.put(keys[1], CACHE)
-    held.get(keys[0])
-    held.put(keys[2], CACHE)
-    assert [held.get(key) is not None for key in keys] == [True, False, True]
-
-
-def test_a_budget_of_0_holds_nothing():
-    """Every cache is sent anew."""
-    held = HeldCaches(0)
+def test_a_cache_counts_by_its_tensors():
+    """Keys, values and positions."""
+    held = held_caches(CACHE.nbytes - 1)
     held.put(content_key(request()), CACHE)
     assert held.get(content_key(request())) is None
+    assert CACHE.nbytes == 2 * 2 * 3 * 4 * 4 + 3 * 8

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedError
-from kvwire.requests import AlignmentRule, LayerCard, Method, ModelBinding, ModelCard, RequestInfo, Rope, TokenIds
+from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.requests import AlignmentRule, Method, RequestInfo, TokenIds
 from kvwire.rpc import stream_serde
 from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, ShareRequest
 from kvwire.v1 import sharer_service_pb2

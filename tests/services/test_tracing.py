@@ -18,16 +18,8 @@ from bench.services.collector import Collector, running_collector
 from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, StartError, UnavailableError
 from kvwire.processes import Pair, running_pair, running_service
-from kvwire.requests import (
-    Exchange,
-    GenerateRequest,
-    Method,
-    Report,
-    RequestInfo,
-    Scored,
-    ScoreRequest,
-    Text,
-)
+from kvwire.report import Report, Scored
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
 from kvwire.rpc import serde
 from kvwire.v1 import model_service_pb2_grpc
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
+from kvwire.model_card import ModelBinding
 from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
-from kvwire.requests import AlignmentRule, Method, ModelBinding, RequestInfo, Text, TokenIds
+from kvwire.requests import AlignmentRule, Method, RequestInfo, Text, TokenIds
 from kvwire.stream import ShareRequest
 from sharer_service.context import deltas, read_context
 

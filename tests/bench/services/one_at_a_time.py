@@ -4,7 +4,8 @@ import asyncio
 
 import grpc
 
-from kvwire.requests import ContinuationScore, Method, Report, Token
+from kvwire.report import ContinuationScore, Report, Token
+from kvwire.requests import Method
 from kvwire.rpc import answer_serde
 from kvwire.v1 import model_service_pb2 as pb
 from kvwire.v1 import model_service_pb2_grpc

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.services import in_process, reuse
-from kvwire.cli.bench_services import bench
+from kvwire.cli.bench import bench
 
 KEYS = {
     "ttft_over_in_process",

@@ -12,7 +12,7 @@ from fuser.projectors import ridge_file
 from fuser.projectors.ridge import Band, Openings, RidgeFuser, windows
 from fuser.registry import read_fuser
 from kvwire.errors import BindingError, DataLossError
-from kvwire.requests import LayerCard, ModelBinding, ModelCard, Rope
+from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 
 BANDS = [Band((0, 1), (0, 1), 3), Band((0, 2), (2,), 2)]
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kvwire.engine import rows, written
-from kvwire.engine.decoder import Begin, Decoder
+from kvwire.engine.decoder import Decoder
+from kvwire.engine.question import Begin
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import CancelledError
 from kvwire.progress import Stopwatch

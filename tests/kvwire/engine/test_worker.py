@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -37,15 +38,16 @@ async def test_one_request_too_many_is_refused(worker):
 
 async def test_a_task_knows_how_long_it_waited_for_others_work(worker):
     """From being handed over until its own work began."""
-    began, let = threading.Event(), threading.Event()
+    began, let, began_s = threading.Event(), threading.Event(), []
     other = asyncio.create_task(worker.run(lambda: (began.set(), let.wait(5))))
     await asyncio.to_thread(began.wait, 5)
-    task = Task()
-    waiting = asyncio.create_task(worker.run(lambda: None, task))
-    await asyncio.sleep(0.1)
-    let.set()
+    task, asked_s = Task(), time.monotonic()
+    waiting = asyncio.create_task(worker.run(lambda: began_s.append(time.monotonic()), task))
+    await asyncio.to_thread(lambda: None)  # the loop has handed the work over by then
+    handed_s = time.monotonic()
+    free_s, _ = await asyncio.to_thread(lambda: (time.monotonic(), let.set()))
     await asyncio.gather(other, waiting)
-    assert 0.09 < task.waited_s < 1.0
+    assert 0 < free_s - handed_s <= task.waited_s <= began_s[0] - asked_s
 
 
 async def test_a_cancelled_task_does_not_run(worker):

@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvwire.errors import BY_STATUS, InvalidRequestError, KvwireError
+from kvwire.report import ByteCounts, ContinuationScore, Report, Spared, StageTiming, TokenCounts
 from kvwire.requests import (
-    ByteCounts,
     ChatMessage,
-    ContinuationScore,
     Exchange,
     FaultPolicy,
     FurtherSharer,
@@ -17,13 +16,9 @@ from kvwire.requests import (
     Messages,
     Method,
     RelayMode,
-    Report,
     RequestInfo,
     ScoreRequest,
-    Spared,
-    StageTiming,
     Text,
-    TokenCounts,
     TokenIds,
 )
 from kvwire.rpc import answer_serde, serde
