@@ -7,18 +7,13 @@ import pytest
 from loadtest.precedence import precedence
 
 
-def nice():
-    return os.getpriority(os.PRIO_PROCESS, 0)
-
-
-def test_priority_is_raised_while_the_block_runs_and_put_back(monkeypatch):
+def test_the_thread_runs_in_real_time_while_the_block_runs_and_is_put_back(monkeypatch):
     """Also when the block fails."""
     asked = []
-    monkeypatch.setattr(os, "setpriority", lambda _which, _who, value: asked.append(value))
-    before = nice()
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _who, policy, _parameters: asked.append(policy))
     with pytest.raises(ValueError, match="broken"), precedence():
         raise ValueError("broken")
-    assert asked == [before - 10, before]
+    assert asked == [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_getscheduler(0)]
 
 
 def test_where_it_is_not_allowed_nothing_changes(monkeypatch):
@@ -27,7 +22,7 @@ def test_where_it_is_not_allowed_nothing_changes(monkeypatch):
     def refused(*_):
         raise PermissionError
 
-    monkeypatch.setattr(os, "setpriority", refused)
-    before = nice()
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    before = os.sched_getscheduler(0)
     with precedence():
-        assert nice() == before
+        assert os.sched_getscheduler(0) == before
