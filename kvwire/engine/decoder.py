@@ -2,7 +2,8 @@
 
 Between two passes other work has its turn, answers that were prepared join, and those that ended or are not read leave.
 Source: G. Yu et al., "Orca", OSDI 2022 (iteration-level scheduling). Rows are padded to the longest of their group, so
-answers are grouped by length: at most three quarters of the memory is padding, whoever comes together.
+answers are grouped by the length they may come to: at most three quarters of the memory of long ones is padding,
+whoever comes together.
 """
 
 import asyncio
@@ -13,12 +14,10 @@ import torch
 from kvwire.engine.decode import Greedy, Step
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Begin
+from kvwire.engine.rows import longest_beside
 from kvwire.engine.worker import Task, Worker
 from kvwire.engine.written import Answer, Group, Outcome
 from kvwire.progress import Stopwatch
-
-#: Answers of up to so many slots are one group; every further group is four times as long.
-_SHORT_SLOTS = 256
 
 
 class Decoder:
@@ -80,7 +79,9 @@ class Decoder:
         """A step of every group; on the compute thread."""
         for answer in joining:
             if answer.cache is not None:
-                self._groups.setdefault(_group(answer.slots), Group(self._engine)).join(answer, answer.cache)
+                self._groups.setdefault(longest_beside(answer.most_slots), Group(self._engine)).join(
+                    answer, answer.cache
+                )
         outcomes: list[tuple[Answer, Outcome]] = []
         for name, group in list(self._groups.items()):
             outcomes += group.set_aside()
@@ -89,11 +90,3 @@ class Decoder:
             else:
                 del self._groups[name]
         return outcomes
-
-
-def _group(slots: int) -> int:
-    """Which group takes an answer of so many slots: 0 the shortest ones."""
-    group, longest = 0, _SHORT_SLOTS
-    while slots > longest:
-        group, longest = group + 1, 4 * longest
-    return group
