@@ -77,16 +77,12 @@ class Decoder:
     @torch.inference_mode()
     def _pass(self, joining: list[Answer]) -> list[tuple[Answer, Outcome]]:
         """A step of every group; on the compute thread."""
+        outcomes = [failed for group in self._groups.values() for failed in group.set_aside()]
         for answer in joining:
-            if answer.cache is not None:
-                self._groups.setdefault(longest_beside(answer.most_slots), Group(self._engine)).join(
-                    answer, answer.cache
-                )
-        outcomes: list[tuple[Answer, Outcome]] = []
-        for name, group in list(self._groups.items()):
-            outcomes += group.set_aside()
-            if group.answers:
-                outcomes += group.step()
-            else:
-                del self._groups[name]
+            if answer.cache is not None and not answer.left:
+                group = self._groups.setdefault(longest_beside(answer.most_slots), Group(self._engine))
+                group.join(answer, answer.cache)
+        self._groups = {longest: group for longest, group in self._groups.items() if group.answers}
+        for group in self._groups.values():
+            outcomes += group.step()
         return outcomes
