@@ -90,8 +90,8 @@ DASHBOARD = board(
         graph(
             Told(
                 "Resident memory",
-                "Of each process: weights, caches in flight, caches kept for reuse. Below, what requests in flight have "
-                "taken for their caches; at KVWIRE_CACHE_MEMORY_BYTES the next ones wait.",
+                "Of each process: weights, caches in flight, caches kept for reuse. Below: what requests in flight "
+                "have taken for their caches; at KVWIRE_CACHE_MEMORY_BYTES the next ones wait.",
                 "bytes",
             ),
             Query(series("process_resident_memory_bytes"), "{{job}} {{instance}}"),
