@@ -113,7 +113,7 @@ def growth_bytes(model, ceiling_bytes, logs):
 @pytest.mark.model
 @pytest.mark.slow
 def test_resident_memory_stays_under_weights_ceiling_and_a_margin(smollm2, tmp_path):
-    """Where two requests fit at once; without a ceiling to speak of, the same ones take more than that of the receiver."""
+    """Where two requests fit at once; the same ones take more of a receiver without a ceiling to speak of."""
     ceiling = 1_000_000_000
     bounded = growth_bytes(f"path:{smollm2.path}", ceiling, tmp_path)
     free = growth_bytes(f"path:{smollm2.path}", 16 * ceiling, tmp_path)
