@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 # A process per core; a file's tests stay together, for they share services.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-all fuzz lint proto bench dashboards dashboard-previews clean
+.PHONY: setup demo test test-all test-gpu fuzz lint proto bench dashboards dashboard-previews clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,11 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/kvwire models pull smollm2-135m gemma3-270m qwen2.5-coder-0.5b >/dev/null
 	$(BIN)/pytest $(SPREAD)
+
+# Every codec and fuser, copies to the host, the engine and two services on one CUDA GPU; all skipped without one.
+test-gpu: $(STAMP)
+	$(BIN)/kvwire models pull smollm2-135m >/dev/null
+	$(BIN)/pytest -m gpu -rs
 
 # Ten minutes of coverage-guided fuzzing of what reads bytes from the wire.
 fuzz: $(STAMP)

@@ -36,6 +36,12 @@ class ServiceSettings(BaseSettings):
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores")
     max_tokens: int = Field(4096, ge=2, description="longest sequence, in tokens")
     max_in_flight: int = Field(16, ge=1, description="requests answered at once before RESOURCE_EXHAUSTED")
+    cache_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="memory for the caches of all requests in flight, in bytes; who finds it taken waits. 0: a quarter "
+        "of the machine's or container's, or of the GPU's",
+    )
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request message, in bytes")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; turns TLS on")
     tls_key: Path | None = Field(None, description="PEM private key")

@@ -38,6 +38,8 @@ class Metrics:
         )
         self.in_flight = self._gauge("kvwire_requests_in_flight", "Requests being answered.")
         self.in_flight_limit = self._gauge("kvwire_requests_in_flight_limit", "Requests answered at once at most.")
+        self.cache_bytes = self._gauge("kvwire_cache_memory_bytes", "Taken for caches of requests in flight.")
+        self.cache_limit_bytes = self._gauge("kvwire_cache_memory_limit_bytes", "That may be taken for them.")
         self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
         self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
         self.failures = self._counter("kvwire_failures", "Requests that got no answer.", "method", "code")

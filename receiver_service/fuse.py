@@ -17,6 +17,7 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
 
     Raises:
         InvalidRequestError, InputTooLongError: Fewer than two tokens, or no chat where one is needed; too many.
+        OverloadedError, DeadlineError: There is no memory for it, or not in time.
         KvwireError: What went wrong at a sharer or on the wire.
     """
     engine, worker = intakes[0].engine, intakes[0].worker
@@ -24,7 +25,10 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
     with watch.stage("tokenize"):
         rules = [each.fuser.alignment for each in intakes]
         tokens = await worker.run(lambda: read_tokens(engine, question, rules), task)
-    engine.check_length(len(tokens.body) + 1 + question.reserve_tokens, "head, context, prompt and answer together")
+    read = len(tokens.body) + len(tokens.last)
+    engine.check_length(read + question.reserve_tokens, "head, context, prompt and answer together")
+    sources_bytes = [await each.sources_bytes(read, task) for each in intakes]
+    await worker.make_room(question.bytes_of(engine, read) + sum(sources_bytes), task)
     cache = engine.new_cache(lambda *_: task.check())
     together = Together([each.fuser for each in intakes], cache, len(engine.card.layers), question.exchange.order)
     places = [Places(tokens, rule) for rule in rules]

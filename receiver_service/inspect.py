@@ -30,8 +30,9 @@ class InspectServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
         if not self._enabled:
             raise UnsupportedError("inspection is off; start the receiver with --inspect, in tests only")
         asked = serde.generate_from_proto(request.generate)
-        question = self._answerer.question(asked, asked.max_new_tokens, task_for(context, asked.info))
-        with self._answerer.worker.admit():
+        task = task_for(context, asked.info)
+        question = self._answerer.question(asked, asked.max_new_tokens, task)
+        with self._answerer.worker.admit(task):
             ready = await self._answerer.ready(question)
             if request.with_cache:
                 for layer in range(len(ready.cache.keys)):

@@ -64,12 +64,14 @@ class Methods:
         exchange = question.exchange
         if exchange.on_fault is FaultPolicy.PARTIAL:
             raise UnsupportedError("fault policy partial is not offered yet; use fail, receiver_only or text")
+        held_bytes = self._worker.room.held(question.task)
         try:
             return await self._by(exchange.method, question)
         except _FAULTS as fault:
             fallback = _FALLBACKS.get(exchange.on_fault)
             if fallback is None or fallback is exchange.method:
                 raise
+            self._worker.room.release(question.task, but_bytes=held_bytes)
             prepared = await self._by(fallback, question)
             return _explained(prepared, fallback, fault)
 

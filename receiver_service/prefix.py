@@ -6,11 +6,12 @@ from fuser.layers import in_phase, kept_positions, rope_table
 from fuser.slots import at_slots
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Engine
+from kvwire.engine.prompts import Tokens
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
-from kvwire.errors import InvalidRequestError
+from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.report import TokenCounts
-from kvwire.requests import Messages, Method
+from kvwire.requests import Input, Messages, Method, TokenIds
 from kvwire.stream import CacheHeader
 from receiver_service.held import HeldCache, PlacedLayer
 from receiver_service.receive import CacheIntake, Sources, Wanted
@@ -21,6 +22,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
 
     Raises:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
+        OverloadedError, DeadlineError: There is no memory for it, or not in time.
         KvwireError: What went wrong at the sharer or on the wire.
     """
     engine, worker = intake.engine, intake.worker
@@ -30,16 +32,28 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
         raise InvalidRequestError("method prefix needs a context for the sharer to read; send one or use receiver_only")
     # Context messages shape how the prompt is rendered; a text context is left to the sharer alone.
     rendered = context if isinstance(context, Messages) else None
+
+    def tokenized() -> tuple[Tokens, int]:
+        tokens = engine.prompts.read(rendered, question.prompt)
+        return tokens, len(tokens.context) or _slots(engine, context)
+
     with watch.stage("tokenize"):
-        tokens = await worker.run(lambda: engine.prompts.read(rendered, question.prompt), task)
+        tokens, slots = await worker.run(tokenized, task)
     cache = engine.new_cache(lambda *_: task.check())
     opening = intake.fuser.opening(tokens.head)
     placing = _Placing(engine, intake.fuser, cache, len(opening))
+    read = len(opening) + slots + len(tokens.prompt)
+    engine.check_length(read + question.reserve_tokens, "head, slots, prompt and answer together")
+    # Before the sharer is asked: who waits here holds nothing there, and who holds something there waits for nobody.
+    await worker.make_room(question.bytes_of(engine, read) + await intake.sources_bytes(slots, task), task)
 
     async def opened(header: CacheHeader) -> None:
+        if header.slots > slots:
+            raise BindingError(
+                f"the sharer fills {header.slots} slots with a context that has {slots} tokens here; both must run "
+                "the same tokenizer files"
+            )
         placing.slot_sources = header.slot_sources
-        total = len(opening) + header.slots + len(tokens.prompt)
-        engine.check_length(total + question.reserve_tokens, "head, slots, prompt and answer together")
         await worker.run(lambda: engine.read(opening, cache, 0), task)
 
     def again(held: HeldCache) -> None:
@@ -54,6 +68,11 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
     counts = TokenCounts(head=len(opening), context=received.header.source_tokens, prompt=len(tokens.prompt))
     report = received.into(new_report(engine, question, counts), intake.named)
     return Prepared(cache, tokens.prompt, len(opening) + received.header.slots, report)
+
+
+def _slots(engine: Engine, context: Input) -> int:
+    """Tokens of a context that only the sharer reads, as many as its cache fills slots; ids may be the sharer's own."""
+    return len(context.ids) if isinstance(context, TokenIds) else len(engine.prompts.context(context))
 
 
 class _Placing:

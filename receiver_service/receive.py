@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.frame import Limits
@@ -85,6 +87,15 @@ class CacheIntake:
         except BindingError as error:
             raise self._link.forget(error) from None
         return card
+
+    async def sources_bytes(self, tokens: int, task: Task) -> int:
+        """Memory of the sharer's layers, decoded to float32, if all of them wait for the last one.
+
+        Raises:
+            BindingError, UnavailableError: As :meth:`sharer` does.
+        """
+        card = self.fuser.sent_by(await self.sharer(task))
+        return len(self.needed_layers) * card.kv_heads * tokens * 2 * card.head_dim * torch.float32.itemsize
 
     async def receive(
         self,

@@ -18,6 +18,11 @@ from sharer_service.outgoing import Job, Outgoing
 _TOKENS_TOGETHER = 512
 
 
+def share_bytes(engine: Engine, tokens: int) -> int:
+    """Memory that one context may take: its cache, and half as much for a layer at work and frames that wait."""
+    return engine.cache_bytes(tokens) * 3 // 2
+
+
 class Prefiller:
     """Computes or finds the layers of contexts, and encodes them one by one."""
 

@@ -48,6 +48,7 @@ async def write_message(
     """
     prompt = await worker.run(lambda: _prompt(engine, plain_text(context)), task)
     engine.check_length(len(prompt) + max_new_tokens, "context, instruction and message together")
+    await worker.make_room(engine.answer_bytes(len(prompt) + max_new_tokens), task)
 
     def read() -> Begin:
         cache = engine.new_cache(lambda *_: task.check())

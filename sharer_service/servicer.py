@@ -21,7 +21,7 @@ from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
 from sharer_service.outgoing import Frame, Job
 from sharer_service.plan import Held, Plan, plan_share
-from sharer_service.prefill import Prefiller
+from sharer_service.prefill import Prefiller, share_bytes
 from sharer_service.relay import Relayed, plain_text, write_message
 
 # Encoded layers waiting to be sent before the prefill is held up; two keep the wire busy, more only use memory.
@@ -56,14 +56,17 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         asked = stream_serde.share_request_from_proto(request)
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
-        with self._worker.admit(), self._metrics.in_flight.track_inprogress():
+        with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
             plan = await self._worker.run(lambda: plan_share(self._engine, asked, self._held), task)
+            sent = plan.header.content_digest not in asked.held_digests
+            if sent:  # before the header, which has the receiver wait for the rest
+                await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
             watch.mark("queue")
             sealed = stream_serde.header_bytes(plan.header)
             writer = ChunkWriter(sealed)
             yield stream_serde.sealed_header(sealed)
 
-            if plan.header.content_digest not in asked.held_digests:
+            if sent:
                 async for frame in self._frames(plan, task, watch):
                     for chunk in writer.write(frame.layer, frame.data):
                         yield stream_serde.chunk_to_proto(chunk)
@@ -98,7 +101,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             raise InvalidRequestError("the context is empty; there is nothing to relay")
         task = task_for(context, info)
         watch = Stopwatch("sharer")
-        with self._worker.admit(), self._metrics.in_flight.track_inprogress():
+        with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
             if known(RELAY_MODES, request.mode, "relay mode") is RelayMode.VERBATIM:
                 text = plain_text(source)
                 tokens = await self._worker.run(lambda: self._engine.prompts.plain(text), task)

@@ -65,6 +65,18 @@ _SHAPE: dict[str, Any] = {
 }
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What needs a GPU is skipped, and says so, where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here: not run")
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where a service may compute: the same test on the CPU in every run, so that what a GPU runs cannot rot."""
+    return torch.device(request.param)
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> StoredModel:
     """SmolLM2-135M of the default store, pulled on first use; tests that ask for it are marked `model`."""

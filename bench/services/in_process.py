@@ -20,14 +20,14 @@ _PROMPT = Text("Question: Where is the key?\nAnswer:")
 _CHARACTERS = 2300
 
 
-def measure(model: str, rounds: int, threads: int = 2) -> dict[str, object]:
+def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """``ttft_over_in_process``, the median of ratios of neighbours, and all times in seconds."""
     torch.set_num_threads(threads)
-    loaded = load(ModelStore().pull(model), dtype=torch.float32, attn_implementation=IMPLEMENTATION)
+    loaded = load(ModelStore().pull(model), dtype=torch.float32, device=device, attn_implementation=IMPLEMENTATION)
     engine = Engine(loaded, 4096)
     context = Text(facts(_CHARACTERS))
     served, alone = list[float](), list[float]()
-    arguments = ["--threads", str(threads), "--log-level", "warning"]
+    arguments = ["--threads", str(threads), "--device", device, "--log-level", "warning"]
     with running_pair(Pair(model, model), arguments) as (_, receiver):
         for index in range(rounds + 1):
             first_s, tokens = asyncio.run(_served_s(receiver.address, context))

@@ -16,12 +16,13 @@ from loadtest.scoring import question_prompt
 _CHARACTERS = 4600
 
 
-def measure(model: str, questions: int) -> dict[str, object]:
+def measure(model: str, questions: int, device: str = "cpu") -> dict[str, object]:
     """``reuse_bytes_ratio`` and ``reuse_ttft_ratio``: of all questions over the first, and of later ones over it."""
     context, items = facts(_CHARACTERS), load("pocket")
     prompts = [question_prompt(items[index % len(items)]) for index in range(questions)]
     own = ["--reuse-bytes", str(1 << 30)]
-    with running_pair(Pair(model, model), ["--log-level", "warning"], receiver_arguments=own) as (_, receiver):
+    arguments = ["--device", device, "--log-level", "warning"]
+    with running_pair(Pair(model, model), arguments, receiver_arguments=own) as (_, receiver):
         answers = asyncio.run(_asked(receiver.address, context, prompts))
     moved = [each.report.bytes.socket_bytes for each in answers if each.report.bytes is not None]
     first_s = [each.first_token_s for each in answers]

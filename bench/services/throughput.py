@@ -56,21 +56,22 @@ def generate_tokens_per_s(model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     begun = time.perf_counter()
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     texts = [str(tokenizer.apply_chat_template(each, add_generation_prompt=True, tokenize=False)) for each in chats]
-    batch = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
+    batch = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False).to(model.device)
     limits = {"max_new_tokens": _NEW_TOKENS, "min_new_tokens": _NEW_TOKENS, "do_sample": False}
     written: torch.Tensor = model.generate(**batch, **limits)  # type: ignore[operator]  # untyped upstream
     new = written.shape[1] - batch["input_ids"].shape[1]
+    written.cpu()  # a clock read now measures finished work
     return float(len(prompts) * new / (time.perf_counter() - begun))
 
 
-def measure(model: str, rounds: int, concurrency: int = 32, threads: int = 2) -> dict[str, object]:
+def measure(model: str, rounds: int, device: str = "cpu", concurrency: int = 32, threads: int = 2) -> dict[str, object]:
     """``throughput_32_over_1`` and ``throughput_over_generate``: medians of ratios within a round, and all rounds."""
     torch.set_num_threads(threads)
-    loaded = load_model(ModelStore().pull(model), dtype=torch.float32, device="cpu", attn_implementation="sdpa")
+    loaded = load_model(ModelStore().pull(model), dtype=torch.float32, device=device, attn_implementation="sdpa")
     loaded.tokenizer.padding_side = "left"
     many, few = _prompts(concurrency), _prompts(_ALONE)
     options = ["--threads", str(threads), "--max-in-flight", str(concurrency), "--log-level", "warning"]
-    free = ["--model", model, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    free = ["--model", model, "--device", device, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with running_service("receiver_service", [*free, *options]) as receiver:
         found = [
             {

@@ -16,6 +16,7 @@ _QUESTIONS, _QUICK_QUESTIONS = 100, 20
 
 def bench(
     model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
+    device: Annotated[str, typer.Option(help="of both services and of the same work without them: cpu, cuda")] = "cpu",
     quick: Annotated[bool, typer.Option("--quick", help="fewer rounds: under ten minutes, and less sure")] = False,
     json_file: JsonOption = None,
 ) -> None:
@@ -25,9 +26,9 @@ def bench(
     rounds = _QUICK_ROUNDS if quick else _ROUNDS
     questions = _QUICK_QUESTIONS if quick else _QUESTIONS
     parts: dict[str, Callable[[], dict[str, object]]] = {
-        "one request": lambda: in_process.measure(model, rounds),
-        "one context, many questions": lambda: reuse.measure(model, questions),
-        "many answers at once": lambda: throughput.measure(model, rounds),
+        "one request": lambda: in_process.measure(model, rounds, device),
+        "one context, many questions": lambda: reuse.measure(model, questions, device),
+        "many answers at once": lambda: throughput.measure(model, rounds, device),
     }
     ratios: dict[str, float] = {}
     details: dict[str, object] = {}
@@ -37,6 +38,8 @@ def bench(
         ratios |= {key: value for key, value in found.items() if isinstance(value, float)}
         details[name] = {key: value for key, value in found.items() if not isinstance(value, float)}
         if json_file is not None:  # who stops it keeps what there is
-            json_file.write_text(json.dumps({"model": model, **ratios, "details": details}, indent=1) + "\n")
+            json_file.write_text(
+                json.dumps({"model": model, "device": device, **ratios, "details": details}, indent=1) + "\n"
+            )
     for name, value in ratios.items():
         sys.stdout.write(f"{name} {value:.3f}\n")

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import torch
+
 from kvwire.engine.decode import Step, continuation_distributions, first_token
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
@@ -12,6 +14,9 @@ from kvwire.engine.worker import Task, Worker
 from kvwire.progress import Stopwatch
 from kvwire.report import ContinuationScore, Report, Token
 from kvwire.requests import GenerateRequest, ScoreRequest
+
+#: Of a continuation's distributions while they are made: logits, by continuation, and as log-probabilities.
+_COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,10 @@ class Answerer:
         continuations = await self.worker.run(
             lambda: [self.engine.prompts.continuation(c) for c in request.continuations], task
         )
-        return Asked(request, self.question(request, sum(map(len, continuations)), task), continuations)
+        tokens = sum(map(len, continuations))
+        question = self.question(request, tokens, task)
+        scores_bytes = tokens * _COPIES * self.engine.card.vocabulary * torch.float32.itemsize
+        return Asked(request, replace(question, reserve_bytes=scores_bytes), continuations)
 
     async def steps(self, ready: Ready, request: GenerateRequest, question: Question) -> AsyncIterator[Step | Report]:
         """Yield decoding steps with their logits, then the report."""

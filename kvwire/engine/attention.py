@@ -62,10 +62,10 @@ class Visibility:
         tokens, slots, window = self.positions.shape[0], keys.shape[-1], self.windows[layer]
         if self._plain(tokens, slots, window, keys):
             return None
-        distance = self.positions[:, None] - keys[..., None, :]
-        visible = distance >= 0
+        held, own = keys[..., None, :], self.positions[:, None]
+        visible = held <= own  # compared as they are: differences of tokens x slots would take eight bytes each
         if window:
-            visible &= distance < window
+            visible &= held > own - window
         if self.branches is not None:
             trunk = slots - tokens
             visible[..., trunk:] &= (self.branches[:, None] == self.branches) | (self.branches == TRUNK)

@@ -63,6 +63,19 @@ class PositionedCache(Cache):
         """Put other keys and values of the same shape in a layer's slots; positions stay."""
         self.keys[layer], self.values[layer] = keys, values
 
+    def take(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A layer's keys, values and positions, which are no longer held here: whoever takes them copies them.
+
+        Raises:
+            LookupError: Nothing was placed there yet, or it was taken.
+        """
+        keys, values = self.layer(layer)
+        positions = self.positions[layer]
+        if positions is None:
+            raise LookupError(f"layer {layer} holds no slots yet")
+        self.keys[layer] = self.values[layer] = self.positions[layer] = None
+        return keys, values, positions
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Slots in a layer; transformers asks."""
         positions = self.positions[layer_idx]

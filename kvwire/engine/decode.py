@@ -32,22 +32,27 @@ class Greedy:
 
     def __init__(self, engine: Engine, max_new_tokens: int, stop: frozenset[int]) -> None:
         self._prompts = engine.prompts
-        self._max_new_tokens = max_new_tokens
         self._stop = stop
-        self._shown = ""
+        self._shown = slice(0, 0)  # the latest tokens whose text was shown; others may depend on them, none before does
+        self.max_new_tokens = max_new_tokens
         self.tokens: list[int] = []
         self.ended = False
 
     def take(self, token: int, logits: Tensor) -> Step | None:
         """The step that takes ``token``, the best of ``logits``, ``(vocabulary,)`` float32; None if it ends here."""
-        self.ended = token in self._stop or len(self.tokens) + 1 == self._max_new_tokens
+        self.ended = token in self._stop or len(self.tokens) + 1 == self.max_new_tokens
         if token in self._stop:
             return None
         self.tokens.append(token)
-        text = self._prompts.text(self.tokens)
-        added = _complete(text)[len(self._shown) :]
-        self._shown += added
-        return Step(token, added, float(logits[token] - torch.logsumexp(logits, dim=-1)), logits)
+        return Step(token, self._added(), float(logits[token] - torch.logsumexp(logits, dim=-1)), logits)
+
+    def _added(self) -> str:
+        """What the tokens since the last shown ones add, which is not read off them alone: a space may go first."""
+        shown = self._prompts.text(self.tokens[self._shown])
+        text = _complete(self._prompts.text(self.tokens[self._shown.start :]))
+        if text:
+            self._shown = slice(self._shown.stop, len(self.tokens))
+        return text[len(shown) :]
 
 
 def _complete(text: str) -> str:

@@ -2,7 +2,8 @@
 
 Between two passes other work has its turn, answers that were prepared join, and those that ended or are not read leave.
 Source: G. Yu et al., "Orca", OSDI 2022 (iteration-level scheduling). Rows are padded to the longest of their group, so
-answers are grouped by length: at most three quarters of the memory is padding, whoever comes together.
+answers are grouped by the length they may come to: at most three quarters of the memory of long ones is padding,
+whoever comes together.
 """
 
 import asyncio
@@ -13,12 +14,10 @@ import torch
 from kvwire.engine.decode import Greedy, Step
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Begin
+from kvwire.engine.rows import longest_beside
 from kvwire.engine.worker import Task, Worker
 from kvwire.engine.written import Answer, Group, Outcome
 from kvwire.progress import Stopwatch
-
-#: Answers of up to so many slots are one group; every further group is four times as long.
-_SHORT_SLOTS = 256
 
 
 class Decoder:
@@ -78,22 +77,12 @@ class Decoder:
     @torch.inference_mode()
     def _pass(self, joining: list[Answer]) -> list[tuple[Answer, Outcome]]:
         """A step of every group; on the compute thread."""
+        outcomes = [failed for group in self._groups.values() for failed in group.set_aside()]
         for answer in joining:
-            if answer.cache is not None:
-                self._groups.setdefault(_group(answer.slots), Group(self._engine)).join(answer, answer.cache)
-        outcomes: list[tuple[Answer, Outcome]] = []
-        for name, group in list(self._groups.items()):
-            outcomes += group.set_aside()
-            if group.answers:
-                outcomes += group.step()
-            else:
-                del self._groups[name]
+            if answer.cache is not None and not answer.left:
+                group = self._groups.setdefault(longest_beside(answer.most_slots), Group(self._engine))
+                group.join(answer, answer.cache)
+        self._groups = {longest: group for longest, group in self._groups.items() if group.answers}
+        for group in self._groups.values():
+            outcomes += group.step()
         return outcomes
-
-
-def _group(slots: int) -> int:
-    """Which group takes an answer of so many slots: 0 the shortest ones."""
-    group, longest = 0, _SHORT_SLOTS
-    while slots > longest:
-        group, longest = group + 1, 4 * longest
-    return group

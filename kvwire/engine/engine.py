@@ -12,9 +12,12 @@ from kvwire.engine.attention import TRUNK, AttentionObserver, Visibility
 from kvwire.engine.cache import LayerListener, PositionedCache, SideBySide
 from kvwire.engine.card import model_card
 from kvwire.engine.prompts import PromptReader
-from kvwire.engine.rows import Rows
+from kvwire.engine.rows import ROOM_SLOTS, Rows, longest_beside
 from kvwire.errors import InputTooLongError, InvalidRequestError
 from kvwire.models.load import LoadedModel
+
+#: Positions are int64.
+_POSITION_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,19 @@ class Engine:
     def new_cache(self, listener: LayerListener | None = None) -> PositionedCache:
         """An empty cache for this model; ``listener`` sees each layer as it is computed."""
         return PositionedCache(len(self.card.layers), listener)
+
+    def cache_bytes(self, slots: int) -> int:
+        """Memory of a cache of so many slots in every layer, their positions per head included."""
+        card = self.card
+        return len(card.layers) * card.kv_heads * slots * (2 * card.head_dim * self.dtype.itemsize + _POSITION_BYTES)
+
+    def answer_bytes(self, slots: int) -> int:
+        """Memory of caches that an answer may take in all, if it comes to so many slots.
+
+        That is two rows as long as any beside its own: up to half of the rows stand empty after others left, and before
+        it has a row, placing layers behind a head and appending to them copy its own cache.
+        """
+        return 2 * self.cache_bytes(min(longest_beside(slots), self.max_tokens) + ROOM_SLOTS)
 
     def check_length(self, tokens: int, what: str) -> None:
         """Refuse a sequence longer than the model or the configured limit.

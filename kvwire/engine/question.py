@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from kvwire.engine.cache import PositionedCache
+from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
 from kvwire.report import Report
@@ -50,7 +51,10 @@ class Ready(Begin):
 
 @dataclass(frozen=True)
 class Question:
-    """A request on its way: what is asked, room to leave for the answer, when to stop, and where the time goes."""
+    """A request on its way: what is asked, room to leave for the answer, when to stop, and where the time goes.
+
+    ``reserve_bytes``: memory the answer takes beside its cache.
+    """
 
     info: RequestInfo
     context: Input | None
@@ -59,6 +63,11 @@ class Question:
     reserve_tokens: int
     task: Task
     watch: Stopwatch
+    reserve_bytes: int = 0
+
+    def bytes_of(self, engine: Engine, tokens: int) -> int:
+        """Memory it may take in all if so many tokens are read before the answer."""
+        return engine.answer_bytes(tokens + self.reserve_tokens) + self.reserve_bytes
 
 
 class Preparation(Protocol):

@@ -30,6 +30,7 @@ async def read_here(
 
     Raises:
         InvalidRequestError, InputTooLongError: The input is empty or too long.
+        OverloadedError, DeadlineError: There is no memory for it, or not in time.
     """
     task, watch = question.task, question.watch
 
@@ -42,4 +43,6 @@ async def read_here(
         everything = tokens.head + tokens.context + tokens.prompt
         return Prepared(cache, everything, 0, new_report(engine, question, counts), "prefill")
 
-    return await worker.run(tokenized, task)
+    prepared = await worker.run(tokenized, task)
+    await worker.make_room(question.bytes_of(engine, prepared.end), task)
+    return prepared

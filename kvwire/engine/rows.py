@@ -15,7 +15,21 @@ from kvwire.engine.cache import PositionedCache
 _NOWHERE = 1 << 40
 
 #: Slots that are added when a row is full, so that growing is rare.
-_ROOM_SLOTS = 64
+ROOM_SLOTS = 64
+
+#: Sequences of up to so many slots stand side by side; longer ones, with those that are up to four times as long.
+_SHORT_SLOTS = 256
+
+#: One row is spare for so many that are used when rows are added, so that copying all of them is rare too.
+_SPARE = 4
+
+
+def longest_beside(slots: int) -> int:
+    """How many slots a sequence may have that stands beside one that may come to ``slots``."""
+    longest = _SHORT_SLOTS
+    while slots > longest:
+        longest *= 4
+    return longest
 
 
 class _LayerRows:
@@ -34,8 +48,10 @@ class _LayerRows:
         row, slots = len(self.filled), keys.shape[1]
         if positions.ndim > 1:  # then those of all rows are per head from now on
             self.positions = self.positions.expand(-1, keys.shape[0], -1).contiguous()
-        if row == self.keys.shape[0] or slots >= self.keys.shape[2]:
-            self._grow(max(1, 2 * row), max(slots + _ROOM_SLOTS, self.keys.shape[2]))
+        if row == self.keys.shape[0]:
+            self._resize(row + 1 + row // _SPARE, max(slots + ROOM_SLOTS, self.keys.shape[2]))
+        elif slots >= self.keys.shape[2]:
+            self._resize(self.keys.shape[0], slots + ROOM_SLOTS)
         self.keys[row, :, :slots] = keys
         self.values[row, :, :slots] = values
         self.positions[row] = _NOWHERE
@@ -50,18 +66,20 @@ class _LayerRows:
         return keys, values, positions if len(positions) > 1 else positions[0]
 
     def drop(self, row: int) -> None:
-        """Remove a row; the last one takes its place."""
+        """Remove a row; the last one takes its place. Memory of which less than half is used shrinks."""
         last = len(self.filled) - 1
         for tensor in (self.keys, self.values, self.positions):
             tensor[row] = tensor[last]
         self.filled[row] = self.filled[last]
         self.filled.pop()
+        if 2 * last < self.keys.shape[0]:
+            self._resize(last, self.keys.shape[2])
 
     def append(self, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Add a slot to every row, ``(rows, kv_heads, 1, head_dim)`` and ``(rows,)``; return what rows hold."""
         rows, most = len(self.filled), max(self.filled) + 1
         if most > self.keys.shape[2]:
-            self._grow(self.keys.shape[0], most + _ROOM_SLOTS)
+            self._resize(self.keys.shape[0], most + ROOM_SLOTS)
         each, slots = torch.arange(rows), torch.tensor(self.filled)
         self.keys[each, :, slots] = keys[:, :, 0]
         self.values[each, :, slots] = values[:, :, 0]
@@ -75,7 +93,7 @@ class _LayerRows:
         distance = positions[:, None, None, None] - held
         return (distance >= 0) & (distance < window) if window else distance >= 0
 
-    def _grow(self, rows: int, slots: int) -> None:
+    def _resize(self, rows: int, slots: int) -> None:
         held = (slice(len(self.filled)), slice(None), slice(self.keys.shape[2]))
         for name, nothing in (("keys", 0), ("values", 0), ("positions", _NOWHERE)):
             old: Tensor = getattr(self, name)
@@ -95,11 +113,12 @@ class Rows(Cache):
         self.incoming = torch.empty(0, dtype=torch.int64)
 
     def join(self, cache: PositionedCache) -> None:
-        """Add a sequence as the last row. Its cache is copied."""
-        held = [(*cache.layer(index), _positions(cache, index)) for index in range(len(self._windows))]
-        self._layers = self._layers or [_LayerRows(keys, positions) for keys, _, positions in held]
-        for rows, each in zip(self._layers, held, strict=True):
-            rows.join(*each)
+        """Add a sequence as the last row. Its cache moves there, a layer at a time, and is empty afterwards."""
+        for index in range(len(self._windows)):
+            keys, values, positions = cache.take(index)
+            if index == len(self._layers):
+                self._layers.append(_LayerRows(keys, positions))
+            self._layers[index].join(keys, values, positions)
 
     def row(self, row: int) -> PositionedCache:
         """A copy of a sequence's cache."""
@@ -124,10 +143,3 @@ class Rows(Cache):
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Slots of the longest row; transformers asks."""
         return max(self._layers[layer_idx].filled, default=0)
-
-
-def _positions(cache: PositionedCache, layer: int) -> Tensor:
-    positions = cache.positions[layer]
-    if positions is None:
-        raise LookupError(f"layer {layer} holds no slots yet")
-    return positions

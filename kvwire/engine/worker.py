@@ -1,6 +1,7 @@
 """The one thread torch runs on: its thread pool belongs to the thread that first used it."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from kvwire.engine.room import Room
 from kvwire.errors import CancelledError, DeadlineError, OverloadedError
 
 T = TypeVar("T")
@@ -20,7 +22,7 @@ class _End:
     """Marks the end of a stream of items."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """The life of one request: its deadline, whether its caller hung up, and how long it waited for others' work."""
 
@@ -51,12 +53,16 @@ class Task:
 
 
 class Worker:
-    """Runs blocking work one piece at a time, off the event loop, for at most ``max_in_flight`` requests at once."""
+    """Runs blocking work one piece at a time, off the event loop, for at most ``max_in_flight`` requests at once.
 
-    def __init__(self, max_in_flight: int) -> None:
+    Their caches have ``cache_bytes`` together.
+    """
+
+    def __init__(self, max_in_flight: int, cache_bytes: int = sys.maxsize) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
         self._max_in_flight = max_in_flight
         self.in_flight = 0
+        self.room = Room(cache_bytes)
 
     async def run(self, work: Callable[[], T], task: Task | None = None) -> T:
         """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited."""
@@ -99,8 +105,18 @@ class Worker:
                 await asyncio.wait([running])
                 running.exception()
 
-    def admit(self) -> "Admission":
-        """Take a place for one request; use as a context manager.
+    async def make_room(self, nbytes: int, task: Task) -> None:
+        """Take so many bytes for a request's caches until it leaves its place; waits while others hold them.
+
+        Raises:
+            OverloadedError, DeadlineError: As :meth:`Room.take` does.
+        """
+        asked_s = time.monotonic()
+        await self.room.take(nbytes, task, task.remaining_s())
+        task.waited_s += time.monotonic() - asked_s
+
+    def admit(self, task: Task) -> "Admission":
+        """Take a place for one request; use as a context manager. At its end the request's memory is free again.
 
         Raises:
             OverloadedError: All places are taken.
@@ -109,7 +125,7 @@ class Worker:
             raise OverloadedError(
                 f"{self.in_flight} requests are in flight, the limit is {self._max_in_flight}; retry with backoff"
             )
-        return Admission(self)
+        return Admission(self, task)
 
     def close(self) -> None:
         """Finish what runs and stop the thread."""
@@ -119,11 +135,13 @@ class Worker:
 class Admission:
     """One place among a worker's requests in flight."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, task: Task) -> None:
         self._worker = worker
+        self._task = task
 
     def __enter__(self) -> None:
         self._worker.in_flight += 1
 
     def __exit__(self, *_: object) -> None:
         self._worker.in_flight -= 1
+        self._worker.room.release(self._task)

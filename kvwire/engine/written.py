@@ -35,9 +35,9 @@ class Answer:
     left: bool = False
 
     @property
-    def slots(self) -> int:
-        """About how many its cache holds."""
-        return self.position + len(self.writing.tokens)
+    def most_slots(self) -> int:
+        """How many its cache may come to hold."""
+        return self.position + self.writing.max_new_tokens
 
     @property
     def slow(self) -> bool:
@@ -62,7 +62,7 @@ class Group:
         self.answers: list[Answer] = []
 
     def join(self, answer: Answer, cache: PositionedCache) -> None:
-        """Give an answer a row; its cache is copied."""
+        """Give an answer a row; its cache moves there."""
         self._rows.join(cache)
         self.answers.append(answer)
         answer.cache = None

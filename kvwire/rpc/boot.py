@@ -8,6 +8,7 @@ import torch
 from kvwire.config import ServiceSettings
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
+from kvwire.engine.machine import memory_bytes
 from kvwire.engine.worker import Worker
 from kvwire.model_card import Limits
 from kvwire.models.load import load
@@ -22,13 +23,18 @@ async def boot(settings: ServiceSettings, warm: Callable[[Engine], None]) -> tup
         StartError: The device cannot be used.
         StoreError: The model cannot be fetched.
     """
-    worker = Worker(settings.max_in_flight)
+    worker = Worker(settings.max_in_flight, settings.cache_memory_bytes or _share(torch.device(settings.device)))
     return await worker.run(lambda: _load(settings, warm)), worker
 
 
 def limits(settings: ServiceSettings, engine: Engine) -> Limits:
     """The limits Describe tells."""
     return Limits(engine.max_tokens, settings.max_in_flight, settings.max_message_bytes)
+
+
+def _share(device: torch.device) -> int:
+    """A quarter of the memory: two services fit a machine beside their weights and what kept caches take."""
+    return memory_bytes(device) // 4
 
 
 def _load(settings: ServiceSettings, warm: Callable[[Engine], None]) -> Engine:

@@ -42,6 +42,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._description = description
         self._metrics = metrics
         metrics.in_flight_limit.set(description.limits.max_in_flight)
+        room = answerer.worker.room
+        metrics.cache_bytes.set_function(lambda: room.taken_bytes)
+        metrics.cache_limit_bytes.set(room.max_bytes)
 
     async def Describe(  # noqa: N802  # the proto names it
         self, request: pb.DescribeRequest, context: Context
@@ -68,7 +71,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             KvwireError: Whatever its method meets.
         """
         logprobs = 0.0
-        with self._answering([asked]) as left:
+        with self._answering([asked], task) as left:
             async for event in self._answerer.generate(asked, task):
                 if isinstance(event, Token):
                     logprobs += event.logprob
@@ -82,8 +85,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> AsyncIterator[pb.ScoreResponse]:
         """Stream the first token, the scores, then the report."""
         asked: ScoreRequest = _named(serde.score_from_proto(request))
-        with self._answering([asked]) as left:
-            async for event in self._answerer.score(asked, task_for(context, asked.info)):
+        task = task_for(context, asked.info)
+        with self._answering([asked], task) as left:
+            async for event in self._answerer.score(asked, task):
                 match event:
                     case Token():
                         yield pb.ScoreResponse(first_token=answer_serde.token_to_proto(event))
@@ -101,8 +105,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             raise InvalidRequestError(f"{len(request.requests)} requests; 1 to {_MAX_TOGETHER} are scored together")
         asked: list[ScoreRequest] = [_named(serde.score_from_proto(one)) for one in request.requests]
         shortest = min(asked, key=lambda one: one.info.deadline_ms or math.inf)
-        with self._answering(asked) as left:
-            async for outcome in score_together(self._answerer, asked, task_for(context, shortest.info)):
+        task = task_for(context, shortest.info)
+        with self._answering(asked, task) as left:
+            async for outcome in score_together(self._answerer, asked, task):
                 one = left.pop(0)
                 if isinstance(outcome, KvwireError):
                     self._failed(outcome, [one])
@@ -113,11 +118,11 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
                     yield pb.ScoreTogetherResponse(scored=answer_serde.scored_to_proto(outcome))
 
     @contextmanager
-    def _answering(self, asked: Sequence[R]) -> Iterator[list[R]]:
+    def _answering(self, asked: Sequence[R], task: Task) -> Iterator[list[R]]:
         """Take a place for requests that are answered as one; those left in the list at an error are counted failed."""
         left = list(asked)
         try:
-            with self._answerer.worker.admit(), self._metrics.in_flight.track_inprogress():
+            with self._answerer.worker.admit(task), self._metrics.in_flight.track_inprogress():
                 yield left
         except BaseException as error:
             self._failed(error, left)

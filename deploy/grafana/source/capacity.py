@@ -88,8 +88,14 @@ DASHBOARD = board(
             Query(f"rate({series('process_cpu_seconds_total')}[$__rate_interval])", "{{job}} {{instance}}"),
         ).span(8),
         graph(
-            Told("Resident memory", "Of each process: weights, caches in flight, caches kept for reuse.", "bytes"),
+            Told(
+                "Resident memory",
+                "Of each process: weights, caches in flight, caches kept for reuse. Below: what requests in flight "
+                "have taken for their caches; at KVWIRE_CACHE_MEMORY_BYTES the next ones wait.",
+                "bytes",
+            ),
             Query(series("process_resident_memory_bytes"), "{{job}} {{instance}}"),
+            Query(series("kvwire_cache_memory_bytes"), "{{job}} {{instance}} caches in flight"),
         ).span(8),
         row("Calls"),
         graph(

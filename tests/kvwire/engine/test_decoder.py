@@ -46,7 +46,7 @@ async def test_every_decoding_step_equals_the_reference(engine, worker, referenc
 
 async def test_answers_of_unlike_lengths_written_together_equal_the_reference(engine, worker, reference, monkeypatch):
     """They join one after the other and end at different times; rows grow and change places meanwhile."""
-    monkeypatch.setattr(rows, "_ROOM_SLOTS", 2)
+    monkeypatch.setattr(rows, "ROOM_SLOTS", 2)
     decoder = Decoder(engine, worker)
     prompts = {3: 5, 40: 12, 17: 30, 9: 2, 25: 20}
     starts = [begin(engine, TOKENS[:length]) for length in prompts]

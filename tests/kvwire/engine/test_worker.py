@@ -31,9 +31,9 @@ async def test_all_work_runs_on_one_thread_that_is_not_the_loops(worker):
 
 async def test_one_request_too_many_is_refused(worker):
     """The limit answers at once instead of queueing."""
-    with worker.admit(), worker.admit(), pytest.raises(OverloadedError, match="the limit is 2"):
-        worker.admit()
-    worker.admit()
+    with worker.admit(Task()), worker.admit(Task()), pytest.raises(OverloadedError, match="the limit is 2"):
+        worker.admit(Task())
+    worker.admit(Task())
 
 
 async def test_a_task_knows_how_long_it_waited_for_others_work(worker):
