@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from kvwire.errors import InvalidRequestError, StartError
+from kvwire.link.shape import Shape
 
 # A cold start converts a model, which takes up to a minute on two cores; pulling shows its own progress.
 _READY_TIMEOUT_S = 900.0
@@ -65,7 +66,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service process that is ready."""
+    """A service process that is ready; a link has no metrics."""
 
     name: str
     process: subprocess.Popen[str]
@@ -107,20 +108,35 @@ def running_pair(
     log_dir: Path | None = None,
     sharer_arguments: Sequence[str] = (),
     receiver_arguments: Sequence[str] = (),
+    link: Shape | None = None,
 ) -> Iterator[tuple[RunningService, RunningService]]:
     """A sharer and a receiver on free loopback ports; the receiver knows the sharer as ``sharer``.
 
-    ``arguments`` go to both services, ``sharer_arguments`` and ``receiver_arguments`` to one alone.
+    ``arguments`` go to both services, ``sharer_arguments`` and ``receiver_arguments`` to one alone. The receiver
+    reaches the sharer over the ``link``, if one is given.
 
     Raises:
         StartError: One of them did not start.
     """
     free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
     logs = [log_dir / f"{name}.log" if log_dir else None for name in ("sharer", "receiver")]
-    with running_service("sharer_service", [*pair.sharer_arguments, *free, *sharer_arguments], logs[0]) as sharer:
-        own = ["--model", pair.receiver, "--sharers", f"sharer={sharer.address}", *free, *receiver_arguments]
-        with running_service("receiver_service", own, logs[1]) as receiver:
-            yield sharer, receiver
+    with ExitStack() as stack:
+        own = [*pair.sharer_arguments, *free, *sharer_arguments]
+        sharer = stack.enter_context(running_service("sharer_service", own, logs[0]))
+        near = sharer if link is None else stack.enter_context(running_link(sharer.address, link))
+        own = ["--model", pair.receiver, "--sharers", f"sharer={near.address}", *free, *receiver_arguments]
+        yield sharer, stack.enter_context(running_service("receiver_service", own, logs[1]))
+
+
+@contextmanager
+def running_link(to: str, shape: Shape, log: Path | None = None) -> Iterator[RunningService]:
+    """A link on a free loopback port to the service at ``to``; whoever connects to its address gets there.
+
+    Raises:
+        StartError: It did not start.
+    """
+    with running_service("kvwire.link", ["--to", to, *shape.arguments], log) as link:
+        yield link
 
 
 def _wait_ready(module: str, process: subprocess.Popen[str], log: Path | None) -> RunningService:

@@ -6,6 +6,7 @@ import typer
 
 from kvwire.cli import ask, bench, codec, demo, experiment, fuser, loadtest, models, serve, up
 from kvwire.errors import KvwireError
+from kvwire.link.command import link
 
 app = typer.Typer(
     name="kvwire",
@@ -20,6 +21,7 @@ app.add_typer(fuser.app, name="fuser")
 app.add_typer(serve.app, name="serve")
 app.add_typer(experiment.app, name="experiment")
 app.command("up")(up.up)
+app.command("link")(link)
 app.command("ask")(ask.ask)
 app.command("loadtest")(loadtest.loadtest)
 app.command("demo")(demo.demo)

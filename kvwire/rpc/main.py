@@ -1,10 +1,8 @@
 """The entry point both services share: settings in, one event loop, a readable error out."""
 
 import asyncio
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +12,7 @@ from pydantic_settings import SettingsError
 
 from kvwire.config import ServiceSettings
 from kvwire.errors import KvwireError
+from kvwire.launched import stop_with_stdin
 from kvwire.logs import setup_logging
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -30,7 +29,7 @@ def main(
         return 2
     setup_logging(service, settings.log_level, settings.log_format)
     if settings.stop_with_stdin:
-        threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
+        stop_with_stdin()
     # Until the server takes signals over, Ctrl-C ends the process at once; a pull survives that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -40,13 +39,6 @@ def main(
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
-
-
-def _stop_at_end_of_stdin() -> None:
-    """However a launcher ends, kill -9 included, the pipe it held ends too."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _problems(error: ValidationError | SettingsError) -> str:

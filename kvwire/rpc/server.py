@@ -1,10 +1,8 @@
 """Runs one gRPC server from start to drained stop."""
 
 import asyncio
-import json
 import logging
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from kvwire.errors import StartError
 from kvwire.http_server import HttpServer, Route
+from kvwire.launched import announce
 from kvwire.rpc.interceptors import Gate
 from kvwire.security import ServerSecurity, is_loopback, read_token
 from kvwire.telemetry import Metrics
@@ -107,7 +106,5 @@ def _bind(server: grpc.aio.Server, listening: Listening) -> str:
 
 
 def _announce(address: str, metrics_address: str) -> None:
-    line = json.dumps({"event": "ready", "address": address, "metrics": metrics_address})
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    announce(address=address, metrics=metrics_address)
     _log.info("ready at %s, metrics at http://%s/metrics", address, metrics_address)
