@@ -23,7 +23,7 @@ MAY_IMPORT = {
     },
     # Running services are measured from outside.
     "bench/services": {
-        *("kvwire.client", "kvwire.processes", "kvwire.security", *VALUES, "kvwire.errors", "loadtest"),
+        *("kvwire.client", "kvwire.processes", "kvwire.link", "kvwire.security", *VALUES, "kvwire.errors", "loadtest"),
         "experiments.report",
         *(
             "kvwire.engine",
