@@ -66,7 +66,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service process that is ready; a link has no metrics."""
+    """A process that is ready; ``metrics`` is empty if it has none."""
 
     name: str
     process: subprocess.Popen[str]
@@ -152,7 +152,7 @@ def _wait_ready(module: str, process: subprocess.Popen[str], log: Path | None) -
         words = log.read_text()[-500:].strip() if log else "its log is above"
         raise StartError(f"{module} ended with status {process.returncode} before it was ready: {words}")
     ready = json.loads(line)
-    return RunningService(module, process, ready["address"], ready["metrics"])
+    return RunningService(module, process, ready["address"], ready.get("metrics", ""))
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -31,6 +31,7 @@ MAY_IMPORT = {
             "kvwire.rpc.interceptors",
             "kvwire.telemetry",
         ),  # the last two to leave them out
+        *("kvwire.launched", "kvwire.rpc.server", "kvwire.rpc.stream_serde", "kvwire.stream"),  # a stream without them
     },
     "kvwire/cli": {
         "bench",

@@ -21,13 +21,14 @@ def bench(
     json_file: JsonOption = None,
 ) -> None:
     """Measure services against the same work without them; every figure is a ratio taken in one run."""
-    from bench.services import in_process, pipelining, reuse, throughput
+    from bench.services import in_process, pipelining, reuse, throughput, wire
 
     rounds = _QUICK_ROUNDS if quick else _ROUNDS
     questions = _QUICK_QUESTIONS if quick else _QUESTIONS
     parts: dict[str, Callable[[], dict[str, object]]] = {
         "one request": lambda: in_process.measure(model, rounds, device),
         "one request behind links": lambda: pipelining.measure(model, rounds),
+        "the wire alone": lambda: wire.measure(model, rounds),
         "one context, many questions": lambda: reuse.measure(model, questions, device),
         "many answers at once": lambda: throughput.measure(model, rounds, device),
     }

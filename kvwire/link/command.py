@@ -30,6 +30,6 @@ def link(
     threading.Thread(target=relay.serve, daemon=True).start()
     if stop_at_end_of_stdin:
         stop_with_stdin()
-    announce(address=relay.address, metrics="")
+    announce(address=relay.address)
     signal.sigwait(stops)
     relay.close()

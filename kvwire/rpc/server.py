@@ -34,6 +34,14 @@ class Listening:
     max_message_bytes: int
 
 
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """What every server is made with."""
+    return [
+        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
+        ("grpc.max_receive_message_length", max_message_bytes),
+    ]
+
+
 async def serve(
     listening: Listening,
     metrics: Metrics,
@@ -57,10 +65,7 @@ async def serve(
     token = read_token(listening.security.token_file) if listening.security.token_file else None
     server = grpc.aio.server(
         interceptors=[Gate(metrics, token, tracer)],
-        options=[
-            ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
-            ("grpc.max_receive_message_length", listening.max_message_bytes),
-        ],
+        options=server_options(listening.max_message_bytes),
     )
     register(server)
     probe = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in grpc-stubs

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.services import in_process, reuse
+from bench.services import in_process, pipelining, reuse, wire
 from kvwire.cli.bench import bench
 
 KEYS = {
     "ttft_over_in_process",
+    "ttft_over_longest_stage",
+    "wire_over_bare_grpc",
     "reuse_bytes_ratio",
     "reuse_ttft_ratio",
     "throughput_32_over_1",
@@ -21,7 +23,8 @@ KEYS = {
 def test_every_figure_is_measured_on_real_services(tiny_llama: Path, tmp_path, monkeypatch, capsys):
     """All of them above zero, printed and in the file; what a receiver holds is not sent again."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
-    for module in (in_process, reuse):
+    monkeypatch.setattr(pipelining, "_CHARACTERS", (600, 800))
+    for module in (in_process, reuse, wire):
         monkeypatch.setattr(module, "_CHARACTERS", 800)  # the tiny model takes no more than 2,048 tokens
     bench(f"path:{tiny_llama}", quick=True, json_file=tmp_path / "bench.json")
     found = json.loads((tmp_path / "bench.json").read_text())
