@@ -87,9 +87,9 @@ def cases(address: str, context: str) -> list[Case]:
     return [Case(context, tokens, ratio, payload_bytes / (ratio * prefill_s)) for ratio in _RATIOS]
 
 
-def measure(model: str, rounds: int, threads: int = 2) -> dict[str, object]:
+def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """``ttft_over_longest_stage``, the worst median of all contexts and ratios, and all of them."""
-    common = ["--threads", str(threads), "--log-level", "warning"]
+    common = ["--device", device, "--threads", str(threads), "--log-level", "warning"]
     with ExitStack() as stack:
         sharer, direct = stack.enter_context(running_pair(Pair(model, model), common))
         found = {case: list[Stages]() for each in _CHARACTERS for case in cases(direct.address, facts(each))}

@@ -5,7 +5,6 @@ Both streams are read by the same client as they come, without parsing. ``python
 
 import asyncio
 import json
-import pickle
 import sys
 import tempfile
 import time
@@ -93,9 +92,9 @@ def over_bare(sharer: str, codec: str, rounds: int) -> dict[str, Any]:
     """A codec's median ratio and both speeds; the sharer reads the context on the first call and keeps it."""
     request, messages = asyncio.run(_recorded(sharer, codec))
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "messages"
-        file.write_bytes(pickle.dumps(messages))
-        with running_service("bench.services.bare.stream", ["--messages", str(file)]) as bare:
+        for index, message in enumerate(messages):
+            (Path(folder) / f"{index:06d}").write_bytes(message)
+        with running_service("bench.services.bare.stream", ["--messages", folder]) as bare:
             found = asyncio.run(_compared(sharer, bare.address, request, rounds))
     share, alone = zip(*found, strict=True)
     return {
@@ -108,10 +107,10 @@ def over_bare(sharer: str, codec: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def measure(model: str, rounds: int, threads: int = 2) -> dict[str, object]:
+def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """``wire_over_bare_grpc`` of fp16, and all rounds of it and of int8."""
     free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
-    own = ["--model", model, "--threads", str(threads), "--reuse-bytes", str(1 << 30)]
+    own = ["--model", model, "--device", device, "--threads", str(threads), "--reuse-bytes", str(1 << 30)]
     with ExitStack() as stack:
         sharer = stack.enter_context(running_service("sharer_service", [*own, *free]))
         found = [over_bare(sharer.address, codec, rounds) for codec in ("fp16", "int8")]

@@ -27,8 +27,8 @@ def bench(
     questions = _QUICK_QUESTIONS if quick else _QUESTIONS
     parts: dict[str, Callable[[], dict[str, object]]] = {
         "one request": lambda: in_process.measure(model, rounds, device),
-        "one request behind links": lambda: pipelining.measure(model, rounds),
-        "the wire alone": lambda: wire.measure(model, rounds),
+        "one request behind links": lambda: pipelining.measure(model, rounds, device),
+        "the wire alone": lambda: wire.measure(model, rounds, device),
         "one context, many questions": lambda: reuse.measure(model, questions, device),
         "many answers at once": lambda: throughput.measure(model, rounds, device),
     }

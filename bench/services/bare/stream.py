@@ -1,11 +1,10 @@
-"""A gRPC server that answers a call with messages from a file: ``python -m bench.services.bare.stream``.
+"""A gRPC server that answers a call with the messages of a folder: ``python -m bench.services.bare.stream``.
 
 Same loop, options and environment as a service; nothing but the stream.
 """
 
 import argparse
 import asyncio
-import pickle
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -44,10 +43,10 @@ async def serve(messages: Sequence[bytes]) -> None:
 def main() -> None:
     """Read the messages and serve them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=Path, required=True, help="a pickled list of bytes, our own")
+    parser.add_argument("--messages", type=Path, required=True, help="a folder of files, sent by their names' order")
     parser.add_argument("--stop-with-stdin", action="store_true")
     arguments = parser.parse_args()
-    messages = pickle.loads(arguments.messages.read_bytes())  # noqa: S301  # written by the one that starts us
+    messages = [file.read_bytes() for file in sorted(arguments.messages.iterdir())]
     if arguments.stop_with_stdin:
         stop_with_stdin()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
