@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from kvwire.model_card import ModelBinding, Rope
@@ -91,6 +92,32 @@ class CacheHeader:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """One encoded layer. What tells that it came whole is computed once, however often it is sent."""
+
+    layer: int
+    data: bytes
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the data."""
+        return hashlib.sha256(self.data).digest()
+
+    @cached_property
+    def checksums(self) -> tuple[int, ...]:
+        """CRC-32 of each piece."""
+        return tuple(zlib.crc32(piece) for piece in self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """The data, in pieces that fit a chunk."""
+        if len(self.data) <= CHUNK_BYTES:
+            yield self.data
+            return
+        for offset in range(0, len(self.data), CHUNK_BYTES):
+            yield self.data[offset : offset + CHUNK_BYTES]
+
+
+@dataclass(frozen=True)
 class CacheChunk:
     """A piece of one layer's frame: ``data`` stands at byte ``offset`` of a frame of ``frame_bytes``."""
 
@@ -104,7 +131,7 @@ class CacheChunk:
 
 @dataclass(frozen=True)
 class CacheTrailer:
-    """Counts, timings, and the SHA-256 over the sealed header and every frame."""
+    """Counts, timings, and the SHA-256 over the sealed header and every frame's SHA-256."""
 
     chunks: int
     frames: int
@@ -123,14 +150,13 @@ class ChunkWriter:
         self.frames = 0
         self.payload_bytes = 0
 
-    def write(self, layer: int, frame: bytes) -> Iterator[CacheChunk]:
+    def write(self, frame: Frame) -> Iterator[CacheChunk]:
         """Yield the chunks of one frame."""
-        self._digest.update(frame)
+        self._digest.update(frame.digest)
         self.frames += 1
-        self.payload_bytes += len(frame)
-        for offset in range(0, len(frame), CHUNK_BYTES):
-            data = frame if len(frame) <= CHUNK_BYTES else frame[offset : offset + CHUNK_BYTES]
-            yield CacheChunk(self.chunks, layer, len(frame), offset, data, zlib.crc32(data))
+        self.payload_bytes += len(frame.data)
+        for index, (data, crc32) in enumerate(zip(frame.pieces(), frame.checksums, strict=True)):
+            yield CacheChunk(self.chunks, frame.layer, len(frame.data), index * CHUNK_BYTES, data, crc32)
             self.chunks += 1
 
     def trailer(self, values: int, stages: tuple[StageTiming, ...]) -> CacheTrailer:

@@ -91,7 +91,7 @@ class Intake:
                 return None
             frame = bytes(self._partial)
             self._partial = bytearray()
-        self._digest.update(frame)
+        self._digest.update(hashlib.sha256(frame).digest())
         self._frames += 1
         self.payload_bytes += len(frame)
         return chunk.layer, frame

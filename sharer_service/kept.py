@@ -1,8 +1,10 @@
-"""Caches of contexts read before, so that another codec of the same context costs no second prefill."""
+"""What was made of contexts read before: caches, so that another codec costs no second prefill, and frames as sent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvwire.byte_budget import ByteBudget
+from kvwire.stream import Frame
 from sharer_service.host_copy import Layer
 
 
@@ -19,9 +21,55 @@ class ContextKey:
     question: tuple[int, ...] = ()
 
 
-KeptCaches = ByteBudget[ContextKey, tuple[Layer, ...]]
+@dataclass(frozen=True)
+class FramesKey:
+    """Which frames: of whose context, as which codec with which tables wrote them, of which layers."""
+
+    context: ContextKey
+    codec: str
+    tables: bytes
+    layers: frozenset[int]
 
 
-def kept_caches(max_bytes: int) -> KeptCaches:
-    """All layers of each context, within a budget."""
-    return ByteBudget(max_bytes, lambda layers: sum(keys.nbytes + values.nbytes for _, keys, values, _ in layers))
+class KeptCaches:
+    """All layers of each context, and the frames of those that were asked for again, within one budget."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._kept = ByteBudget[ContextKey | FramesKey, _Layers | _Frames](max_bytes, lambda value: value.nbytes)
+
+    def get(self, key: ContextKey) -> tuple[Layer, ...] | None:
+        """A context's layers."""
+        found = self._kept.get(key)
+        return found.layers if isinstance(found, _Layers) else None
+
+    def put(self, key: ContextKey, layers: Sequence[Layer]) -> None:
+        """Keep a context's layers."""
+        self._kept.put(key, _Layers(tuple(layers)))
+
+    def frames(self, key: FramesKey | None) -> tuple[Frame, ...] | None:
+        """Frames that were sent before."""
+        found = None if key is None else self._kept.get(key)
+        return found.frames if isinstance(found, _Frames) else None
+
+    def put_frames(self, key: FramesKey | None, frames: Sequence[Frame]) -> None:
+        """Keep frames as they were sent; without a key they are not to be kept."""
+        if key is not None:
+            self._kept.put(key, _Frames(tuple(frames)))
+
+
+@dataclass(frozen=True)
+class _Layers:
+    layers: tuple[Layer, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(keys.nbytes + values.nbytes for _, keys, values, _ in self.layers)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    frames: tuple[Frame, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(frame.data) for frame in self.frames)

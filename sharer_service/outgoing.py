@@ -11,16 +11,9 @@ from codec.layer import LayerKV
 from codec.spec import RopePhase
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
+from kvwire.stream import Frame
 from sharer_service.host_copy import Layer, host_copy
-from sharer_service.kept import ContextKey
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One encoded layer."""
-
-    layer: int
-    data: bytes
+from sharer_service.kept import ContextKey, FramesKey
 
 
 def as_it_is(kv: LayerKV) -> Iterable[LayerKV]:
@@ -58,6 +51,14 @@ class Job:
     error: BaseException | None = None
 
 
+def frames_key(codec: Codec, reading: Reading) -> FramesKey | None:
+    """By what the frames of a reading may be kept; None of latents, which a fuser makes."""
+    if reading.sent is not as_it_is:
+        return None
+    tables = codec.calibration.digest if codec.calibration else b""
+    return FramesKey(reading.key, str(codec.spec), tables, reading.layers)
+
+
 class Outgoing:
     """Takes a job's layers as they are computed. Runs on the compute thread; raises what ``task.check`` raises."""
 
@@ -65,6 +66,7 @@ class Outgoing:
         key = job.reading.key
         self.job = job
         self.layers: list[Layer] = []
+        self.frames: list[Frame] = []
         self._copier = host_copy(device)
         self._own = slice(len(key.head), len(key.head) + len(key.context))
         self._positions = torch.arange(len(key.context)) + len(key.head)
@@ -96,6 +98,7 @@ class Outgoing:
         with job.watch.stage("encode", index):
             kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
             frames = [Frame(each.layer, job.codec.encode_layer(each, self._positions)) for each in job.reading.sent(kv)]
+        self.frames += frames
         with job.watch.stage("backpressure"):
             for frame in frames:
                 job.emit(frame)

@@ -5,14 +5,16 @@ whoever is slow to take a layer holds up those that are read beside its context,
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from codec.codec import Codec
 from kvwire.engine.attention import OBSERVED_QUERIES, AttentionObserver
 from kvwire.engine.engine import Engine, Part
 from kvwire.errors import KvwireError
+from kvwire.stream import Frame
 from sharer_service.kept import KeptCaches
-from sharer_service.outgoing import Job, Outgoing
+from sharer_service.outgoing import Job, Outgoing, Reading, frames_key
 
 #: Tokens of one pass; beyond some hundreds the weights' share of a pass is small, and the first layers wait for all.
 _TOKENS_TOGETHER = 512
@@ -30,6 +32,10 @@ class Prefiller:
         self._engine = engine
         self._kept = kept
         self._waiting: deque[Job] = deque()
+
+    def frames(self, codec: Codec, reading: Reading) -> Sequence[Frame] | None:
+        """The frames of a reading, if they are kept as they were sent; on the compute thread."""
+        return self._kept.frames(frames_key(codec, reading))
 
     def enqueue(self, job: Job) -> None:
         """Announce a job: whoever runs first takes it along if it fits. From any thread."""
@@ -83,6 +89,7 @@ class Prefiller:
         for layer in held:
             job.task.check()
             out.encode(layer)
+        self._kept.put_frames(frames_key(job.codec, job.reading), out.frames)
 
     def _compute(self, out: Outgoing) -> None:
         """Prefill one; a layer is done once its attention was observed too, if its codec needs that."""
@@ -92,7 +99,7 @@ class Prefiller:
             observer = AttentionObserver(out.observed, len(reading.key.question) or OBSERVED_QUERIES)
         self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
         out.finish()
-        self._kept.put(reading.key, tuple(out.layers))
+        self._kept.put(reading.key, out.layers)
 
     def _compute_together(self, outs: list[Outgoing]) -> None:
         """Prefill several; one that fails keeps its error and does not keep the others from being read."""
@@ -118,4 +125,4 @@ class Prefiller:
         for out in outs:
             guarded(out, out.finish)()
             if out.job.error is None:
-                self._kept.put(out.job.reading.key, tuple(out.layers))
+                self._kept.put(out.job.reading.key, out.layers)

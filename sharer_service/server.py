@@ -32,7 +32,7 @@ from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
 from sharer_service.context import Tokenizers
-from sharer_service.kept import kept_caches
+from sharer_service.kept import KeptCaches
 from sharer_service.plan import Held
 from sharer_service.servicer import SharerServicer
 
@@ -70,7 +70,7 @@ async def run(settings: SharerSettings) -> None:
                 worker,
                 answerer.decoder,
                 metrics,
-                kept_caches(settings.reuse_bytes),
+                KeptCaches(settings.reuse_bytes),
                 held,
                 settings.relay_max_tokens,
             ),

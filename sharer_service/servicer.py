@@ -1,6 +1,6 @@
 """The SharerService: Share and Relay over gRPC."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
@@ -13,13 +13,13 @@ from kvwire.rpc.context import Context
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.rpc.model_serde import binding_to_proto
 from kvwire.rpc.model_servicer import task_for
-from kvwire.stream import ChunkWriter
+from kvwire.stream import ChunkWriter, Frame, ShareRequest
 from kvwire.telemetry import Metrics
 from kvwire.tracing import span
 from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
-from sharer_service.outgoing import Frame, Job
+from sharer_service.outgoing import Job
 from sharer_service.plan import Held, Plan, plan_share
 from sharer_service.prefill import Prefiller, share_bytes
 from sharer_service.relay import Relayed, plain_text, write_message
@@ -57,9 +57,9 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
         with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
-            plan = await self._worker.run(lambda: plan_share(self._engine, asked, self._held), task)
+            plan, kept = await self._worker.run(lambda: self._planned(asked), task)
             sent = plan.header.content_digest not in asked.held_digests
-            if sent:  # before the header, which has the receiver wait for the rest
+            if sent and kept is None:  # before the header, which has the receiver wait for the rest
                 await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
             watch.mark("queue")
             sealed = stream_serde.header_bytes(plan.header)
@@ -67,8 +67,8 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             yield stream_serde.sealed_header(sealed)
 
             if sent:
-                async for frame in self._frames(plan, task, watch):
-                    for chunk in writer.write(frame.layer, frame.data):
+                async for frame in self._frames(plan, task, watch) if kept is None else _as_kept(kept, watch):
+                    for chunk in writer.write(frame):
                         yield stream_serde.chunk_to_proto(chunk)
             watch.add("wait", task.waited_s)
             watch.mark("share")
@@ -80,6 +80,11 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
                 plan.header.values if writer.frames else 0,
                 watch.stages(),
             )
+
+    def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None]:
+        """What is to be sent, and its frames if they are kept; on the compute thread."""
+        plan = plan_share(self._engine, asked, self._held)
+        return plan, self._prefiller.frames(plan.codec, plan.reading)
 
     def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncIterator[Frame]:
         """The encoded layers, as they are computed."""
@@ -118,3 +123,11 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             stages=answer_serde.stages_to_proto(watch.stages()),
             sharer=binding_to_proto(self._engine.card.binding),
         )
+
+
+async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncIterator[Frame]:
+    """With the stages of frames that are made, or a trailer's bytes would depend on what is kept."""
+    for stage in ("prefill", "encode", "backpressure"):
+        watch.add(stage, 0.0)
+    for frame in frames:
+        yield frame

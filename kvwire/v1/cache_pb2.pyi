@@ -225,7 +225,7 @@ class CacheTrailer(_message.Message):
     values: _builtins.int
     """Values of keys and values before pruning and quantization."""
     digest: _builtins.bytes
-    """SHA-256 over the sealed header's bytes, then every frame's bytes as encoded, in sending order; 32 bytes."""
+    """SHA-256 over the sealed header's bytes, then the SHA-256 of every frame as encoded, in sending order; 32 bytes."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.StageTiming]:
         """Stage durations on the sharer."""

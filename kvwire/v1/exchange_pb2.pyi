@@ -394,19 +394,21 @@ class StageTiming(_message.Message):
     side: Global___Side.ValueType
     """Which process measured it."""
     seconds: _builtins.float
-    """Duration in seconds."""
+    """Duration in seconds; there even if zero, so that the bytes of a message do not depend on what was kept."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         side: Global___Side.ValueType = ...,
-        seconds: _builtins.float = ...,
+        seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "seconds", b"seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "seconds", b"seconds", "side", b"side"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "name", b"name", "seconds", b"seconds", "side", b"side"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
 
 Global___StageTiming: _TypeAlias = StageTiming  # noqa: Y015
 

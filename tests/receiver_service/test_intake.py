@@ -12,7 +12,7 @@ from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedEr
 from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 from kvwire.requests import AlignmentRule, Method, RequestInfo, TokenIds
 from kvwire.rpc import stream_serde
-from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, ShareRequest
+from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, Frame, ShareRequest
 from kvwire.v1 import sharer_service_pb2
 from receiver_service.intake import Intake
 
@@ -56,7 +56,7 @@ def stream(header=HEADER, frames=FRAMES):
     writer = ChunkWriter(sealed)
     parts = [stream_serde.sealed_header(sealed)]
     for layer, frame in enumerate(frames):
-        parts += [stream_serde.chunk_to_proto(chunk) for chunk in writer.write(layer, frame)]
+        parts += [stream_serde.chunk_to_proto(chunk) for chunk in writer.write(Frame(layer, frame))]
     parts.append(stream_serde.sealed_trailer(writer.trailer(header.values, ())))
     return [part.SerializeToString() for part in parts]
 

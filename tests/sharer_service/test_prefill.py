@@ -15,7 +15,7 @@ from kvwire.errors import CancelledError
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 from kvwire.progress import Stopwatch
-from sharer_service.kept import ContextKey, kept_caches
+from sharer_service.kept import ContextKey, KeptCaches
 from sharer_service.outgoing import Job, Reading
 from sharer_service.prefill import Prefiller
 
@@ -39,7 +39,7 @@ def test_a_selector_by_attention_gets_what_each_layer_drew(engine):
     """The kept tokens are those of the engine's own observation, the head left out."""
     seen = {}
     engine.read(KEY.head + KEY.context, engine.new_cache(), 0, AttentionObserver(seen.__setitem__))
-    for kv in frames(Prefiller(engine, kept_caches(0)), "fp32+keep=0.5,by=attention,scope=head"):
+    for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=attention,scope=head"):
         pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:], 7, stride=1, padding=3)
         best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
         assert torch.equal(kv.slots, best.sort(dim=-1).values)
@@ -51,7 +51,7 @@ def test_a_question_is_read_behind_the_context_and_only_its_attention_counts(eng
     seen = {}
     observer = AttentionObserver(seen.__setitem__, queries=3)
     engine.read(key.head + key.context + key.question, engine.new_cache(), 0, observer)
-    for kv in frames(Prefiller(engine, kept_caches(0)), "fp32+keep=0.5,by=question,scope=head", key):
+    for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=question,scope=head", key):
         pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:21], 7, stride=1, padding=3)
         best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
         assert kv.tokens == 20
@@ -60,22 +60,43 @@ def test_a_question_is_read_behind_the_context_and_only_its_attention_counts(eng
 
 def test_a_kept_cache_without_attention_does_not_serve_a_selector_that_needs_it(engine):
     """It is read again, and the frames are those of a sharer that kept nothing."""
-    keeping = Prefiller(engine, kept_caches(1 << 30))
+    keeping = Prefiller(engine, KeptCaches(1 << 30))
     frames(keeping, "fp32")
     spec = "fp32+keep=0.5,by=attention"
-    fresh = frames(Prefiller(engine, kept_caches(0)), spec)
+    fresh = frames(Prefiller(engine, KeptCaches(0)), spec)
     assert [kv.slots.tolist() for kv in frames(keeping, spec)] == [kv.slots.tolist() for kv in fresh]
 
 
 def test_a_context_is_read_again_for_its_attention_only_once(engine, monkeypatch):
     """Then every codec has all it may need, and what is read again is the same."""
-    keeping = Prefiller(engine, kept_caches(1 << 30))
+    keeping = Prefiller(engine, KeptCaches(1 << 30))
     before = frames(keeping, "fp32")
     frames(keeping, "fp32+keep=0.5,by=attention")
     monkeypatch.setattr(engine, "read", None)  # calling it would fail
     frames(keeping, "fp32+keep=0.5,by=attention")
     after = frames(keeping, "fp32")
     assert all(torch.equal(one.keys, other.keys) for one, other in zip(before, after, strict=True))
+
+
+def test_frames_of_what_is_asked_for_again_are_kept(engine):
+    """Not of what was asked for once; of the codec that was asked for, byte for byte."""
+    prefiller = Prefiller(engine, KeptCaches(1 << 30))
+    made, sent = job(KEY.context)
+    prefiller.run(made)
+    assert prefiller.frames(made.codec, made.reading) is None
+    prefiller.run(job(KEY.context)[0])
+    assert list(prefiller.frames(made.codec, made.reading)) == sent
+    assert prefiller.frames(Codec(CodecSpec.parse("int4")), made.reading) is None
+
+
+def test_frames_of_latents_are_not_kept(engine):
+    """They are of a fuser, which no key names."""
+    prefiller = Prefiller(engine, KeptCaches(1 << 30))
+    made, _ = job(KEY.context)
+    latent = replace(made, reading=replace(made.reading, sent=lambda kv: (kv,)))
+    for _ in range(2):
+        prefiller.run(replace(latent))
+    assert prefiller.frames(made.codec, made.reading) is None
 
 
 def job(context, caller="mia", emit=None, task=None, spec="int8"):
@@ -91,7 +112,7 @@ def job(context, caller="mia", emit=None, task=None, spec="int8"):
 
 
 def waiting(engine, *jobs, kept=0):
-    prefiller = Prefiller(engine, kept_caches(kept))
+    prefiller = Prefiller(engine, KeptCaches(kept))
     for each in jobs:
         prefiller.enqueue(each)
     return prefiller
@@ -108,7 +129,7 @@ def passes(engine, monkeypatch):
 def test_contexts_that_wait_are_read_in_one_pass_and_give_the_same_frames(engine, monkeypatch):
     """Of unlike lengths; as if each had been read alone, but for the last bits."""
     jobs = [job(range(10, 10 + length), spec="fp32") for length in (5, 20, 11)]
-    alone = [frames(Prefiller(engine, kept_caches(0)), "fp32", made.reading.key) for made, _ in jobs]
+    alone = [frames(Prefiller(engine, KeptCaches(0)), "fp32", made.reading.key) for made, _ in jobs]
     seen = passes(engine, monkeypatch)
     prefiller = waiting(engine, *(made for made, _ in jobs))
     for made, _ in jobs:
