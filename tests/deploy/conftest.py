@@ -13,7 +13,7 @@ import pytest
 from deploy.grafana.preview.prometheus import Prometheus, Series, Span, running_prometheus
 from kvwire.client import Client
 from kvwire.processes import Pair, RunningService, running_pair
-from kvwire.requests import Exchange, FaultPolicy, Method
+from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, Text
 from loadtest.datasets import load
 from loadtest.driver import Driver, Plan
 
@@ -66,6 +66,16 @@ async def drive(sharer: RunningService, receiver: RunningService) -> int:
     return answers
 
 
+async def hold(receiver: RunningService, until: Callable[[], None]) -> None:
+    """Keep a long answer in flight: what tells a moment is else zero between requests of a few milliseconds."""
+    exchange = Exchange(Method.PREFIX, "sharer", codec="int8")
+    async with Client(receiver.address) as client:
+        answer = client.generate(GenerateRequest(Text("Count."), Text("One, two, three."), exchange, 1500))
+        await anext(answer)
+        await asyncio.to_thread(until)
+        await answer.aclose()
+
+
 @pytest.fixture(scope="session")
 def pair(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, RunningService]]:
     """A sharer and a receiver, which also knows a sharer that is gone, by an environment variable as in compose."""
@@ -99,6 +109,8 @@ def watched(
             answers += asyncio.run(drive(*pair))
             seen = [float(answers)]
             eventually(lambda seen=seen: running.values("sum(kvwire_answers_total)") == seen, f"{seen} answers")
+        held = 'kvwire_cache_memory_bytes{job="receiver"} > 0'
+        asyncio.run(hold(pair[1], lambda: eventually(lambda: bool(running.values(held)), "a request in flight")))
         # Rules are evaluated after what they read was scraped, and alerts after rules.
         known = 'count(ALERTS{alertname=~"KvwireFailures|KvwireFallbacks|KvwireOverloaded"})'
         eventually(lambda: running.values(known) == [3.0], "alerts have seen the faults")
