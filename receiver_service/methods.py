@@ -7,7 +7,7 @@ from codec.spec import CodecSpec, Payload
 from fuser.latents import second_half
 from fuser.registry import Fusers
 from kvwire.engine.engine import Engine
-from kvwire.engine.question import Prepared, Question
+from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import (
@@ -55,7 +55,7 @@ class Methods:
         self._held = held
         self._max_cache_bytes = max_cache_bytes
 
-    async def __call__(self, question: Question) -> Prepared:
+    async def __call__(self, question: Question) -> Prepared | Ready:
         """Get ready by the method asked for, or by the policy's when the sharer fails.
 
         Raises:
@@ -75,7 +75,7 @@ class Methods:
             prepared = await self._by(fallback, question)
             return _explained(prepared, fallback, fault)
 
-    async def _by(self, method: Method, question: Question) -> Prepared:
+    async def _by(self, method: Method, question: Question) -> Prepared | Ready:
         exchange = question.exchange
         if exchange.further and exchange.method is not Method.FUSE:
             raise InvalidRequestError(f"method {exchange.method} takes one sharer; several are for method fuse")
@@ -115,6 +115,6 @@ class Methods:
         )
 
 
-def _explained(prepared: Prepared, path: Method, fault: KvwireError) -> Prepared:
+def _explained(prepared: Prepared | Ready, path: Method, fault: KvwireError) -> Prepared | Ready:
     reason = f"fell back to {path} because the sharer failed: {fault.status}: {fault}"
     return replace(prepared, report=replace(prepared.report, path=path, reason=reason))

@@ -7,8 +7,9 @@ from fuser.slots import at_slots
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Engine
 from kvwire.engine.prompts import Tokens
-from kvwire.engine.question import Prepared, Question
+from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import new_report
+from kvwire.engine.streamed import StreamedRead
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.report import TokenCounts
 from kvwire.requests import Input, Messages, Method, TokenIds
@@ -17,8 +18,11 @@ from receiver_service.held import HeldCache, PlacedLayer
 from receiver_service.receive import CacheIntake, Sources, Wanted
 
 
-async def prefix(intake: CacheIntake, question: Question) -> Prepared:
+async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
     """Read the head here and place the sharer's cache behind it; the prompt is read over both.
+
+    A question that streams has its prompt read layer by layer as they come, if nobody else is being answered: with
+    others there is other work meanwhile, and prompts that are left are read together.
 
     Raises:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
@@ -47,6 +51,9 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
     # Before the sharer is asked: who waits here holds nothing there, and who holds something there waits for nobody.
     await worker.make_room(question.bytes_of(engine, read) + await intake.sources_bytes(slots, task), task)
 
+    streams = question.streams and worker.in_flight <= 1
+    streamed = StreamedRead(engine, worker, question, cache, placing.there)
+
     async def opened(header: CacheHeader) -> None:
         if header.slots > slots:
             raise BindingError(
@@ -55,6 +62,8 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
             )
         placing.slot_sources = header.slot_sources
         await worker.run(lambda: engine.read(opening, cache, 0), task)
+        if streams:
+            streamed.begin(tokens.prompt, len(opening) + header.slots)
 
     def again(held: HeldCache) -> None:
         with watch.stage("place"):
@@ -62,12 +71,14 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared:
                 placing.place(layer)
 
     wanted = Wanted(Method.PREFIX, context, opening, tokens.prompt)
-    with watch.stage("share"):
-        received = await intake.receive(question, wanted, opened=opened, ready=placing.project, again=again)
-    intake.hold(received, placing.placed)
-    counts = TokenCounts(head=len(opening), context=received.header.source_tokens, prompt=len(tokens.prompt))
-    report = received.into(new_report(engine, question, counts), intake.named)
-    return Prepared(cache, tokens.prompt, len(opening) + received.header.slots, report)
+    async with streamed:
+        with watch.stage("share"):
+            received = await intake.receive(question, wanted, opened=opened, ready=placing.project, again=again)
+        intake.hold(received, placing.placed)
+        counts = TokenCounts(head=len(opening), context=received.header.source_tokens, prompt=len(tokens.prompt))
+        report = received.into(new_report(engine, question, counts), intake.named)
+        left = Prepared(cache, tokens.prompt, len(opening) + received.header.slots, report)
+        return Ready(cache, await streamed.logits(), left.end, report) if streams else left
 
 
 def _slots(engine: Engine, context: Input) -> int:
@@ -86,6 +97,8 @@ class _Placing:
         self._ropes = rope_table(engine.card)
         self.slot_sources: tuple[int, ...] | None = None
         self.placed: list[PlacedLayer] = []
+        targets = range(len(engine.card.layers))
+        self._expected = {target for target in targets if fuser.source_layers(target)}
 
     def project(self, target: int, sources: Sources) -> None:
         """Project a layer from its sources and place it."""
@@ -94,7 +107,12 @@ class _Placing:
         keys, values = (each.to(self._engine.device, self._engine.dtype) for each in (kv.keys, kv.values))
         self.place(PlacedLayer(target, keys, values, kept_positions(kv, self._head).to(self._engine.device)))
 
+    def there(self, layer: int) -> bool:
+        """Whether nothing more will be placed in a layer."""
+        return layer not in self._expected
+
     def place(self, layer: PlacedLayer) -> None:
         """Place a layer as it is."""
+        self._expected.discard(layer.layer)
         self.placed.append(layer)
         self._cache.place(layer.layer, layer.keys, layer.values, layer.positions)

@@ -9,6 +9,7 @@ from kvwire.engine.decode import Step, continuation_distributions, first_token
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Preparation, Question, Ready
+from kvwire.engine.reader import Reader
 from kvwire.engine.score import Scorer
 from kvwire.engine.worker import Task, Worker
 from kvwire.progress import Stopwatch
@@ -41,6 +42,7 @@ class Answerer:
         self.worker = worker
         self.prepare = prepare
         self.side = side
+        self.reader = Reader(engine, worker)
         self.scorer = Scorer()
         self.decoder = Decoder(engine, worker)
 
@@ -51,14 +53,7 @@ class Answerer:
             KvwireError: Whatever its method meets.
         """
         prepared = await self.prepare(question)
-
-        def read() -> Ready:
-            with question.watch.stage(prepared.stage):
-                logits = self.engine.next_logits(prepared.unread, prepared.cache, prepared.position)
-                self.engine.synchronize()
-            return Ready(prepared.cache, logits, prepared.end, prepared.report)
-
-        return await self.worker.run(read, question.task)
+        return prepared if isinstance(prepared, Ready) else await self.reader.read(prepared, question)
 
     async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
         """Yield tokens, then the report."""

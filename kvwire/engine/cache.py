@@ -17,8 +17,8 @@ class PositionedCache(Cache):
     a pruned token is simply not there, and the positions of the others do not move.
 
     transformers calls :meth:`update` once per layer and forward pass; ``listener`` then sees the layer's new keys and
-    values, each ``(kv_heads, new_tokens, head_dim)``, while later layers have yet to run. An exception it raises stops
-    the pass.
+    values, each ``(kv_heads, new_tokens, head_dim)``, while later layers have yet to run. ``before``, if set, is called
+    with each layer before it takes them: what it places there stands before them. What either raises stops the pass.
     """
 
     def __init__(self, layers: int, listener: LayerListener | None = None) -> None:
@@ -27,10 +27,13 @@ class PositionedCache(Cache):
         self.values: list[Tensor | None] = [None] * layers
         self.positions: list[Tensor | None] = [None] * layers
         self.listener = listener
+        self.before: Callable[[int], None] | None = None
         self.incoming = torch.empty(0, dtype=torch.int64)
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object) -> tuple[Tensor, Tensor]:
         """Append a forward pass's keys and values, ``(1, kv_heads, new_tokens, head_dim)``; return all of them."""
+        if self.before is not None:
+            self.before(layer_idx)
         keys, values = key_states[0], value_states[0]
         self.place(layer_idx, keys, values, self.incoming)
         if self.listener is not None:

@@ -53,7 +53,8 @@ class Ready(Begin):
 class Question:
     """A request on its way: what is asked, room to leave for the answer, when to stop, and where the time goes.
 
-    ``reserve_bytes``: memory the answer takes beside its cache.
+    ``reserve_bytes``: memory the answer takes beside its cache. ``streams``: its last tokens may be read while its
+    cache comes; otherwise they are left, to be read beside others'.
     """
 
     info: RequestInfo
@@ -64,6 +65,7 @@ class Question:
     task: Task
     watch: Stopwatch
     reserve_bytes: int = 0
+    streams: bool = True
 
     def bytes_of(self, engine: Engine, tokens: int) -> int:
         """Memory it may take in all if so many tokens are read before the answer."""
@@ -73,6 +75,6 @@ class Question:
 class Preparation(Protocol):
     """Reads a question by its method; the sharer and the receiver each have their own."""
 
-    async def __call__(self, question: Question) -> Prepared:
-        """Read the question but for its last tokens."""
+    async def __call__(self, question: Question) -> Prepared | Ready:
+        """Read the question, but for its last tokens unless it streams."""
         ...

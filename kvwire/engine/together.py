@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -31,7 +31,9 @@ async def score_together(
     for request in requests:
         try:
             asked = await answerer.ask(request, task)
-            outcomes.append(_Waiting(asked, await answerer.prepare(asked.question)))
+            prepared = await answerer.prepare(replace(asked.question, streams=False))
+            if isinstance(prepared, Prepared):
+                outcomes.append(_Waiting(asked, prepared))
         except KvwireError as error:
             task.check()
             outcomes.append(error)

@@ -5,8 +5,9 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from kvwire.engine.room import Room
@@ -14,7 +15,7 @@ from kvwire.errors import CancelledError, DeadlineError, OverloadedError
 
 T = TypeVar("T")
 
-# How soon a computation held up by a slow reader notices that its caller hung up, in seconds.
+# How soon a computation that waits notices that its caller hung up, in seconds.
 _CHECK_EVERY_S = 0.05
 
 
@@ -60,6 +61,7 @@ class Worker:
 
     def __init__(self, max_in_flight: int, cache_bytes: int = sys.maxsize) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._max_in_flight = max_in_flight
         self.in_flight = 0
         self.room = Room(cache_bytes)
@@ -74,7 +76,33 @@ class Worker:
                 task.waited_s += time.monotonic() - asked_s
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, checked)
+        future: Future[T] = Future()
+        self._work.put(lambda: _fulfil(future, checked))
+        self._executor.submit(self._next)
+        return await asyncio.wrap_future(future)
+
+    def _next(self) -> None:
+        try:
+            work = self._work.get_nowait()
+        except Empty:
+            return  # it was done in the middle of other work
+        work()
+
+    def work_until(self, come: Callable[[], bool], task: Task) -> None:
+        """Do what others wait for until ``come()`` is true; called by work that waits for other work's result.
+
+        What is begun meanwhile is done before it goes on, so that two must not wait in this way for each other.
+
+        Raises:
+            CancelledError, DeadlineError: The task ended.
+        """
+        while not come():
+            task.check()
+            try:
+                work = self._work.get(timeout=_CHECK_EVERY_S)
+            except Empty:
+                continue
+            work()
 
     async def stream(
         self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int
@@ -130,6 +158,16 @@ class Worker:
     def close(self) -> None:
         """Finish what runs and stop the thread."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
+    """Do work whose result is awaited, unless nobody does any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is for whoever waits
+        future.set_exception(error)
 
 
 class Admission:

@@ -1,0 +1,99 @@
+"""What waits together is read together, and each gets what it would get alone."""
+
+import asyncio
+
+import pytest
+import torch
+
+from kvwire.engine import reader as module
+from kvwire.engine.question import Prepared, Question
+from kvwire.engine.reader import Reader
+from kvwire.engine.streamed import StreamedRead
+from kvwire.engine.worker import Task, Worker
+from kvwire.errors import CancelledError, InvalidRequestError
+from kvwire.progress import Stopwatch
+from kvwire.report import Report
+from kvwire.requests import Exchange, Method, RequestInfo, Text
+
+TOKENS = tuple(torch.randint(4, 512, (60,), generator=torch.Generator().manual_seed(2)).tolist())
+
+
+@pytest.fixture
+def worker():
+    made = Worker(max_in_flight=8)
+    yield made
+    made.close()
+
+
+def question(task=None):
+    watch = Stopwatch("receiver")
+    return Question(RequestInfo(), None, Text("?"), Exchange(Method.RECEIVER_READS), 1, task or Task(), watch)
+
+
+def prepared(engine, tokens, held=0):
+    """Tokens to read behind the first ``held`` of them, which a cache holds already."""
+    cache = engine.new_cache()
+    engine.read(tokens[:held], cache, 0)
+    report = Report("", Method.RECEIVER_READS, Method.RECEIVER_READS)
+    return Prepared(cache, tokens[held:], held, report)
+
+
+async def test_questions_that_wait_are_read_in_one_pass_as_each_would_be_alone(engine, worker, reference, monkeypatch):
+    """Unlike lengths, with and without a cache before them; a pass takes as many as fit."""
+    monkeypatch.setattr(module, "_TOKENS_TOGETHER", 50)
+    passes = []
+    together = engine.branch_logits
+    monkeypatch.setattr(engine, "branch_logits", lambda parts: (passes.append(len(parts)), together(parts))[1])
+    lengths = {10: 4, 30: 12, 25: 0, 60: 20}  # 6, 18 and 25 unread, then 40
+    reader = Reader(engine, worker)
+    starts = [prepared(engine, TOKENS[:length], held) for length, held in lengths.items()]
+    found = await asyncio.gather(*(reader.read(each, question()) for each in starts))
+    assert passes == [3]
+    for length, ready in zip(lengths, found, strict=True):
+        assert ready.position == length
+        torch.testing.assert_close(ready.logits.double(), reference(list(TOKENS[:length]))[-1], atol=2e-4, rtol=0)
+
+
+async def test_one_that_ended_or_has_nothing_to_read_does_not_keep_others_waiting(engine, worker):
+    """Each has its own error."""
+    ended = Task()
+    ended.cancel()
+    reader = Reader(engine, worker)
+    found = await asyncio.gather(
+        reader.read(prepared(engine, TOKENS[:5]), question(ended)),
+        reader.read(prepared(engine, ()), question()),
+        reader.read(prepared(engine, TOKENS[:7]), question()),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in found[:2]] == [CancelledError, InvalidRequestError]
+    assert found[2].position == 7
+
+
+async def test_a_pass_over_a_cache_that_still_comes_equals_one_over_all_of_it(engine, worker, reference):
+    """A layer is read once it is there; what is placed meanwhile runs in the middle of the pass."""
+    whole = prepared(engine, TOKENS, 40).cache
+    cache, placed, layers = engine.new_cache(), set(), range(len(engine.card.layers))
+
+    def place(layer):
+        keys, values = whole.layer(layer)
+        cache.place(layer, keys, values, torch.arange(40))
+        placed.add(layer)
+
+    async with StreamedRead(engine, worker, question(), cache, placed.__contains__) as streamed:
+        streamed.begin(TOKENS[40:], 40)
+        for layer in layers:
+            await worker.run(lambda layer=layer: place(layer))
+        logits = await streamed.logits()
+    torch.testing.assert_close(logits.double(), reference(list(TOKENS))[-1], atol=2e-4, rtol=0)
+
+
+async def test_a_pass_whose_cache_does_not_come_is_stopped_and_the_worker_free(engine, worker):
+    """Whoever left it waiting need not end the request: it may be answered in another way."""
+    own = question()
+    async with StreamedRead(engine, worker, own, engine.new_cache(), lambda _: False) as streamed:
+        streamed.begin(TOKENS[:3], 0)
+        assert await worker.run(lambda: "others' work") == "others' work"
+    with pytest.raises(CancelledError, match="will not come"):
+        await streamed.logits()
+    own.task.check()
+    assert await worker.run(lambda: 1) == 1
