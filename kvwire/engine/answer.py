@@ -8,7 +8,7 @@ import torch
 from kvwire.engine.decode import Step, continuation_distributions, first_token
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
-from kvwire.engine.question import Preparation, Question, Ready
+from kvwire.engine.question import Preparation, Prepared, Question, Ready
 from kvwire.engine.reader import Reader
 from kvwire.engine.score import Scorer
 from kvwire.engine.worker import Task, Worker
@@ -55,6 +55,17 @@ class Answerer:
         prepared = await self.prepare(question)
         return prepared if isinstance(prepared, Ready) else await self.reader.read(prepared, question)
 
+    async def _alone(self, prepared: Prepared, question: Question) -> Ready:
+        """Read what is left beside nobody else's: what a score is must not depend on who else asked."""
+
+        def read() -> Ready:
+            with question.watch.stage(prepared.stage):
+                logits = self.engine.next_logits(prepared.unread, prepared.cache, prepared.position)
+                self.engine.synchronize()
+            return Ready(prepared.cache, logits, prepared.end, prepared.report)
+
+        return await self.worker.run(read, question.task)
+
     async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
         """Yield tokens, then the report."""
         question = self.question(request, request.max_new_tokens, task)
@@ -97,7 +108,8 @@ class Answerer:
     async def score(self, request: ScoreRequest, task: Task) -> AsyncIterator[Token | ContinuationScore | Report]:
         """Yield the first greedy token, a score per continuation, then the report."""
         asked = await self.ask(request, task)
-        ready, watch = await self.ready(asked.question), asked.question.watch
+        prepared, watch = await self.prepare(asked.question), asked.question.watch
+        ready = prepared if isinstance(prepared, Ready) else await self._alone(prepared, asked.question)
         first = await self.worker.run(lambda: first_token(self.engine, ready.logits), task)
         watch.mark("first_token")
         yield first

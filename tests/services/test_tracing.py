@@ -117,7 +117,7 @@ def test_every_stage_of_the_report_is_a_span_that_took_as_long(seen):
             continue
         span = stages[stage.side][stage.name]
         assert span.attributes["kvwire.spent_s"] == pytest.approx(stage.seconds), stage
-        if span.attributes["kvwire.times"] == 1 and stage.name != "prefill":
+        if span.attributes["kvwire.times"] == 1 and stage.name not in ("prefill", "prompt"):  # others run within
             assert span.seconds == pytest.approx(stage.seconds, abs=1e-5), stage
     inner_s = sum(stages["sharer"][name].attributes["kvwire.spent_s"] for name in ("encode", "backpressure"))
     prefill = stages["sharer"]["prefill"]
