@@ -93,7 +93,7 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
     with ExitStack() as stack:
         sharer, direct = stack.enter_context(running_pair(Pair(model, model), common))
         found = {case: list[Stages]() for each in _CHARACTERS for case in cases(direct.address, facts(each))}
-        receiver = stack.enter_context(_receiver_behind_links(sharer.address, found, ["--model", model, *common]))
+        receiver = stack.enter_context(receiver_behind_links(sharer.address, found, ["--model", model, *common]))
         for index in range(rounds + 1):
             for case, stages in found.items():
                 answer = asyncio.run(asked(receiver.address, case.context, case.sharer))
@@ -104,7 +104,8 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
 
 
 @contextmanager
-def _receiver_behind_links(sharer: str, found: Iterable[Case], arguments: Sequence[str]) -> Iterator[RunningService]:
+def receiver_behind_links(sharer: str, found: Iterable[Case], arguments: Sequence[str]) -> Iterator[RunningService]:
+    """A receiver that knows the sharer by a name for each case, behind that case's link."""
     with ExitStack() as stack:
         links = [(each.sharer, running_link(sharer, Shape(each.rate_bytes_s))) for each in found]
         known = [f"{name}={stack.enter_context(link).address}" for name, link in links]
