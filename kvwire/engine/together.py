@@ -32,8 +32,9 @@ async def score_together(
         try:
             asked = await answerer.ask(request, task)
             prepared = await answerer.prepare(replace(asked.question, streams=False))
-            if isinstance(prepared, Prepared):
-                outcomes.append(_Waiting(asked, prepared))
+            if not isinstance(prepared, Prepared):
+                raise TypeError(f"a question that must not stream was read to its end by {asked.question.exchange}")
+            outcomes.append(_Waiting(asked, prepared))
         except KvwireError as error:
             task.check()
             outcomes.append(error)
