@@ -15,22 +15,25 @@ from kvwire.stream import Frame
 from sharer_service.host_copy import Layer, host_copy
 from sharer_service.kept import ContextKey, FramesKey
 
+#: Is shown one context's layers in order; gives those that can be sent.
+Sender = Callable[[LayerKV], Iterable[LayerKV]]
 
-def as_it_is(kv: LayerKV) -> Iterable[LayerKV]:
-    """The layer itself."""
-    return (kv,)
+
+def as_they_are() -> Sender:
+    """Sends each layer itself."""
+    return lambda kv: (kv,)
 
 
 @dataclass(frozen=True)
 class Reading:
     """What to read and which layers of it to send. The key's head and question are read too but stay here.
 
-    ``sent`` gives what is sent once it has been shown a layer: that layer, or latents.
+    ``sender`` makes, for each time it is sent, what gives the layers themselves, or latents.
     """
 
     key: ContextKey
     layers: frozenset[int]
-    sent: Callable[[LayerKV], Iterable[LayerKV]] = as_it_is
+    sender: Callable[[], Sender] = as_they_are
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -53,7 +56,7 @@ class Job:
 
 def frames_key(codec: Codec, reading: Reading) -> FramesKey | None:
     """By what the frames of a reading may be kept; None of latents, which a fuser makes."""
-    if reading.sent is not as_it_is:
+    if reading.sender is not as_they_are:
         return None
     tables = codec.calibration.digest if codec.calibration else b""
     return FramesKey(reading.key, str(codec.spec), tables, reading.layers)
@@ -67,6 +70,7 @@ class Outgoing:
         self.job = job
         self.layers: list[Layer] = []
         self.frames: list[Frame] = []
+        self._sent = job.reading.sender()
         self._copier = host_copy(device)
         self._own = slice(len(key.head), len(key.head) + len(key.context))
         self._positions = torch.arange(len(key.context)) + len(key.head)
@@ -97,7 +101,7 @@ class Outgoing:
             return
         with job.watch.stage("encode", index):
             kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
-            frames = [Frame(each.layer, job.codec.encode_layer(each, self._positions)) for each in job.reading.sent(kv)]
+            frames = [Frame(each.layer, job.codec.encode_layer(each, self._positions)) for each in self._sent(kv)]
         self.frames += frames
         with job.watch.stage("backpressure"):
             for frame in frames:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from codec.allocate.policy import Budget
 from codec.allocate.profiles import Profiles
@@ -15,11 +16,11 @@ from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.model_card import ModelBinding, ModelCard
-from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, RequestInfo, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey
-from sharer_service.outgoing import Reading
+from sharer_service.outgoing import Reading, Sender
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ class Held:
     profiles: Profiles
     tokenizers: Tokenizers
     fusers: Mapping[bytes, Divisible]
+
+
+class Plans:
+    """Lays out answers; one like an earlier one of the same caller costs no second tokenization of its context."""
+
+    def __init__(self, engine: Engine, held: Held, keep: int) -> None:
+        self._plan = lru_cache(keep)(lambda request: plan_share(engine, request, held))
+
+    def of(self, request: ShareRequest) -> Plan:
+        """As :func:`plan_share` lays it out, and with its errors."""
+        asked, caller = request.info, RequestInfo(caller=request.info.caller)
+        plan = self._plan(replace(request, info=caller, held_digests=()))
+        return replace(plan, header=replace(plan.header, request_id=asked.request_id))
 
 
 def plan_share(engine: Engine, request: ShareRequest, held: Held) -> Plan:
@@ -103,8 +117,13 @@ def _layers(card: ModelCard, request: ShareRequest) -> tuple[int, ...]:
 def _reading(key: ContextKey, layers: tuple[int, ...], divided: Divisible | None, card: ModelCard) -> Reading:
     if divided is None:
         return Reading(key, frozenset(layers))
-    first_half, wanted = FirstHalf(divided, rope_table(card), len(key.head)), frozenset(layers)
-    return Reading(key, sources_of(divided), lambda kv: (each for each in first_half(kv) if each.layer in wanted))
+    wanted = frozenset(layers)
+
+    def latents() -> Sender:
+        first_half = FirstHalf(divided, rope_table(card), len(key.head))
+        return lambda kv: (each for each in first_half(kv) if each.layer in wanted)
+
+    return Reading(key, sources_of(divided), latents)
 
 
 def _header(card: ModelCard, request: ShareRequest, read: ContextTokens) -> CacheHeader:

@@ -33,8 +33,11 @@ from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
 from sharer_service.context import Tokenizers
 from sharer_service.kept import KeptCaches
-from sharer_service.plan import Held
+from sharer_service.plan import Held, Plans
 from sharer_service.servicer import SharerServicer
+
+#: Contexts whose tokens are kept beside their caches: some 100 kB each.
+_PLANS_KEPT = 64
 
 
 async def run(settings: SharerSettings) -> None:
@@ -71,7 +74,7 @@ async def run(settings: SharerSettings) -> None:
                 answerer.decoder,
                 metrics,
                 KeptCaches(settings.reuse_bytes),
-                held,
+                Plans(engine, held, _PLANS_KEPT if settings.reuse_bytes else 0),
                 settings.relay_max_tokens,
             ),
             server,

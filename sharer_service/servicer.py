@@ -20,7 +20,7 @@ from kvwire.v1 import sharer_service_pb2 as pb
 from kvwire.v1 import sharer_service_pb2_grpc
 from sharer_service.kept import KeptCaches
 from sharer_service.outgoing import Job
-from sharer_service.plan import Held, Plan, plan_share
+from sharer_service.plan import Plan, Plans
 from sharer_service.prefill import Prefiller, share_bytes
 from sharer_service.relay import Relayed, plain_text, write_message
 
@@ -38,11 +38,11 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         decoder: Decoder,
         metrics: Metrics,
         kept: KeptCaches,
-        held: Held,
+        plans: Plans,
         relay_max_tokens: int,
     ) -> None:
         self._engine = engine
-        self._held = held
+        self._plans = plans
         self._prefiller = Prefiller(engine, kept)
         self._worker = worker
         self._decoder = decoder
@@ -83,7 +83,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
 
     def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None]:
         """What is to be sent, and its frames if they are kept; on the compute thread."""
-        plan = plan_share(self._engine, asked, self._held)
+        plan = self._plans.of(asked)
         return plan, self._prefiller.frames(plan.codec, plan.reading)
 
     def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncIterator[Frame]:

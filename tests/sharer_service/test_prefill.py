@@ -90,12 +90,14 @@ def test_frames_of_what_is_asked_for_again_are_kept(engine):
 
 
 def test_frames_of_latents_are_not_kept(engine):
-    """They are of a fuser, which no key names."""
+    """They are of a fuser, which no key names; each time it starts anew."""
     prefiller = Prefiller(engine, KeptCaches(1 << 30))
     made, _ = job(KEY.context)
-    latent = replace(made, reading=replace(made.reading, sent=lambda kv: (kv,)))
+    begun = []
+    latent = replace(made, reading=replace(made.reading, sender=lambda: begun.append(1) or (lambda kv: (kv,))))
     for _ in range(2):
         prefiller.run(replace(latent))
+    assert begun == [1, 1]
     assert prefiller.frames(made.codec, made.reading) is None
 
 
