@@ -34,15 +34,8 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
     context = question.context
     if context is None:
         raise InvalidRequestError("method prefix needs a context for the sharer to read; send one or use receiver_only")
-    # Context messages shape how the prompt is rendered; a text context is left to the sharer alone.
-    rendered = context if isinstance(context, Messages) else None
-
-    def tokenized() -> tuple[Tokens, int]:
-        tokens = engine.prompts.read(rendered, question.prompt)
-        return tokens, len(tokens.context) or _slots(engine, context)
-
     with watch.stage("tokenize"):
-        tokens, slots = await worker.run(tokenized, task)
+        tokens, slots = await worker.run(lambda: _tokenized(engine, context, question.prompt), task)
     cache = engine.new_cache(lambda *_: task.check())
     opening = intake.fuser.opening(tokens.head)
     placing = _Placing(engine, intake.fuser, cache, len(opening))
@@ -55,12 +48,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
     streamed = StreamedRead(engine, worker, question, cache, placing.there)
 
     async def opened(header: CacheHeader) -> None:
-        if header.slots > slots:
-            raise BindingError(
-                f"the sharer fills {header.slots} slots with a context that has {slots} tokens here; both must run "
-                "the same tokenizer files"
-            )
-        placing.slot_sources = header.slot_sources
+        placing.opened(header, slots)
         await worker.run(lambda: engine.read(opening, cache, 0), task)
         if streams:
             streamed.begin(tokens.prompt, len(opening) + header.slots)
@@ -81,13 +69,17 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
         return Ready(cache, await streamed.logits(), left.end, report) if streams else left
 
 
-def _slots(engine: Engine, context: Input) -> int:
-    """Tokens of a context that only the sharer reads, as many as its cache fills slots; ids may be the sharer's own."""
-    return len(context.ids) if isinstance(context, TokenIds) else len(engine.prompts.context(context))
+def _tokenized(engine: Engine, context: Input, prompt: Input) -> tuple[Tokens, int]:
+    """What is read here, and how many slots the sharer's cache of the context fills."""
+    if isinstance(context, Messages):  # they shape how the prompt is rendered
+        tokens = engine.prompts.read(context, prompt)
+        return tokens, len(tokens.context)
+    tokens = engine.prompts.read(None, prompt)  # the context is left to the sharer alone; ids may be its own
+    return tokens, len(context.ids) if isinstance(context, TokenIds) else len(engine.prompts.context(context))
 
 
 class _Placing:
-    """Puts layers behind the head of a cache; on the compute thread. ``slot_sources``: of the header, once it came."""
+    """Puts layers behind the head of a cache; on the compute thread once the header came."""
 
     def __init__(self, engine: Engine, fuser: Fuser, cache: PositionedCache, head: int) -> None:
         self._engine = engine
@@ -95,14 +87,27 @@ class _Placing:
         self._cache = cache
         self._head = head
         self._ropes = rope_table(engine.card)
-        self.slot_sources: tuple[int, ...] | None = None
+        self._slot_sources: tuple[int, ...] | None = None
         self.placed: list[PlacedLayer] = []
         targets = range(len(engine.card.layers))
         self._expected = {target for target in targets if fuser.source_layers(target)}
 
+    def opened(self, header: CacheHeader, slots: int) -> None:
+        """Hear what will come, into at most so many slots.
+
+        Raises:
+            BindingError: The sharer fills more.
+        """
+        if header.slots > slots:
+            raise BindingError(
+                f"the sharer fills {header.slots} slots with a context that has {slots} tokens here; both must run "
+                "the same tokenizer files"
+            )
+        self._slot_sources = header.slot_sources
+
     def project(self, target: int, sources: Sources) -> None:
         """Project a layer from its sources and place it."""
-        kv = at_slots(self._fuser.project(target, sources), self.slot_sources)
+        kv = at_slots(self._fuser.project(target, sources), self._slot_sources)
         kv = in_phase(kv, RopePhase.POST, self._head, self._ropes)
         keys, values = (each.to(self._engine.device, self._engine.dtype) for each in (kv.keys, kv.values))
         self.place(PlacedLayer(target, keys, values, kept_positions(kv, self._head).to(self._engine.device)))
