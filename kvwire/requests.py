@@ -106,7 +106,8 @@ class FurtherSharer:
 class Exchange:
     """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it.
 
-    ``policy``, such as ``budget=65536`` (bytes of frames), lets the sharer choose; ``codec``'s options stay.
+    ``policy`` lets somebody else choose, and ``codec``'s options stay: ``budget=65536`` (bytes of frames) the sharer,
+    by its model's profile; ``ttft=300ms`` or ``bytes=65536`` the receiver, by what it measured (method ``prefix``).
     ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says.
     """
 

@@ -20,6 +20,8 @@ from kvwire.errors import (
     UnsupportedError,
 )
 from kvwire.requests import Exchange, FaultPolicy, Method
+from receiver_service.choosing.choose import Chooser, Offer
+from receiver_service.choosing.target import Target, target
 from receiver_service.fuse import fuse
 from receiver_service.held import HeldCaches
 from receiver_service.prefix import prefix
@@ -45,6 +47,7 @@ class Methods:
         fusers: Fusers,
         calibrations: Calibrations,
         held: HeldCaches,
+        chooser: Chooser,
         max_cache_bytes: int,
     ) -> None:
         self._engine = engine
@@ -53,6 +56,7 @@ class Methods:
         self._fusers = fusers
         self._calibrations = calibrations
         self._held = held
+        self._chooser = chooser
         self._max_cache_bytes = max_cache_bytes
 
     async def __call__(self, question: Question) -> Prepared | Ready:
@@ -79,6 +83,11 @@ class Methods:
         exchange = question.exchange
         if exchange.further and exchange.method is not Method.FUSE:
             raise InvalidRequestError(f"method {exchange.method} takes one sharer; several are for method fuse")
+        wanted = target(exchange.policy)
+        if wanted is not None and exchange.method is not Method.PREFIX:
+            raise InvalidRequestError(
+                f"policy {exchange.policy} is for method prefix, not {exchange.method}; leave it out"
+            )
         match method:
             case Method.RECEIVER_ONLY:
                 return await read_here(self._engine, self._worker, question, None)
@@ -87,6 +96,8 @@ class Methods:
             case Method.TEXT:
                 link = self._sharers.named(exchange.sharer)
                 return await text(self._engine, self._worker, link, question)
+            case Method.PREFIX if wanted is not None:
+                return await self._chosen(wanted, question)
             case Method.PREFIX:
                 return await prefix(self._intake(exchange, method, exchange.sharer, exchange.fuser), question)
             case Method.FUSE:
@@ -95,6 +106,20 @@ class Methods:
                 return await fuse([first, *further], question)
             case Method.SHARER_ONLY:
                 raise InvalidRequestError("method sharer_only is answered by the sharer; send it there")
+
+    async def _chosen(self, wanted: Target, question: Question) -> Prepared | Ready:
+        """Get ready for method ``prefix`` by the way that keeps to a target."""
+        exchange = question.exchange
+        intake = self._intake(exchange, exchange.method, exchange.sharer, exchange.fuser)
+        offer = Offer(
+            intake.fuser.sent_by(await intake.sharer(question.task)), intake.needed_layers, intake.fuser.alignment
+        )
+        with question.watch.stage("choose"):
+            choice = await self._chooser.choose(wanted, question, offer, intake.link.pace)
+        path = choice.exchange.method
+        prepared = await self._by(path, replace(question, exchange=choice.exchange))
+        report = replace(prepared.report, method=exchange.method, path=path, reason=choice.reason)
+        return replace(prepared, report=report)
 
     def _intake(self, exchange: Exchange, method: Method, sharer: str, fuser_name: str) -> CacheIntake:
         fuser, spec = self._fusers.named(fuser_name), CodecSpec.parse(exchange.codec)

@@ -22,6 +22,7 @@ from kvwire.progress import Stopwatch
 from kvwire.requests import Input, Method
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
+from receiver_service.arrival import Arrival
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.intake import Intake
 from receiver_service.omission import without_unused
@@ -60,7 +61,7 @@ class CacheIntake:
     ) -> None:
         self.engine = engine
         self.worker = worker
-        self._link = link
+        self.link = link
         self.named = named
         self.fuser = named.fuser
         self._spec = spec
@@ -81,11 +82,11 @@ class CacheIntake:
             BindingError: It was not.
             UnavailableError: The sharer cannot be reached.
         """
-        card = (await self._link.describe(task)).card
+        card = (await self.link.describe(task)).card
         try:
             self.fuser.check(card, self.engine.card)
         except BindingError as error:
-            raise self._link.forget(error) from None
+            raise self.link.forget(error) from None
         return card
 
     async def sources_bytes(self, tokens: int, task: Task) -> int:
@@ -129,8 +130,10 @@ class CacheIntake:
         layers = _Layers(self.fuser, len(self.engine.card.layers), ready, ropes)
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
-        async for part in self._link.share(request, task, meter):
+        arrival = Arrival()
+        async for part in self.link.share(request, task, meter):
             if isinstance(part, bytes):
+                arrival.begins()
                 header = header_from_bytes(part)
                 intake.accept_header(part, header)
                 codec = codec if request.codec == header.codec else _resolved(codec.spec, header, ropes)
@@ -138,15 +141,20 @@ class CacheIntake:
                 if again is not None and held is not None and header.content_digest == held.digest:
                     await self.worker.run(lambda: again(held), task)
             elif isinstance(part, CacheTrailer):
+                arrival.ends()
                 trailer = part
                 intake.trailer(trailer)
             elif (whole := intake.chunk(part)) is not None and header is not None:
                 place = layers.decoding(
                     codec, whole, header, _frame_limits(sent, self.engine.max_tokens), question.watch
                 )
-                await self.worker.run(place, task)
+                with arrival.placing():
+                    await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
+        if wanted.method is Method.PREFIX:  # of fuse nothing is chosen
+            stream = arrival.of(header, trailer, codec.spec.base.name)
+            self.link.pace.learn(question.info.caller, wanted.context, str(self._spec), stream)
         return Received(key, header, trailer, sharer, byte_counts(request, header, trailer, meter, codec, held))
 
     def hold(self, received: Received, layers: Sequence[PlacedLayer]) -> None:

@@ -25,6 +25,7 @@ from kvwire.v1 import (
     sharer_service_pb2,
     sharer_service_pb2_grpc,
 )
+from receiver_service.choosing.pace import Pace
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Meter:
 
 
 class SharerLink:
-    """One sharer: its channel, its description, and the counters of its connection."""
+    """One sharer: its channel, its description, the counters of its connection, and what it was seen to take."""
 
     def __init__(self, name: str, address: str, security: ClientSecurity, *, port_shared: bool) -> None:
         self.name = name
@@ -53,6 +54,7 @@ class SharerLink:
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
         self._description: Description | None = None
+        self.pace = Pace()
         self._in_flight = 0
         self._begun = 0
 

@@ -5,8 +5,8 @@ whoever is slow to take a layer holds up those that are read beside its context,
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from codec.codec import Codec
 from kvwire.engine.attention import OBSERVED_QUERIES, AttentionObserver
@@ -48,10 +48,7 @@ class Prefiller:
         """
         if not job.done:
             batch = self._batch(job)
-            with ExitStack() as watched:
-                for each in batch:
-                    watched.enter_context(each.watch.rest("prefill", "encode", "backpressure"))
-                self._send(batch)
+            self._send(batch)
             for each in batch:
                 each.done = True
         if job.error is not None:
@@ -86,6 +83,7 @@ class Prefiller:
         if held is None or (job.codec.needs_attention and held[0][3] is None):
             self._compute(out)
             return
+        job.watch.add("prefill", 0.0)
         for layer in held:
             job.task.check()
             out.encode(layer)
@@ -97,8 +95,9 @@ class Prefiller:
         observer = None
         if out.job.codec.needs_attention:
             observer = AttentionObserver(out.observed, len(reading.key.question) or OBSERVED_QUERIES)
-        self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
-        out.finish()
+        with _prefilling([out.job]):
+            self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
+            out.finish()
         self._kept.put(reading.key, out.layers)
 
     def _compute_together(self, outs: list[Outgoing]) -> None:
@@ -118,11 +117,22 @@ class Prefiller:
             return acted
 
         parts = [Part(self._engine.new_cache(guarded(out, out.computed)), out.job.reading.tokens, 0) for out in outs]
-        try:
-            self._engine.read_together(parts)
-        except KvwireError:
-            return  # every job has its error
+        with _prefilling([out.job for out in outs]):
+            try:
+                self._engine.read_together(parts)
+            except KvwireError:
+                return  # every job has its error
+            for out in outs:
+                guarded(out, out.finish)()
         for out in outs:
-            guarded(out, out.finish)()
             if out.job.error is None:
                 self._kept.put(out.job.reading.key, out.layers)
+
+
+@contextmanager
+def _prefilling(jobs: Sequence[Job]) -> Iterator[None]:
+    """Around the pass of jobs: what of it is not spent on frames is their prefill."""
+    with ExitStack() as watched:
+        for job in jobs:
+            watched.enter_context(job.watch.rest("prefill", "encode", "backpressure"))
+        yield

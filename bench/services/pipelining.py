@@ -78,13 +78,13 @@ class Case:
         return f"{self.tokens}-{self.wire_over_prefill}"
 
 
-def cases(address: str, context: str) -> list[Case]:
+def cases(address: str, context: str, ratios: Sequence[float] = _RATIOS) -> list[Case]:
     """The links for a context, by the prefill that a receiver without one sees."""
     answers = [asyncio.run(asked(address, context)) for _ in range(_FIRST)]
     stages = [Stages.of(each, 1.0) for each in answers[1:]]
     prefill_s, payload_bytes = float(np.median([each.prefill_s for each in stages])), stages[0].wire_s
     tokens = answers[0].report.tokens.context
-    return [Case(context, tokens, ratio, payload_bytes / (ratio * prefill_s)) for ratio in _RATIOS]
+    return [Case(context, tokens, ratio, payload_bytes / (ratio * prefill_s)) for ratio in ratios]
 
 
 def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:

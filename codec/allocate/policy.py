@@ -27,7 +27,10 @@ class Budget:
         """
         found = _BUDGET.fullmatch(text)
         if found is None:
-            raise SpecError(f"policy {text!r} is not known; write budget=BYTES, a whole number of bytes such as 65536")
+            raise SpecError(
+                f"policy {text!r} is not known; write budget=BYTES, a whole number of bytes such as 65536, or ask a "
+                "receiver for ttft=300ms or bytes=65536"
+            )
         return cls(int(found[1]))
 
     def resolve(self, wanted: CodecSpec, profile: Profile, shape: CacheShape) -> CodecSpec:

@@ -21,7 +21,11 @@ DataOption = Annotated[
     typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files; without it the hub is asked"),
 ]
 PolicyOption = Annotated[
-    str, typer.Option(help="budget=BYTES: the sharer chooses the codec by its model's profile; --codec's options stay")
+    str,
+    typer.Option(
+        help="what chooses the codec: ttft=300ms or bytes=N, the receiver by what it measured; budget=N, the sharer by "
+        "its model's profile; --codec's options stay"
+    ),
 ]
 FuserOption = Annotated[str, typer.Option(help="fuser of prefix and fuse, as the receiver names it")]
 FusersOption = Annotated[

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -37,10 +37,18 @@ R = TypeVar("R", GenerateRequest, ScoreRequest)
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     """Describe, Generate, Score and ScoreTogether."""
 
-    def __init__(self, answerer: Answerer, description: Description, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        description: Description,
+        metrics: Metrics,
+        heard: Callable[[Report], None] = lambda _: None,
+    ) -> None:
+        """``heard`` is told of every answer's report."""
         self._answerer = answerer
         self._description = description
         self._metrics = metrics
+        self._heard = heard
         metrics.in_flight_limit.set(description.limits.max_in_flight)
         room = answerer.worker.room
         metrics.cache_bytes.set_function(lambda: room.taken_bytes)
@@ -135,6 +143,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
 
     def _counted(self, report: Report, answer_nats: float | None = None) -> Report:
         self._metrics.count(report, report.codec.partition(":")[0].partition("+")[0], answer_nats)
+        self._heard(report)
         span.get().tell(**_facts(report, self._answerer.side))
         _log.info(
             "request=%s method=%s path=%s codec=%s total_s=%.3f",

@@ -220,8 +220,9 @@ class Exchange(_message.Message):
     relay_max_tokens: _builtins.int
     """Longest message the sharer may write, in tokens; 0 means the sharer's default."""
     policy: _builtins.str
-    """How the sharer shall choose the codec itself, for example "budget=65536": at most so many bytes of frames. Of
-    codec, only the options (after "+") then count. Empty: codec as it is.
+    """How the codec shall be chosen: "budget=65536", at most so many bytes of frames, by the sharer; "bytes=65536" or
+    "ttft=300ms", by the receiver, which may also read the context itself. Of codec, only the options (after "+") then
+    count. Empty: codec as it is.
     """
     order: Global___FusionOrder.ValueType
     """How several sharers are fused."""

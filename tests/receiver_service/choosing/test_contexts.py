@@ -1,0 +1,50 @@
+"""What is to be expected of a context that was asked for before."""
+
+import pytest
+
+from kvwire.requests import Text
+from receiver_service.choosing.contexts import Contexts, Known
+
+A, B = Text("a"), Text("b")
+
+
+def after(*found):
+    """Context A was asked for as int8 by Mia so many times, and this turned out to be there."""
+    contexts = Contexts()
+    for each in found:
+        contexts.learn("mia", A, "int8", each)
+    return contexts
+
+
+def test_of_a_new_context_nothing_is_there():
+    """Another's was read; this one was not."""
+    contexts = after(Known.NOTHING, Known.LAYERS)
+    assert contexts.known("mia", B, "int8") is Known.NOTHING
+
+
+def test_whose_context_it_is_decides():
+    """Callers never share what is kept."""
+    contexts = after(Known.NOTHING, Known.LAYERS)
+    assert contexts.known("tom", A, "int8") is Known.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("found", "then"),
+    [
+        ([Known.NOTHING], Known.PLACED),
+        ([Known.NOTHING, Known.LAYERS], Known.FRAMES),
+        ([Known.NOTHING, Known.LAYERS, Known.FRAMES], Known.FRAMES),
+        ([Known.NOTHING, Known.PLACED], Known.PLACED),
+        ([Known.NOTHING, Known.NOTHING], Known.NOTHING),
+    ],
+    ids=["receiver unknown", "sharer keeps", "sharer sends frames", "receiver holds", "nobody keeps"],
+)
+def test_what_was_found_when_it_came_again_tells_who_keeps_what(found, then):
+    """At first both are taken to keep it: the next answer tells."""
+    assert after(*found).known("mia", A, "int8") is then
+
+
+def test_as_another_codec_its_layers_are_there_but_no_frames():
+    """The sharer read it once for all codecs."""
+    contexts = after(Known.NOTHING, Known.LAYERS, Known.FRAMES)
+    assert contexts.known("mia", A, "fp16") is Known.LAYERS

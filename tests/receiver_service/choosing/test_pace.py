@@ -1,0 +1,77 @@
+"""What streams teach of a sharer and of the way to it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from kvwire.report import StageTiming
+from kvwire.requests import Text
+from receiver_service.choosing.pace import Pace, Stream
+
+
+@dataclass
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def stream(frames_s=1.0, payload_bytes=1_000_000, placing_s=0.0, header_s=0.01, **stages):
+    timed = tuple(StageTiming(name, "sharer", seconds) for name, seconds in stages.items())
+    return Stream(
+        tokens=100,
+        layers=10,
+        codec_base="int8",
+        payload_bytes=payload_bytes,
+        header_s=header_s,
+        frames_s=frames_s,
+        placing_s=placing_s,
+        stages=timed,
+    )
+
+
+def pace_after(*streams, clock=None):
+    pace = Pace(clock or Clock())
+    for each in streams:
+        pace.learn("mia", Text("a"), "int8", each)
+    return pace
+
+
+def test_a_stream_that_was_held_up_shows_the_links_rate():
+    """A megabyte in a second, less the first layer, which was made before anything could be sent."""
+    pace = pace_after(stream(frames_s=1.0, prefill=0.1))
+    assert pace.wire_s(500_000) == pytest.approx(0.5 * 0.99)
+
+
+def test_a_stream_as_slow_as_its_sharer_shows_no_link():
+    """It may be as fast as it likes."""
+    assert pace_after(stream(frames_s=1.0, prefill=0.95)).wire_s(10**9) == 0
+
+
+def test_a_stream_as_slow_as_its_placing_shows_no_link():
+    """The receiver was at work, not waiting."""
+    assert pace_after(stream(frames_s=1.0, prefill=0.1, placing_s=0.9)).wire_s(10**9) == 0
+
+
+def test_a_link_that_became_faster_is_measured_anew():
+    """A stream faster than the rate that was known proves it wrong."""
+    slow, fast = stream(frames_s=10.0, prefill=0.1), stream(frames_s=0.5, prefill=0.45)
+    assert pace_after(slow, slow, fast).wire_s(10**9) == 0
+
+
+def test_a_sharers_queue_is_forgotten_as_time_passes():
+    """Half of what it was above the shortest after five seconds; the way there and back stays."""
+    clock = Clock()
+    pace = pace_after(stream(header_s=0.01), stream(header_s=4.01, queue=4.0), clock=clock)
+    assert pace.header_s() == pytest.approx(4.01)
+    clock.now_s = 5.0
+    assert pace.header_s() == pytest.approx(2.01)
+
+
+def test_each_codec_has_its_own_times_and_prefill_is_shared():
+    """Encoding int8 says nothing of rd."""
+    pace = pace_after(stream(prefill=0.4, encode=0.2, placing_s=0.1))
+    assert pace.prefill.at(100) == 0.4
+    assert (pace.encode("int8").at(100), pace.place("int8").at(100)) == (0.2, 0.1)
+    assert (pace.encode("rd").at(100), pace.place("rd").at(100)) == (0, 0)
