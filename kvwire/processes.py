@@ -78,17 +78,19 @@ class RunningService:
 
 
 @contextmanager
-def running_service(module: str, arguments: Sequence[str], log: Path | None = None) -> Iterator[RunningService]:
+def running_service(
+    module: str, arguments: Sequence[str], log: Path | None = None, inside: Sequence[str] = ()
+) -> Iterator[RunningService]:
     """Start ``python -m module``, wait until it is ready, and stop it gracefully at the end.
 
-    Its log goes to ``log``, or to this process's standard error.
+    Its log goes to ``log``, or to this process's standard error. ``inside`` is what starts a command on another host.
 
     Raises:
         StartError: It ended before it was ready; its last words are in the message.
     """
     sink: IO[str] | None = log.open("a") if log else None
     process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", module, "--stop-with-stdin", *arguments],
+        [*inside, sys.executable, "-m", module, "--stop-with-stdin", *arguments],
         stdin=subprocess.PIPE,  # never written to; it ends when this process does, however that happens
         stdout=subprocess.PIPE,
         stderr=sink,
