@@ -19,6 +19,7 @@ from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 from kvwire.v1 import model_service_pb2_grpc, receiver_service_pb2_grpc
 from receiver_service.choosing.choose import Chooser
+from receiver_service.choosing.own import OwnPasses
 from receiver_service.held import held_caches
 from receiver_service.inspect import InspectServicer
 from receiver_service.live.access import Access
@@ -52,10 +53,11 @@ async def run(settings: ReceiverSettings) -> None:
         software=__version__,
     )
     held = held_caches(settings.reuse_bytes)
-    chooser = Chooser(engine, worker, calibrations)
+    own = OwnPasses()
+    chooser = Chooser(engine, worker, calibrations, own)
     methods = Methods(engine, worker, sharers, fusers, calibrations, held, chooser, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
-    servicer = ModelServicer(answerer, description, metrics, chooser.heard)
+    servicer = ModelServicer(answerer, description, metrics, own.heard)
     access = Access.of(settings)
     shown = pages(Status(metrics, description, sharers, access), Ask(servicer.events, access))
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,10 @@ _RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _CHARACTERS = (250, 1060, 4250)
 _PROMPT = Text("Question: Where is the key?\nAnswer:")
 _CODECS = ("fp16", "int8", "rd:bits=2")
-#: Frames are kept when they are made for the second time, and the third answer comes of them.
-_WARMING = 3
+#: Frames are kept when they are made for the second time.
+_WARMING = 2
+#: A way that is so many times slower than the fastest after so many rounds is not asked for again.
+_HOPELESS, _SCREENED = 2.0, 3
 _READING, _RELAY = "reading again", "text relay"
 #: How much slower than the fastest a choice may be.
 _NEAR = 1.05
@@ -50,9 +52,19 @@ class Cell:
     chosen: list[str] = field(default_factory=list)
     policy_s: list[float] = field(default_factory=list)
 
+    @property
+    def medians_s(self) -> dict[str, float]:
+        """Of every way."""
+        return {way: float(np.median(times)) for way, times in self.ttft_s.items()}
+
+    def hopeless(self, way: str) -> bool:
+        """Whether a way need not be asked for again."""
+        medians = self.medians_s
+        return len(self.ttft_s[way]) >= _SCREENED and medians[way] > _HOPELESS * min(medians.values())
+
     def told(self) -> dict[str, object]:
         """Medians, who is the fastest, and how much slower what the policy chose is."""
-        medians = {way: float(np.median(times)) for way, times in self.ttft_s.items()}
+        medians = self.medians_s
         fastest = min(medians, key=lambda way: medians[way])
         chosen_s = [medians.get(way, took) for way, took in zip(self.chosen, self.policy_s, strict=True)]
         return {
@@ -60,6 +72,7 @@ class Cell:
             "wire_over_prefill": self.case.wire_over_prefill,
             "sharer": "warm" if self.warm else "cold",
             "ttft_s": medians,
+            "rounds": {way: len(times) for way, times in self.ttft_s.items()},
             "fastest": fastest,
             "chosen": self.chosen,
             "chosen_over_fastest": float(np.median(chosen_s)) / medians[fastest],
@@ -93,17 +106,22 @@ class Round:
 
     def run(self) -> None:
         """Every way once."""
-        relay = self._ask(self._case.context, Exchange(Method.TEXT, sharer=self._case.sharer)).first_token_s
-        reading = self._ask(self._case.context, Exchange(Method.RECEIVER_READS)).first_token_s
-        for cell in (self.cold, self.warm):  # neither asks the sharer for what it keeps
-            cell.ttft_s[_RELAY].append(relay)
-            cell.ttft_s[_READING].append(reading)
+        self._time(_RELAY, (self.cold, self.warm), Exchange(Method.TEXT, sharer=self._case.sharer))
+        self._time(_READING, (self.cold, self.warm), Exchange(Method.RECEIVER_READS))
+        for cell in (self.cold, self.warm):
             for codec in _CODECS:
-                cell.ttft_s[codec].append(self._ask(self._context(cell), self._by(codec)).first_token_s)
+                self._time(codec, (cell,), self._by(codec))
             answer = self._ask(self._context(cell), self._by("fp16", "ttft=1ms"))
             report = answer.report
             cell.chosen.append(_READING if report.path is Method.RECEIVER_READS else report.codec)
             cell.policy_s.append(answer.first_token_s)
+
+    def _time(self, way: str, cells: Sequence[Cell], exchange: Exchange) -> None:
+        """Once for all cells that it is the same for."""
+        if not all(cell.hopeless(way) for cell in cells):
+            first_token_s = self._ask(self._context(cells[-1]), exchange).first_token_s
+            for cell in cells:
+                cell.ttft_s[way].append(first_token_s)
 
     def forget(self) -> None:
         """Leave out what was measured so far."""
@@ -136,7 +154,7 @@ def _rounds(model: str, device: str, threads: int) -> Iterator[list[Round]]:
 def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """All cells; ``winners`` of at least one, and the share of cells whose choice is near the fastest."""
     with _rounds(model, device, threads) as asked:
-        for each in asked:
+        for each in asked[:: len(_RATIOS)]:  # one sharer stands behind all links of a context
             each.warm_up()
         for index in range(rounds + 1):
             for each in asked:

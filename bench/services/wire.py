@@ -26,7 +26,8 @@ from kvwire.rpc.stream_serde import share_request_to_proto
 from kvwire.security import ClientSecurity
 from kvwire.stream import ShareRequest
 
-_SHARE = "/kvwire.v1.SharerService/Share"
+#: The method of a raw call.
+SHARE = "/kvwire.v1.SharerService/Share"
 #: Some 1,024 of SmolLM2's tokens: 23 MB in fp16.
 _CHARACTERS = 4250
 #: Streams of each kind in a round.
@@ -74,14 +75,14 @@ async def _by_turns(share: Reader, bare: Reader, rounds: int) -> list[tuple[floa
 
 async def _recorded(sharer: str, codec: str) -> tuple[bytes, Sequence[bytes]]:
     request = await _request(sharer, codec)
-    reader = Reader(sharer, _SHARE, request)
+    reader = Reader(sharer, SHARE, request)
     messages = await reader.messages()
     await reader.close()
     return request, messages
 
 
 async def _compared(sharer: str, bare: str, request: bytes, rounds: int) -> list[tuple[float, float]]:
-    readers = Reader(sharer, _SHARE, request), Reader(bare, BARE, b"")
+    readers = Reader(sharer, SHARE, request), Reader(bare, BARE, b"")
     found = await _by_turns(*readers, rounds)
     for reader in readers:
         await reader.close()

@@ -14,10 +14,9 @@ from kvwire.engine.question import Question
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError, KvwireError, SpecError
 from kvwire.model_card import ModelCard
-from kvwire.report import Report
 from kvwire.requests import AlignmentRule, Exchange, Method, TokenIds
-from receiver_service.choosing.curve import Curve
 from receiver_service.choosing.forecast import Asked, Sending, reading_s, sending_s
+from receiver_service.choosing.own import OwnPasses
 from receiver_service.choosing.pace import Pace
 from receiver_service.choosing.target import BytesWithin, FirstTokenWithin, Target
 
@@ -57,19 +56,13 @@ class Offer:
 
 
 class Chooser:
-    """Chooses for one receiver, and learns what reading takes it."""
+    """Chooses for one receiver; ``own``: what its passes take."""
 
-    def __init__(self, engine: Engine, worker: Worker, calibrations: Calibrations) -> None:
+    def __init__(self, engine: Engine, worker: Worker, calibrations: Calibrations, own: OwnPasses) -> None:
         self._engine = engine
         self._worker = worker
         self._calibrations = calibrations
-        self._read = Curve()
-
-    def heard(self, report: Report) -> None:
-        """Learn from an answer what its last tokens took to be read."""
-        counts = report.tokens
-        self._read.learn(counts.head + counts.context + counts.prompt, report.stage_s("prefill", "receiver") or 0.0)
-        self._read.learn(counts.prompt, report.stage_s("prompt", "receiver") or 0.0)
+        self._own = own
 
     async def choose(self, wanted: Target, question: Question, offer: Offer, pace: Pace) -> Choice:
         """The best way that keeps to the target, or else the fastest.
@@ -83,7 +76,7 @@ class Chooser:
             Way(
                 sending.codec,
                 replace(question.exchange, codec=sending.codec, policy=""),
-                sending_s(asked, sending, pace, self._read),
+                sending_s(asked, sending, pace, self._own),
                 sending.payload_bytes,
             )
             for sending in self._sendings(question.exchange, offer, asked.context_tokens)
@@ -94,7 +87,7 @@ class Chooser:
             case FirstTokenWithin():
                 if offer.alignment is AlignmentRule.NONE or not isinstance(question.context, TokenIds):
                     exchange = replace(question.exchange, method=Method.RECEIVER_READS, policy="")
-                    ways.insert(1, Way("reading again", exchange, reading_s(asked, self._read), 0))
+                    ways.insert(1, Way("reading again", exchange, reading_s(asked, self._own), 0))
                 return _soon_enough(wanted, ways)
 
     def _asked(self, question: Question) -> Asked:

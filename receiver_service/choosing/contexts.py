@@ -41,7 +41,7 @@ class Contexts:
             self._receiver_holds = found is Known.PLACED
         if times and found is not Known.PLACED:
             self._sharer_keeps = found > Known.NOTHING
-        times[codec] += 1
+        times[codec] = max(times[codec] + 1, _TIMES_UNTIL_FRAMES if found is Known.FRAMES else 0)
 
     def known(self, caller: str, context: Input, codec: str) -> Known:
         """What is to be expected."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kvwire.requests import Input
 from receiver_service.choosing.contexts import Known
-from receiver_service.choosing.curve import Curve
+from receiver_service.choosing.own import OwnPasses
 from receiver_service.choosing.pace import Pace
 
 
@@ -36,15 +36,15 @@ class Sending:
     layers: int
 
 
-def reading_s(asked: Asked, read: Curve) -> float:
-    """If the receiver reads context and prompt; ``read``: what its passes take."""
-    return read.at(asked.context_tokens + asked.prompt_tokens)
+def reading_s(asked: Asked, own: OwnPasses) -> float:
+    """If the receiver reads context and prompt; ``own``: what its passes take."""
+    return own.at(asked.context_tokens + asked.prompt_tokens)
 
 
-def sending_s(asked: Asked, sending: Sending, pace: Pace, read: Curve) -> float:
+def sending_s(asked: Asked, sending: Sending, pace: Pace, own: OwnPasses) -> float:
     """If the sharer sends its cache of the context."""
     tokens, known = asked.context_tokens, pace.contexts.known(asked.caller, asked.context, sending.codec)
-    prompt_s = read.at(asked.prompt_tokens)
+    prompt_s = own.at(asked.prompt_tokens)
     if known is Known.PLACED:
         return pace.header_s() + prompt_s
     made_s = pace.prefill.at(tokens) if known is Known.NOTHING else 0.0

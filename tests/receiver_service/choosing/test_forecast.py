@@ -2,21 +2,22 @@
 
 import pytest
 
-from kvwire.report import StageTiming
-from kvwire.requests import Text
-from receiver_service.choosing.curve import Curve
+from kvwire.report import Report, StageTiming, TokenCounts
+from kvwire.requests import Method, Text
 from receiver_service.choosing.forecast import Asked, Sending, reading_s, sending_s
+from receiver_service.choosing.own import OwnPasses
 from receiver_service.choosing.pace import Pace, Stream
 
 CONTEXT, ANOTHER = Text("a"), Text("b")
 
 
-def read():
+def own():
     """A receiver that reads 100 tokens in a second, and 10 in a tenth."""
-    curve = Curve()
-    curve.learn(10, 0.1)
-    curve.learn(100, 1.0)
-    return curve
+    passes = OwnPasses()
+    for tokens, seconds in ((10, 0.1), (100, 1.0)):
+        timed = (StageTiming("prefill", "receiver", seconds),)
+        passes.heard(Report("1", Method.PREFIX, Method.PREFIX, tokens=TokenCounts(prompt=tokens), stages=timed))
+    return passes
 
 
 def known(context=ANOTHER, times=1, **changes):
@@ -41,31 +42,31 @@ def sending(payload_bytes):
 
 def test_reading_again_takes_what_a_pass_over_context_and_prompt_takes():
     """110 tokens."""
-    assert reading_s(asked(), read()) == pytest.approx(1.1)
+    assert reading_s(asked(), own()) == pytest.approx(1.1)
 
 
 def test_of_a_pipeline_the_longest_stage_counts_and_one_layer_of_the_others():
     """4 MB take 4 s; making takes 0.5 s, placing and the prompt 0.3 s; the header 0.05 s."""
-    assert sending_s(asked(), sending(4_000_000), known(), read()) == pytest.approx(4.0 + 0.08 + 0.05)
+    assert sending_s(asked(), sending(4_000_000), known(), own()) == pytest.approx(4.0 + 0.08 + 0.05)
 
 
 def test_where_bytes_are_few_making_them_is_the_longest_stage():
     """1 kB takes no time."""
-    assert sending_s(asked(), sending(1000), known(), read()) == pytest.approx(0.5 + 0.03 + 0.05, abs=1e-3)
+    assert sending_s(asked(), sending(1000), known(), own()) == pytest.approx(0.5 + 0.03 + 0.05, abs=1e-3)
 
 
 def test_a_prompt_that_does_not_stream_is_read_after_all():
     """Not while layers come."""
-    found = [sending_s(asked(streams=streams), sending(4_000_000), known(), read()) for streams in (True, False)]
+    found = [sending_s(asked(streams=streams), sending(4_000_000), known(), own()) for streams in (True, False)]
     assert found[1] - found[0] == pytest.approx(0.1 - 0.01)
 
 
 def test_what_the_sharer_sends_as_kept_is_made_in_no_time():
     """Only the link and the receiver's own work are left."""
     pace = known(CONTEXT, times=3)
-    assert sending_s(asked(), sending(1000), pace, read()) == pytest.approx(0.3 + 0.05, abs=1e-3)
+    assert sending_s(asked(), sending(1000), pace, own()) == pytest.approx(0.3 + 0.05, abs=1e-3)
 
 
 def test_what_the_receiver_holds_needs_no_link():
     """A header, then the prompt."""
-    assert sending_s(asked(), sending(4_000_000), known(CONTEXT), read()) == pytest.approx(0.05 + 0.1)
+    assert sending_s(asked(), sending(4_000_000), known(CONTEXT), own()) == pytest.approx(0.05 + 0.1)
