@@ -151,8 +151,8 @@ def _rounds(model: str, device: str, threads: int) -> Iterator[list[Round]]:
         yield [Round(_asking(receiver.address), case) for case in found]
 
 
-def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
-    """All cells; ``winners`` of at least one, and the share of cells whose choice is near the fastest."""
+def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> Iterator[dict[str, object]]:
+    """After each round all cells, ``winners`` of at least one, and the share whose choice is ``near`` the fastest."""
     with _rounds(model, device, threads) as asked:
         for each in asked[:: len(_RATIOS)]:  # one sharer stands behind all links of a context
             each.warm_up()
@@ -162,7 +162,11 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
                 sys.stderr.write(f"round {index} of {rounds}: {each.cold.case.sharer}\n")
                 if not index:  # the receiver learns
                     each.forget()
-    cells = [cell.told() for each in asked for cell in (each.cold, each.warm)]
+            if index:
+                yield _map([cell.told() for each in asked for cell in (each.cold, each.warm)])
+
+
+def _map(cells: Sequence[dict[str, object]]) -> dict[str, object]:
     near = [float(str(cell["chosen_over_fastest"])) <= _NEAR for cell in cells]
     return {"winners": sorted({str(cell["fastest"]) for cell in cells}), "near": float(np.mean(near)), "cells": cells}
 
@@ -170,13 +174,16 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
 def main(
     model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
     rounds: Annotated[int, typer.Option(min=1)] = 15,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the map to this file")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the map to this file, after every round")
+    ] = None,
 ) -> None:
     """Print the map as JSON."""
-    found = json.dumps(measure(model, rounds), indent=1) + "\n"
-    sys.stdout.write(found)
-    if json_file is not None:
-        json_file.write_text(found)
+    for found in measure(model, rounds):
+        text = json.dumps(found, indent=1) + "\n"
+        if json_file is not None:
+            json_file.write_text(text)
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ class Greedy:
         self.tokens: list[int] = []
         self.ended = False
 
-    def take(self, token: int, logits: Tensor) -> Step | None:
+    def take(self, token: int, logprob: float, logits: Tensor) -> Step | None:
         """The step that takes ``token``, the best of ``logits``, ``(vocabulary,)`` float32; None if it ends here."""
         self.ended = token in self._stop or len(self.tokens) + 1 == self.max_new_tokens
         if token in self._stop:
             return None
         self.tokens.append(token)
-        return Step(token, self._added(), float(logits[token] - torch.logsumexp(logits, dim=-1)), logits)
+        return Step(token, self._added(), logprob, logits)
 
     def _added(self) -> str:
         """What the tokens since the last shown ones add, which is not read off them alone: a space may go first."""
@@ -53,6 +53,13 @@ class Greedy:
         if text:
             self._shown = slice(self._shown.stop, len(self.tokens))
         return text[len(shown) :]
+
+
+def best(logits: Tensor) -> list[tuple[int, float]]:
+    """The most likely token of each row of ``(rows, vocabulary)`` float32, and its log-probability."""
+    most, tokens = logits.max(dim=-1)
+    logprobs = most - torch.logsumexp(logits, dim=-1)
+    return list(zip(tokens.tolist(), logprobs.tolist(), strict=True))
 
 
 def _complete(text: str) -> str:

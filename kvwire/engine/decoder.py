@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import torch
 
-from kvwire.engine.decode import Greedy, Step
+from kvwire.engine.decode import Greedy, Step, best
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Begin
 from kvwire.engine.rows import longest_beside
@@ -39,7 +39,7 @@ class Decoder:
             CancelledError, DeadlineError: The request ended.
         """
         writing = Greedy(self._engine, max_new_tokens, stop)
-        first = await self._worker.run(lambda: writing.take(int(torch.argmax(begin.logits)), begin.logits), task)
+        first = await self._worker.run(lambda: writing.take(*best(begin.logits[None])[0], begin.logits), task)
         if first is not None:
             yield first
         if writing.ended:

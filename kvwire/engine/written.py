@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from kvwire.engine.cache import PositionedCache
-from kvwire.engine.decode import Greedy, Step
+from kvwire.engine.decode import Greedy, Step, best
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.errors import KvwireError
@@ -90,10 +90,9 @@ class Group:
         tokens = [answer.writing.tokens[-1] for answer in self.answers]
         positions = [answer.position + len(answer.writing.tokens) - 1 for answer in self.answers]
         logits = self._engine.next_logits_of_rows(self._rows, tokens, positions)
-        best = logits.argmax(dim=-1).tolist()
         outcomes: list[tuple[Answer, Outcome]] = []
-        for answer, token, row in zip(self.answers, best, logits, strict=True):
-            step = answer.writing.take(token, row)
+        for answer, (token, logprob), row in zip(self.answers, best(logits), logits, strict=True):
+            step = answer.writing.take(token, logprob, row)
             outcomes.append((answer, step))
             if step is not None and answer.writing.ended:
                 outcomes.append((answer, None))

@@ -14,7 +14,7 @@ TEXTS = [
 
 def pieces(engine, tokens):
     writing, logits = Greedy(engine, len(tokens) + 1, frozenset()), torch.zeros(engine.card.vocabulary)
-    return [writing.take(token, logits).text for token in tokens]
+    return [writing.take(token, 0.0, logits).text for token in tokens]
 
 
 @pytest.mark.parametrize("text", TEXTS)
