@@ -10,7 +10,7 @@ import typer
 
 from experiments.report.style import FIGURE
 
-_LEFT, _TOP, _CELL_WIDTH, _CELL_HEIGHT, _GAP = 110, 64, 128, 54, 56
+_LEFT, _TOP, _CELL_WIDTH, _CELL_HEIGHT, _GAP = 110, 64, 142, 54, 56
 _COLOURS = {"fp16": "c0", "int8": "c2", "rd:bits=2": "c1", "reading again": "c5", "text relay": "c3"}
 _TITLES = {"cold": "The sharer has not read the context", "warm": "The sharer has read it and keeps its frames"}
 
@@ -55,7 +55,7 @@ def _cell(cell: Cell, x: int, y: int) -> Iterator[str]:
     yield f'<g><title>{escape(told)}</title><rect class="{_COLOURS[first]}" fill-opacity="0.25" rx="3" {box}/>'
     yield f'<text class="title" x="{middle}" y="{y + 22}" text-anchor="middle">{escape(first)}</text>'
     yield f'<text x="{middle}" y="{y + 36}" text-anchor="middle">{1000 * first_s:.0f} ms</text>'
-    after = f"then {second}, {second_s / first_s:.1f} times"
+    after = f"then {second} \u00d7{second_s / first_s:.1f}"
     yield f'<text class="small" x="{middle}" y="{y + 49}" text-anchor="middle">{escape(after)}</text></g>'
 
 
