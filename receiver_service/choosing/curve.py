@@ -12,6 +12,9 @@ LATEST = 5
 #: Numbers of tokens whose logarithms to the base of 2 round to the same half are taken together.
 _STEPS_PER_DOUBLING = 2
 
+#: Numbers of tokens that differ by no more than this factor are about as many.
+_ALIKE = 1.25
+
 
 class Curve:
     """Learns times; between numbers of tokens that were seen it is a straight line."""
@@ -24,6 +27,12 @@ class Curve:
         if tokens > 0:
             near = round(_STEPS_PER_DOUBLING * math.log2(tokens))
             self._seen.setdefault(near, deque(maxlen=LATEST)).append((tokens, seconds))
+
+    def near(self, tokens: int) -> float | None:
+        """Seconds for so many tokens, if about as many were seen."""
+        counts = (median(count for count, _ in each) for each in self._seen.values())
+        alike = any(max(tokens, count) <= _ALIKE * min(tokens, count) for count in counts)
+        return self.at(tokens) if alike else None
 
     def at(self, tokens: int) -> float:
         """Seconds for so many tokens; 0 while nothing is known, so that it is tried and found out."""

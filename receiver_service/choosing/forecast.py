@@ -1,7 +1,8 @@
 """Tells how long it would take until a question's first token, for each way to answer it.
 
 A cache goes through three stages, layer by layer: the sharer makes it, the link carries it, the receiver places and
-reads it. Of such a pipeline the longest stage counts in full, and of the others one layer each.
+reads it. Of such a pipeline the longest stage counts in full, and of the others one layer each. Where a cache of about
+as many tokens came as the same codec lately, what that took is the better forecast.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ def sending_s(asked: Asked, sending: Sending, pace: Pace, own: OwnPasses) -> flo
     prompt_s = own.at(asked.prompt_tokens)
     if known is Known.PLACED:
         return pace.header_s() + prompt_s
+    if (arrival_s := pace.arrival(sending.codec, known).near(tokens)) is not None:
+        return arrival_s + (prompt_s / sending.layers if asked.streams else prompt_s)
     made_s = pace.prefill.at(tokens) if known is Known.NOTHING else 0.0
     if known is not Known.FRAMES:
         made_s += pace.encode(sending.base).at(tokens)

@@ -59,10 +59,12 @@ class Pace:
         self.prefill = Curve()
         self._encode: dict[str, Curve] = {}
         self._place: dict[str, Curve] = {}
+        self._arrival: dict[tuple[str, Known], Curve] = {}
 
     def learn(self, caller: str, context: Input, codec: str, stream: Stream) -> None:
         """Take in one stream, and on whose behalf what was asked as which codec."""
         self.contexts.learn(caller, context, codec, stream.found)
+        self.arrival(codec, stream.found).learn(stream.tokens, stream.header_s + stream.frames_s)
         queue_s, prefill_s, encode_s = (stream.sharer_s(stage) for stage in ("queue", "prefill", "encode"))
         self._ways_s.append(max(0.0, stream.header_s - queue_s))
         self._queues_s.append(queue_s)
@@ -82,6 +84,10 @@ class Pace:
     def place(self, base: str) -> Curve:
         """Decoding frames, projecting and placing them here."""
         return self._place.setdefault(base, Curve())
+
+    def arrival(self, codec: str, found: Known) -> Curve:
+        """From asking until the last layer is placed, by what was there of the context."""
+        return self._arrival.setdefault((codec, found), Curve())
 
     def header_s(self) -> float:
         """From asking until the header comes: there and back, and the sharer's queue as far as it will have lasted."""

@@ -45,3 +45,9 @@ def test_what_was_long_ago_is_forgotten():
 def test_work_on_nothing_teaches_nothing():
     """A request without a context was not read in no time."""
     assert seen((0, 5.0)).at(10) == 0
+
+
+def test_near_are_lengths_that_differ_by_a_quarter_at_most():
+    """Of others nothing is said."""
+    curve = seen((100, 1.0))
+    assert [curve.near(tokens) for tokens in (79, 80, 125, 126)] == [None, 1.0, 1.25, None]
