@@ -21,7 +21,7 @@ def bench(
     json_file: JsonOption = None,
 ) -> None:
     """Measure services against the same work without them; every figure is a ratio taken in one run."""
-    from bench.services import in_process, pipelining, reuse, throughput, wire
+    from bench.services import in_process, pipelining, prefill_batching, reuse, throughput, wire
 
     rounds = _QUICK_ROUNDS if quick else _ROUNDS
     questions = _QUICK_QUESTIONS if quick else _QUESTIONS
@@ -30,6 +30,7 @@ def bench(
         "one request behind links": lambda: pipelining.measure(model, rounds, device),
         "the wire alone": lambda: wire.measure(model, rounds, device),
         "one context, many questions": lambda: reuse.measure(model, questions, device),
+        "contexts read together": lambda: prefill_batching.measure(model, rounds, device),
         "many answers at once": lambda: throughput.measure(model, rounds, device),
     }
     ratios: dict[str, float] = {}

@@ -16,6 +16,7 @@ KEYS = {
     "reuse_ttft_ratio",
     "throughput_32_over_1",
     "throughput_over_generate",
+    *(f"prefill_{count}_together_over_alone" for count in (2, 4, 8)),
 }
 
 
