@@ -34,6 +34,17 @@ class Calibrations:
             )
         return found
 
+    def offered(self, weights: bytes, model: str) -> tuple[str, ...]:
+        """The bases that can be had of the model with these weights: all, but without tables not those that need some.
+
+        Raises:
+            BindingError: As :meth:`held` does.
+        """
+        tables = self.held(weights, model)
+        return tuple(
+            name for name, quantizer in registry.QUANTIZERS.items() if tables or not quantizer.needs_calibration
+        )
+
     def held(self, weights: bytes, model: str) -> Calibration | None:
         """What is known of the model with these weights, if anything.
 

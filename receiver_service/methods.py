@@ -111,9 +111,9 @@ class Methods:
         """Get ready for method ``prefix`` by the way that keeps to a target."""
         exchange = question.exchange
         intake = self._intake(exchange, exchange.method, exchange.sharer, exchange.fuser)
-        offer = Offer(
-            intake.fuser.sent_by(await intake.sharer(question.task)), intake.needed_layers, intake.fuser.alignment
-        )
+        sent = intake.fuser.sent_by(await intake.sharer(question.task))
+        codecs = (await intake.link.describe(question.task)).codecs
+        offer = Offer(sent, codecs, intake.needed_layers, intake.fuser.alignment)
         with question.watch.stage("choose"):
             choice = await self._chooser.choose(wanted, question, offer, intake.link.pace)
         path = choice.exchange.method

@@ -8,7 +8,6 @@ import grpc
 
 from codec.allocate.profiles import Profiles
 from codec.calibrations import Calibrations
-from codec.registry import QUANTIZERS
 from codec.warm import warm
 from fuser.latents import Divisible
 from fuser.registry import Fusers
@@ -56,7 +55,7 @@ async def run(settings: SharerSettings) -> None:
     metrics = Metrics("sharer")
     description = Description(
         card=engine.card,
-        codecs=tuple(QUANTIZERS),
+        codecs=calibrations.offered(engine.card.binding.weights_fingerprint, engine.card.binding.id),
         fusers=(),
         methods=(Method.SHARER_ONLY,),
         limits=limits(settings, engine),

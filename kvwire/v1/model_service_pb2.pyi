@@ -97,7 +97,7 @@ class DescribeResponse(_message.Message):
 
     @_builtins.property
     def codecs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Codec bases this build encodes and decodes."""
+        """Codec bases this build encodes and decodes; of a sharer those that it had tables for when it started."""
 
     @_builtins.property
     def fusers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

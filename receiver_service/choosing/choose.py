@@ -48,9 +48,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a sharer would send: the model whose cache it is, or latents like one, which layers, and how aligned."""
+    """What a sharer would send: the model whose cache it is, or latents like one, which layers, and how aligned.
+
+    ``codecs``: bases that it offers.
+    """
 
     card: ModelCard
+    codecs: tuple[str, ...]
     layers: tuple[int, ...]
     alignment: AlignmentRule
 
@@ -108,7 +112,7 @@ class Chooser:
         shape = CacheShape(offer.layers, sent.kv_heads, sent.head_dim, tokens)
         tables = self._calibrations.held(sent.binding.weights_fingerprint, sent.binding.id)
         sendings = []
-        for base in _BASES_WITHOUT_TABLES if tables is None else _BASES:
+        for base in _BASES if tables and "rd" in offer.codecs else _BASES_WITHOUT_TABLES:
             spec = CodecSpec.parse(f"{base}+{options}" if options else base)
             try:
                 Codec(spec, rope_table(sent), tables)
@@ -123,7 +127,8 @@ class Chooser:
 def _payload_bytes(spec: CodecSpec, shape: CacheShape) -> float:
     """All frames together; what depends on the data by its rate."""
     if "bits" in (given := dict(spec.base.params)):
-        values = 2 * len(shape.layers) * shape.kv_heads * shape.tokens * shape.head_dim
+        tokens = spec.keep.count(shape.tokens) if spec.keep else shape.tokens
+        values = 2 * len(shape.layers) * shape.kv_heads * tokens * shape.head_dim
         return values * float(given["bits"]) / 8 * _RD_OVER_RATE
     halves = sum(half_bytes(spec.base, kind, shape, spec.keep) for kind in Kind)
     return sum(halves + header_bytes(len(str(spec)), layer, shape, spec.keep) for layer in shape.layers)

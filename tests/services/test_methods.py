@@ -164,6 +164,7 @@ async def test_describe_tells_the_card_methods_and_sharers(pair):
     assert here.sharers == ("sharer",)
     assert set(here.methods) | set(there.methods) == set(Method)
     assert {"fp32", "fp16", "bf16", "int8"} <= set(here.codecs)
+    assert "rd" not in there.codecs  # it was started without tables
 
 
 async def test_keys_before_rope_are_rotated_back_by_the_receiver(any_pair):
