@@ -29,11 +29,12 @@ from kvwire.rpc.model_servicer import ModelServicer
 from kvwire.rpc.server import Listening, serve
 from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
-from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2_grpc
+from kvwire.v1 import model_service_pb2_grpc
 from sharer_service.context import Tokenizers
 from sharer_service.kept import KeptCaches
 from sharer_service.plan import Held, Plans
 from sharer_service.servicer import SharerServicer
+from sharer_service.servicer import register as register_sharer
 
 #: Contexts whose tokens are kept beside their caches: some 100 kB each.
 _PLANS_KEPT = 64
@@ -66,7 +67,7 @@ async def run(settings: SharerSettings) -> None:
 
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
-        sharer_service_pb2_grpc.add_SharerServiceServicer_to_server(
+        register_sharer(
             SharerServicer(
                 engine,
                 worker,

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import grpc
+
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task, Worker
@@ -49,10 +51,10 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         self._metrics = metrics
         self._relay_max_tokens = relay_max_tokens
 
-    async def Share(  # noqa: N802  # the proto names it
+    async def Share(  # type: ignore[override]  # noqa: N802  # generated code knows no serialized parts; the proto names it
         self, request: pb.ShareRequest, context: Context
-    ) -> AsyncIterator[pb.ShareResponse]:
-        """Stream header, chunks and trailer."""
+    ) -> AsyncIterator[pb.ShareResponse | bytes]:
+        """Stream header, chunks and trailer; chunks come serialized."""
         asked = stream_serde.share_request_from_proto(request)
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
@@ -69,7 +71,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             if sent:
                 async for frame in self._frames(plan, task, watch) if kept is None else _as_kept(kept, watch):
                     for chunk in writer.write(frame):
-                        yield stream_serde.chunk_to_proto(chunk)
+                        yield stream_serde.chunk_message(chunk)
             watch.add("wait", task.waited_s)
             watch.mark("share")
             yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
@@ -131,3 +133,17 @@ async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncIterator[F
         watch.add(stage, 0.0)
     for frame in frames:
         yield frame
+
+
+def register(servicer: SharerServicer, server: grpc.aio.Server) -> None:
+    """Add the service as generated code does, but for a serializer that lets chunks through as they are."""
+    service = pb.DESCRIPTOR.services_by_name["SharerService"].full_name
+    handlers = {
+        "Share": grpc.unary_stream_rpc_method_handler(
+            servicer.Share, pb.ShareRequest.FromString, stream_serde.serialized
+        ),
+        "Relay": grpc.unary_unary_rpc_method_handler(
+            servicer.Relay, pb.RelayRequest.FromString, pb.RelayResponse.SerializeToString
+        ),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

@@ -21,6 +21,10 @@ from kvwire.rpc.serde import info_from_proto, info_to_proto, input_to_proto, opt
 from kvwire.stream import CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 from kvwire.v1 import cache_pb2, input_pb2, sharer_service_pb2
 
+# Field number and the kind of fields that have a length (2), as protobuf writes them before a field.
+_DATA_TAG = bytes([cache_pb2.CacheChunk.DATA_FIELD_NUMBER << 3 | 2])
+_CHUNK_TAG = bytes([sharer_service_pb2.ShareResponse.CHUNK_FIELD_NUMBER << 3 | 2])
+
 
 def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareRequest:
     """A receiver's request for a cache.
@@ -145,9 +149,29 @@ def sealed_header(data: bytes) -> sharer_service_pb2.ShareResponse:
     )
 
 
-def chunk_to_proto(chunk: CacheChunk) -> sharer_service_pb2.ShareResponse:
-    """One piece of a frame; the only copy of the data between codec and socket is made here."""
-    return sharer_service_pb2.ShareResponse(chunk=cache_pb2.CacheChunk(**vars(chunk)))
+def chunk_message(chunk: CacheChunk) -> bytes:
+    """A serialized ``ShareResponse`` with one piece of a frame.
+
+    The only copy of the data between codec and gRPC is made here: protobuf would copy it into a message and out again.
+    A message's fields may come in any order, so the data are put behind the others.
+    """
+    others = cache_pb2.CacheChunk(**(vars(chunk) | {"data": b""})).SerializeToString()
+    begin = others + _DATA_TAG + _varint(len(chunk.data))
+    return b"".join((_CHUNK_TAG, _varint(len(begin) + len(chunk.data)), begin, chunk.data))
+
+
+def serialized(message: sharer_service_pb2.ShareResponse | bytes) -> bytes:
+    """A part of a stream as it is sent; a chunk's is serialized already."""
+    return message if isinstance(message, bytes) else message.SerializeToString()
+
+
+def _varint(number: int) -> bytes:
+    """As protobuf writes lengths: seven bits a byte, the lowest first."""
+    found = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  # seven bits
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
 
 
 def sealed_trailer(trailer: CacheTrailer) -> sharer_service_pb2.ShareResponse:

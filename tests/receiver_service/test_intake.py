@@ -56,7 +56,8 @@ def stream(header=HEADER, frames=FRAMES):
     writer = ChunkWriter(sealed)
     parts = [stream_serde.sealed_header(sealed)]
     for layer, frame in enumerate(frames):
-        parts += [stream_serde.chunk_to_proto(chunk) for chunk in writer.write(Frame(layer, frame))]
+        chunks = map(stream_serde.chunk_message, writer.write(Frame(layer, frame)))
+        parts += map(sharer_service_pb2.ShareResponse.FromString, chunks)
     parts.append(stream_serde.sealed_trailer(writer.trailer(header.values, ())))
     return [part.SerializeToString() for part in parts]
 
