@@ -107,7 +107,8 @@ class Exchange:
     """How the two models talk. ``codec`` is a codec spec; only ``prefix`` and ``fuse`` use it.
 
     ``policy``, such as ``budget=65536`` (bytes of frames), lets the sharer choose; ``codec``'s options stay.
-    ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says.
+    ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says. ``relay_instruction`` is what the
+    sharer of ``text`` is told to write from the context; empty: to summarize it.
     """
 
     method: Method = Method.PREFIX
@@ -120,6 +121,7 @@ class Exchange:
     policy: str = ""
     further: tuple[FurtherSharer, ...] = ()
     order: FusionOrder = FusionOrder.SEQUENTIAL
+    relay_instruction: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,24 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kvwire.cli.options import (
-    DEFAULT_PAIR,
     Addresses,
+    ArtifactsOption,
     CaOption,
     DataOption,
     FusersOption,
     JsonOption,
-    PairOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
-    fusers_arguments,
 )
 from kvwire.errors import InvalidRequestError
 
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 
-# The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
-_REUSE_BYTES = 512 * 1024 * 1024
-
 
 @app.command()
 def run(
@@ -43,8 +37,11 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many items of each dataset")] = None,
     workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
     data: DataOption = None,
-    pair: PairOption = DEFAULT_PAIR,
+    pair: Annotated[
+        str, typer.Option(help="models as SHARER:RECEIVER; default: the recipe's, or else smollm2-135m on both sides")
+    ] = "",
     fusers: FusersOption = None,
+    artifacts: ArtifactsOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
@@ -57,15 +54,23 @@ def run(
     from experiments.questions.load import load_questions
     from experiments.recipe import load_recipe
     from experiments.results import load_results
+    from kvwire.cli.experiment_groups import Given, grouped
+    from kvwire.cli.experiment_services import at_addresses, started
     from kvwire.security import ClientSecurity
 
+    security = ClientSecurity(ca=ca, token_file=token_file)
     recipes = [load_recipe(reference) for reference in recipe]
     names = [named.name for named in recipes]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
-    with _services(pair, workers, receiver, sharer, fusers) as pairs:
-        asyncio.run(_run_all(plans, pairs, ClientSecurity(ca=ca, token_file=token_file), out))
+    if receiver or sharer:
+        with at_addresses(receiver, sharer, workers) as pairs:
+            asyncio.run(run_all(plans, pairs, security, out))
+    else:
+        for group in grouped(plans, Given(pair, tuple(fusers or ()), data, artifacts), workers):
+            with started(group.wanted) as pairs:
+                asyncio.run(run_all(group.plans, pairs, security, out, group.made))
     results = [load_results(out / name) for name in names]
     if json_file is not None:
         rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
@@ -86,34 +91,14 @@ def report(
         print(path)
 
 
-@contextmanager
-def _services(
-    pair: str, workers: int, receiver: str, sharer: str, fusers: Sequence[str] | None
-) -> Iterator[list[Addresses]]:
-    """The services at the given addresses, or pairs that share the cores, whose sharers keep what they have read."""
-    if bool(receiver) != bool(sharer):
-        raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
-    if receiver:
-        if workers > 1:
-            raise InvalidRequestError("--workers starts pairs of its own; leave it out, or --receiver and --sharer")
-        yield [Addresses(sharer, receiver)]
-        return
-    from kvwire.processes import Pair, running_pair
-
-    arguments = ["--log-level", "warning", *fusers_arguments(fusers)]
-    if workers > 1:
-        arguments += ["--threads", str(max(1, (os.cpu_count() or 1) // workers))]
-    keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
-    with ExitStack() as stack:
-        pairs = [
-            stack.enter_context(running_pair(Pair.parse(pair), arguments, sharer_arguments=keeping))
-            for _ in range(workers)
-        ]
-        yield [Addresses(far.address, near.address) for far, near in pairs]
-
-
-async def _run_all(plans: "Sequence[Plan]", pairs: Sequence[Addresses], security: "ClientSecurity", out: Path) -> None:
-    """Check all plans against the services, then run them."""
+async def run_all(
+    plans: "Sequence[Plan]",
+    pairs: Sequence[Addresses],
+    security: "ClientSecurity",
+    out: Path,
+    made: Mapping[str, str] | None = None,
+) -> None:
+    """Check all plans against the services, then run them; ``made`` as in the provenance."""
     from experiments.ledger import Ledger
     from experiments.preflight import preflight
     from experiments.progress import progress
@@ -132,11 +117,11 @@ async def _run_all(plans: "Sequence[Plan]", pairs: Sequence[Addresses], security
         for plan in plans:
             folder = out / plan.named.name
             folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, described, len(pairs)))
+            begin(folder / "run.json", provenance(plan, described, len(pairs), made))
         for plan in plans:
             keys = list(plan.keys())
             with (
                 Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
                 progress(plan.named.name, ledger.done, len(keys)) as told,
             ):
-                await Runner(clients, plan, names).run(ledger, told)
+                await Runner(clients, plan, names, sharer).run(ledger, told)
