@@ -6,7 +6,7 @@ was made from other texts or models is taken for it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from experiments.needs import Calibrated, Fresh, Given, Need, Published, Trained
 
 # Prefill of the models we ship, tokens per second on two cores in float32, measured 2026-11-23; others are not known.
 _TOKENS_PER_S = {"smollm2-135m": 300, "gemma3-270m": 200, "qwen2.5-coder-0.5b": 115}
-_PIECE_TOKENS, _SOLVE_MINUTES, _STEP_S = 380, 3.0, 4.0  # of `kvwire fuser calibrate` and `train`, as docs/fusers.md has
+# Of `kvwire fuser calibrate` and `train`: docs/fusers.md.
+_PIECE_TOKENS, _SOLVE_MINUTES, _STEP_S = 380, 2.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,15 @@ class Between:
 class Artifact:
     """A fuser by its name in the recipe, its file, and the ``kvwire`` command that makes it; none if it must be there.
 
-    ``minutes``: about how long on two cores; None where nobody has measured it.
+    ``minutes``: about how long on two cores; None where nobody has measured it. Before that both models must have read
+    so many ``pieces`` of text, which others that need it do not read again.
     """
 
     name: str
     file: Path
     command: tuple[str, ...]
     minutes: float | None
+    reads: tuple[tuple[str, int], ...] = ()
 
 
 def artifacts(needs: Mapping[str, Need], between: Between, folder: Path) -> list[Artifact]:
@@ -55,10 +58,17 @@ def artifacts(needs: Mapping[str, Need], between: Between, folder: Path) -> list
     return list(found.values())
 
 
-def missing_minutes(found: Sequence[Artifact]) -> float | None:
-    """How long it takes to make what is not there; None if it is not known."""
-    minutes = [each.minutes for each in found if not each.file.exists()]
+def making_minutes(found: Iterable[Artifact]) -> float | None:
+    """About how long it takes to make what is not there; None if nobody has measured it."""
+    missing = {each.file: each for each in found if not each.file.exists()}.values()
+    reads = {read for each in missing for read in each.reads}
+    minutes = [each.minutes for each in missing] + [_reading_minutes(*read) for read in reads]
     return None if None in minutes else sum(each for each in minutes if each)
+
+
+def _reading_minutes(model: str, pieces: int) -> float | None:
+    rate = _TOKENS_PER_S.get(model)
+    return pieces * _PIECE_TOKENS / rate / 60 if rate else None
 
 
 def _artifact(name: str, need: Need, start: Artifact | None, between: Between, folder: Path) -> Artifact:
@@ -70,7 +80,9 @@ def _artifact(name: str, need: Need, start: Artifact | None, between: Between, f
     stem = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     file = folder / f"{need.how}-{stem}.safetensors"
     models = ("--sharer", between.sharer, "--receiver", between.receiver)
-    return Artifact(name, file, (*_command(need, start, file, between), *models), _minutes(need, between))
+    pieces = need.pieces if isinstance(need, Calibrated | Trained) else 0
+    reads = ((between.sharer, pieces), (between.receiver, pieces)) if pieces else ()
+    return Artifact(name, file, (*_command(need, start, file, between), *models), _minutes(need), reads)
 
 
 def _command(need: Need, start: Artifact | None, file: Path, between: Between) -> Iterator[str]:
@@ -90,14 +102,13 @@ def _command(need: Need, start: Artifact | None, file: Path, between: Between) -
             yield from ("fuser", "convert", f"hf:{need.repo}@{need.revision}/{need.folder}", str(file))
 
 
-def _minutes(need: Need, between: Between) -> float | None:
-    rates = [_TOKENS_PER_S.get(model) for model in (between.sharer, between.receiver)]
+def _minutes(need: Need) -> float | None:
     match need:
-        case Fresh():
-            return 1.0
+        case Calibrated():
+            return _SOLVE_MINUTES
         case Trained():
             return need.steps * _STEP_S / 60
-        case Calibrated() if all(rates):
-            return need.pieces * _PIECE_TOKENS * sum(1 / rate for rate in rates if rate) / 60 + _SOLVE_MINUTES
+        case Fresh():
+            return 1.0
         case _:
             return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvwire.cli import experiment_matrix, experiment_preset
 from kvwire.cli.options import (
     Addresses,
     ArtifactsOption,
@@ -28,12 +29,20 @@ if TYPE_CHECKING:
     from kvwire.security import ClientSecurity
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
+app.command("matrix")(experiment_matrix.matrix)
 
 
 @app.command()
 def run(
-    recipe: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")],
-    out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")],
+    recipe: Annotated[
+        list[str] | None, typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")] = Path(
+        "results"
+    ),
+    preset: Annotated[str, typer.Option(help="instead of recipes, all rows of the matrix: local, full or h100")] = "",
+    minutes: Annotated[float, typer.Option(min=1, help="how long preset local may take, making included")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="of a preset: look whether it can run, and stop")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many items of each dataset")] = None,
     workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
     data: DataOption = None,
@@ -49,17 +58,21 @@ def run(
     json_file: JsonOption = None,
 ) -> None:
     """Run recipes: every item of every dataset through every arm, one line of JSON for each."""
-    from experiments.curves import rows_of
     from experiments.plan import plan_of
     from experiments.questions.load import load_questions
     from experiments.recipe import load_recipe
-    from experiments.results import load_results
     from kvwire.cli.experiment_groups import Given, grouped
     from kvwire.cli.experiment_services import at_addresses, started
     from kvwire.security import ClientSecurity
 
+    if bool(preset) == bool(recipe):
+        raise InvalidRequestError("name recipes, or give --preset; one of the two")
+    given = Given(pair, tuple(fusers or ()), data, artifacts)
+    if preset:
+        experiment_preset.command(preset, minutes, out, given, workers, dry_run=dry_run)
+        return
     security = ClientSecurity(ca=ca, token_file=token_file)
-    recipes = [load_recipe(reference) for reference in recipe]
+    recipes = [load_recipe(reference) for reference in recipe or ()]
     names = [named.name for named in recipes]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
@@ -68,16 +81,28 @@ def run(
         with at_addresses(receiver, sharer, workers) as pairs:
             asyncio.run(run_all(plans, pairs, security, out))
     else:
-        for group in grouped(plans, Given(pair, tuple(fusers or ()), data, artifacts), workers):
+        for group in grouped(plans, given, workers):
             with started(group.wanted) as pairs:
                 asyncio.run(run_all(group.plans, pairs, security, out, group.made))
-    results = [load_results(out / name) for name in names]
-    if json_file is not None:
-        rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
-        json_file.write_text(json.dumps(rows, indent=1) + "\n")
-    if failures := sum(found.failures for found in results):
-        sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
-    print(f"results in {out}; now: kvwire experiment report {out}")
+    _tell(names, out, json_file)
+
+
+@app.command()
+def make(
+    recipe: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")],
+    data: DataOption = None,
+    pair: Annotated[str, typer.Option(help="models as SHARER:RECEIVER; default: the recipe's")] = "",
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Make what recipes need, fusers and tables, and nothing more; what is made already is left as it is."""
+    from experiments.recipe import load_recipe
+    from kvwire.cli.experiment_groups import Given
+
+    for reference in recipe:
+        for name, sha256 in (
+            Given(pair, data=data, artifacts=artifacts).needs_of(load_recipe(reference).recipe).make().items()
+        ):
+            print(f"{name} {sha256}")
 
 
 @app.command()
@@ -91,14 +116,32 @@ def report(
         print(path)
 
 
+def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
+    """Where the results are, and how many failed."""
+    from experiments.curves import rows_of
+    from experiments.results import load_results
+
+    results = [load_results(out / name) for name in names]
+    if json_file is not None:
+        rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
+        json_file.write_text(json.dumps(rows, indent=1) + "\n")
+    if failures := sum(found.failures for found in results):
+        sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
+    print(f"results in {out}; now: kvwire experiment report {out}")
+
+
 async def run_all(
     plans: "Sequence[Plan]",
     pairs: Sequence[Addresses],
     security: "ClientSecurity",
     out: Path,
     made: Mapping[str, str] | None = None,
+    limit_s: float | None = None,
 ) -> None:
-    """Check all plans against the services, then run them; ``made`` as in the provenance."""
+    """Check all plans against the services, then run them; ``made`` as in the provenance.
+
+    A run that takes longer than ``limit_s`` is stopped where it is.
+    """
     from experiments.ledger import Ledger
     from experiments.preflight import preflight
     from experiments.progress import progress
@@ -124,4 +167,10 @@ async def run_all(
                 Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
                 progress(plan.named.name, ledger.done, len(keys)) as told,
             ):
-                await Runner(clients, plan, names, sharer).run(ledger, told)
+                try:
+                    async with asyncio.timeout(limit_s):
+                        await Runner(clients, plan, names, sharer).run(ledger, told)
+                except TimeoutError:
+                    sys.stderr.write(
+                        f"{plan.named.name}: its time is up, {ledger.done} of {len(keys)} lines are there\n"
+                    )

@@ -26,13 +26,6 @@ class Needs:
     artifacts: "tuple[Artifact, ...]"
 
     @property
-    def minutes(self) -> float | None:
-        """How long it takes to make what is missing; None if nobody has measured it."""
-        from experiments.artifacts import missing_minutes
-
-        return missing_minutes(self.artifacts)
-
-    @property
     def fusers(self) -> list[str]:
         """What services are started with."""
         return [f"{each.name}={each.file}" for each in self.artifacts if each.name]

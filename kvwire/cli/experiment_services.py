@@ -17,7 +17,8 @@ _KEEPING = ("--reuse-bytes", str(512 * 1024 * 1024))
 class Wanted:
     """What is started: ``workers`` pairs of two models, with fusers (NAME=PATH) and further service ``options``.
 
-    ``same_model``: the receiver's model as a second sharer too, which receivers know as ``self``.
+    ``same_model``: the receiver's model as a second sharer too, which receivers know as ``self``. ``devices``: where
+    sharers and receivers compute, as torch names it.
     """
 
     pair: Pair
@@ -25,6 +26,7 @@ class Wanted:
     same_model: bool = False
     workers: int = 1
     options: tuple[str, ...] = ()
+    devices: tuple[str, str] = ("cpu", "cpu")
 
 
 @contextmanager
@@ -48,14 +50,16 @@ def started(wanted: Wanted) -> Iterator[list[Addresses]]:
     if wanted.workers > 1:
         arguments += ["--threads", str(max(1, (os.cpu_count() or 1) // wanted.workers))]
     with ExitStack() as stack:
-        known = _same_model(stack, wanted.pair, arguments) if wanted.same_model else []
+        far, near = (("--device", device) for device in wanted.devices)
+        keeping = [*far, *_KEEPING]
+        known = _same_model(stack, wanted.pair, [*arguments, *keeping]) if wanted.same_model else []
         pairs = [
             stack.enter_context(
-                running_pair(wanted.pair, arguments, sharer_arguments=_KEEPING, receiver_arguments=known)
+                running_pair(wanted.pair, arguments, sharer_arguments=keeping, receiver_arguments=[*near, *known])
             )
             for _ in range(wanted.workers)
         ]
-        yield [Addresses(far.address, near.address) for far, near in pairs]
+        yield [Addresses(sharer.address, receiver.address) for sharer, receiver in pairs]
 
 
 def _same_model(stack: ExitStack, pair: Pair, arguments: Sequence[str]) -> list[str]:
@@ -63,6 +67,6 @@ def _same_model(stack: ExitStack, pair: Pair, arguments: Sequence[str]) -> list[
     from experiments.arms import SAME_MODEL
 
     free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-    own = [*Pair(pair.receiver, pair.receiver).sharer_arguments, *free, *arguments, *_KEEPING]
+    own = [*Pair(pair.receiver, pair.receiver).sharer_arguments, *free, *arguments]
     service = stack.enter_context(running_service("sharer_service", own))
     return ["--sharers", f"{SAME_MODEL}={service.address}"]
