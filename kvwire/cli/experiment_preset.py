@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from kvwire.cli.experiment_groups import Given, Group, grouped
 from kvwire.cli.experiment_matrix import write_states
 from kvwire.cli.experiment_measure import measured
 from kvwire.cli.experiment_services import started
-from kvwire.errors import InvalidRequestError
+from kvwire.errors import InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from experiments.plan import Plan
@@ -57,8 +57,25 @@ def command(name: str, minutes: float, out: Path, given: Given, workers: int, *,
     if dry_run:
         experiment_dry_run.dry_run(plans_of(preset, given), given, on_gpu=preset.on_gpu)
         return
-    run_preset(preset, minutes, out, given, workers)
+    run_preset(preset, minutes, out, _on_gpus(given) if preset.on_gpu else given, workers)
     print(f"results in {out}; now: kvwire experiment report {out}")
+
+
+def _on_gpus(given: Given) -> Given:
+    """Sharers on the first GPU, receivers on the second, or both on the only one.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise NotFoundError("this preset needs a CUDA GPU; --dry-run tells what else, preset local needs none")
+    return replace(
+        given,
+        devices=("cuda:0", f"cuda:{min(1, torch.cuda.device_count() - 1)}"),
+        options=(*given.options, "--dtype", "bfloat16"),
+    )
 
 
 def preset_of(name: str) -> Preset:
