@@ -57,7 +57,8 @@ def command(name: str, minutes: float, out: Path, given: Given, workers: int, *,
     if dry_run:
         experiment_dry_run.dry_run(plans_of(preset, given), given, on_gpu=preset.on_gpu)
         return
-    run_preset(preset, minutes, out, _on_gpus(given) if preset.on_gpu else given, workers)
+    given = _on_gpus(given) if preset.on_gpu else given
+    run_preset(preset, plans_of(preset, given), minutes, out, given, workers)
     print(f"results in {out}; now: kvwire experiment report {out}")
 
 
@@ -98,7 +99,7 @@ def plans_of(preset: Preset, given: Given) -> "list[Plan]":
     return [plan_of(named, load_questions(named, given.data, None)) for named in recipes_of(*preset.variants)]
 
 
-def run_preset(preset: Preset, minutes: float, out: Path, given: Given, workers: int) -> None:
+def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Path, given: Given, workers: int) -> None:
     """Make what is needed, measure what an item takes, say what will be asked, and ask it; goes on if it was cut short.
 
     Raises:
@@ -109,7 +110,6 @@ def run_preset(preset: Preset, minutes: float, out: Path, given: Given, workers:
     ends = time.monotonic() + 60 * minutes
     out.mkdir(parents=True, exist_ok=True)
     schedule = read_schedule(out / SCHEDULE, preset.name, minutes)
-    plans = plans_of(preset, given)
     if not schedule.sizes:
         if preset.within and not schedule.left_out:
             schedule.left_out = _left_out(plans, given, _MAKING_SHARE * minutes)
