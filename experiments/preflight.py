@@ -5,6 +5,7 @@ the connections, so that no item pays for that.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from experiments.arms import (
     SAME_MODEL,
@@ -19,10 +20,11 @@ from experiments.arms import (
 )
 from experiments.recipe import NamedRecipe, Recipe
 from experiments.runner import CALLER
+from experiments.sets import ChoiceSet
 from experiments.yaml_source import Place
 from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, UnsupportedError
-from kvwire.requests import RequestInfo, ScoreRequest, Text
+from kvwire.requests import ChatMessage, Messages, Method, RequestInfo, ScoreRequest, Text
 
 # Forty tokens: the lowest rates of rd need some thirty (2026-11-23), and four are kept at a ratio of 0.1.
 _CONTEXT = Text(" ".join(["The quick brown fox jumps over the lazy dog."] * 4))
@@ -39,9 +41,23 @@ async def preflight(client: Client, named: NamedRecipe) -> None:
         KvwireError: The services cannot be reached, or do not offer the recipe's method.
     """
     await _check_names(client, named)
-    await _try(client, reference_arm(named.recipe))
+    probe = _probe(named.recipe)
+    await _try(client, probe, reference_arm(named.recipe))
     for place, arm in _specs(named.recipe):
-        await _try_at(client, named, place, arm)
+        try:
+            await _try(client, probe, arm)
+        except (InvalidRequestError, UnsupportedError) as refused:
+            raise named.source.refuse(place, f"{arm.spec} by method {arm.method}: {refused}") from refused
+
+
+def _probe(recipe: Recipe) -> ScoreRequest:
+    """A few tokens; as a chat where nothing else is asked, for fusers that align chats take nothing else."""
+    letters = [isinstance(dataset, ChoiceSet) and dataset.scoring == "letter" for dataset in recipe.datasets]
+    info = RequestInfo(caller=CALLER)
+    if recipe.method is Method.FUSE and all(letters):
+        chat = Messages((ChatMessage("user", f"{_CONTEXT.text} {_PROMPT.text}"),))
+        return ScoreRequest(chat, (_CONTINUATION,), info=info)
+    return ScoreRequest(_PROMPT, (_CONTINUATION,), _CONTEXT, info=info)
 
 
 async def _check_names(client: Client, named: NamedRecipe) -> None:
@@ -83,20 +99,5 @@ def _specs(recipe: Recipe) -> Iterator[tuple[Place, Arm]]:
             yield ("selectors", recipe.selectors.index(arm.selector)), arm
 
 
-async def _try_at(client: Client, named: NamedRecipe, place: Place, arm: Arm) -> None:
-    try:
-        await _try(client, arm)
-    except (InvalidRequestError, UnsupportedError) as refused:
-        raise named.source.refuse(place, f"{arm.spec} by method {arm.method}: {refused}") from refused
-
-
-async def _try(client: Client, arm: Arm) -> None:
-    await client.score(
-        ScoreRequest(
-            prompt=_PROMPT,
-            continuations=(_CONTINUATION,),
-            context=_CONTEXT,
-            exchange=arm.exchange(0),
-            info=RequestInfo(caller=CALLER),
-        )
-    )
+async def _try(client: Client, probe: ScoreRequest, arm: Arm) -> None:
+    await client.score(replace(probe, exchange=arm.exchange(0)))
