@@ -34,12 +34,10 @@ app.command("matrix")(experiment_matrix.matrix)
 
 @app.command()
 def run(
+    out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")],
     recipe: Annotated[
         list[str] | None, typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")] = Path(
-        "results"
-    ),
     preset: Annotated[str, typer.Option(help="instead of recipes, all rows of the matrix: local, full or h100")] = "",
     minutes: Annotated[float, typer.Option(min=1, help="how long preset local may take, making included")] = 60.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="of a preset: look whether it can run, and stop")] = False,
@@ -69,6 +67,11 @@ def run(
         raise InvalidRequestError("name recipes, or give --preset; one of the two")
     given = Given(pair, tuple(fusers or ()), data, artifacts)
     if preset:
+        if pair or fusers or receiver or sharer or limit:
+            raise InvalidRequestError(
+                "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
+                "leave --pair, --fusers, --receiver, --sharer and --limit out"
+            )
         experiment_preset.command(preset, minutes, out, given, workers, dry_run=dry_run)
         return
     security = ClientSecurity(ca=ca, token_file=token_file)
@@ -98,11 +101,10 @@ def make(
     from experiments.recipe import load_recipe
     from kvwire.cli.experiment_groups import Given
 
-    for reference in recipe:
-        for name, sha256 in (
-            Given(pair, data=data, artifacts=artifacts).needs_of(load_recipe(reference).recipe).make().items()
-        ):
-            print(f"{name} {sha256}")
+    given = Given(pair, data=data, artifacts=artifacts)
+    for named in map(load_recipe, recipe):
+        for name, sha256 in given.needs_of(named.recipe).make().items():
+            print(f"{named.name}: {name} {sha256}")
 
 
 @app.command()

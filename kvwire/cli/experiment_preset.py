@@ -91,12 +91,17 @@ def preset_of(name: str) -> Preset:
 
 
 def plans_of(preset: Preset, given: Given) -> "list[Plan]":
-    """All its recipes, with every item there is."""
+    """All its recipes, with every item there is; those whose fusers take a training last, for that takes longest."""
     from experiments.matrix import recipes_of
+    from experiments.needs import Trained
     from experiments.plan import plan_of
     from experiments.questions.load import load_questions
 
-    return [plan_of(named, load_questions(named, given.data, None)) for named in recipes_of(*preset.variants)]
+    named = sorted(
+        recipes_of(*preset.variants),
+        key=lambda each: any(isinstance(need, Trained) for need in each.recipe.needs.values()),
+    )
+    return [plan_of(each, load_questions(each, given.data, None)) for each in named]
 
 
 def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Path, given: Given, workers: int) -> None:
@@ -118,6 +123,7 @@ def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Pat
             _measure(group, schedule)
             schedule.write(out / SCHEDULE)
         left_s = ends - time.monotonic() - sum(schedule.start_s.values())
+        plans = [plan for plan in plans if plan.named.name in schedule.speeds]
         schedule.settle(plans, (1 - _RESERVE) * left_s if preset.within else float("inf"))
         schedule.write(out / SCHEDULE)
     plans = [plan for plan in plans if plan.named.name in schedule.sizes]
@@ -180,10 +186,11 @@ def _measure(group: Group, schedule: "Schedule") -> None:
     """Start a group's services and ask a few items of each dataset."""
     begun = time.monotonic()
     with started(group.wanted) as pairs:
-        found, asking_s = asyncio.run(measured(group.plans, pairs))
-    schedule.speeds |= found
+        found = asyncio.run(measured(group.plans, pairs))
+    schedule.speeds |= found.speeds
+    schedule.left_out |= found.failed
     # Services start once for all recipes of a group.
-    schedule.start_s[group.plans[0].named.name] = time.monotonic() - begun - asking_s
+    schedule.start_s[group.plans[0].named.name] = time.monotonic() - begun - found.asking_s
 
 
 def _run(
