@@ -29,9 +29,9 @@ class Resolution:
         return ", ".join(f"{name} {value:.0%}" for name, value in named.items() if value is not None)
 
 
-def of_text(items: int) -> Resolution:
-    """Continuations: KL and net context gain decide."""
-    return Resolution(_detectable(_KL_OF_TEXT, items), _detectable(_NET_GAIN_KEPT, items), None)
+def of_text(items: int, *, net_gain: bool) -> Resolution:
+    """Continuations: KL decides, and net context gain where other contexts are asked too."""
+    return Resolution(_detectable(_KL_OF_TEXT, items), _detectable(_NET_GAIN_KEPT, items) if net_gain else None, None)
 
 
 def of_choices(items: int) -> Resolution:

@@ -94,7 +94,7 @@ def resolution(block: Block, items: int) -> Resolution:
     """The smallest difference that so many of its items are expected to show."""
     match block.questions[0]:
         case ContinuationQuestion():
-            return of_text(items)
+            return of_text(items, net_gain=any(arm.wrong_context for arm in block.arms))
         case ChoiceQuestion():
             return of_choices(items)
         case _:

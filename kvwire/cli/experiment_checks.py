@@ -45,7 +45,7 @@ class Absent:
 
 
 def look(named: "NamedRecipe", given: Given, *, ask_hub: bool) -> Iterator[Check]:
-    """Questions, names and revisions, what is made here, disk and memory.
+    """Questions, names and revisions, what is made here, disk and memory; behind what failed nothing can be relied on.
 
     Without a folder of datasets the hub must be asked for questions and texts; or they are left out.
     """

@@ -126,6 +126,10 @@ def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Pat
         plans = [plan for plan in plans if plan.named.name in schedule.speeds]
         schedule.settle(plans, (1 - _RESERVE) * left_s if preset.within else float("inf"))
         schedule.write(out / SCHEDULE)
+        least_s = sum(map(schedule.seconds, plans))
+        if preset.within and least_s > left_s:
+            left = max(0.0, left_s) / 60
+            print(f"{left:.0f} minutes are left, the least takes {least_s / 60:.0f}; give more --minutes")
     plans = [plan for plan in plans if plan.named.name in schedule.sizes]
     tell(schedule, plans)
     try:

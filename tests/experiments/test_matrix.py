@@ -102,9 +102,10 @@ def recipe(tmp_path, **changes):
 def test_what_is_wrong_with_a_recipe_is_found_without_the_hub(tmp_path, changes, what, said):
     """A revision that is not given is never made up."""
     assert all(check.passed for check in look(recipe(tmp_path), Given(), ask_hub=True))
-    failed = [check for check in look(recipe(tmp_path, **changes), Given(), ask_hub=True) if not check.passed]
-    assert failed[0].what == what
-    assert said in failed[0].said
+    found = look(recipe(tmp_path, **changes), Given(), ask_hub=True)
+    failed = next(check for check in found if not check.passed)
+    assert failed.what == what
+    assert said in failed.said
 
 
 def test_what_only_others_can_give_is_named_with_who_can(tmp_path):

@@ -53,12 +53,13 @@ def test_with_endless_time_every_item_is_asked():
 
 def test_more_items_show_smaller_differences():
     """By the square root; McNemar's test has a floor of six items."""
-    for of in (of_text, of_choices):
-        assert of(400).kl == pytest.approx(of(100).kl / 2)
-    assert of_text(60).accuracy is None
+    assert of_choices(400).kl == pytest.approx(of_choices(100).kl / 2)
+    assert of_text(400, net_gain=True).net_gain == pytest.approx(of_text(100, net_gain=True).net_gain / 2)
+    assert of_text(60, net_gain=False).net_gain is None
+    assert of_text(60, net_gain=False).accuracy is None
     assert of_answers(20).accuracy == pytest.approx(6 / 20)
     assert of_answers(3).accuracy == 1
-    assert str(of_text(60)) == "KL 12%, net gain 4%"
+    assert str(of_text(60, net_gain=True)) == "KL 12%, net gain 4%"
 
 
 @pytest.fixture
