@@ -26,14 +26,13 @@ FILE = "matrix.json"
 class RowState:
     """One row as one recipe measures it.
 
-    ``state``: ``measured`` (every item of the run), ``begun`` (some), ``ready`` (nothing is missing that cannot be made
-    here) or ``not run here``. ``why`` is how many items, what is to be made first, or what is missing.
+    ``state``: ``measured`` (all items of the run), ``ready`` (nothing is missing that cannot be made here) or
+    ``missing``. ``why``: how many items, what is to be done first, or what is missing.
     """
 
     row: str
     title: str
     recipe: str
-    pair: str
     state: str
     why: str
 
@@ -44,7 +43,7 @@ def matrix(
     artifacts: ArtifactsOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """List every row of the matrix: measured, ready to be, or not run here and why."""
+    """List every row of the matrix: measured, ready to be, or what is missing for it."""
     states = row_states(out, Given(data=data, artifacts=artifacts))
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(state) for state in states], indent=1) + "\n", encoding="utf-8")
@@ -70,7 +69,7 @@ def row_states(out: Path | None, given: Given) -> list[RowState]:
         name = entry.named.name
         if name not in found:
             found[name] = _measured(name, out) or _possible(entry, given)
-        states.append(RowState(entry.row, entry.title, name, str(given.pair_of(entry.named.recipe)), *found[name]))
+        states.append(RowState(entry.row, entry.title, name, *found[name]))
     return states
 
 
@@ -82,7 +81,7 @@ def _measured(recipe: str, out: Path | None) -> tuple[str, str] | None:
     sets = load_results(out / recipe).datasets
     done = all(len(each.items) == each.planned for each in sets)
     counted = ", ".join(f"{each.name} {len(each.items)} of {each.planned} items" for each in sets)
-    return ("measured" if done else "begun"), counted
+    return ("measured", counted) if done else ("ready", f"begun: {counted}")
 
 
 def _possible(entry: "Entry", given: Given) -> tuple[str, str]:
@@ -91,10 +90,10 @@ def _possible(entry: "Entry", given: Given) -> tuple[str, str]:
 
     failed = next((check for check in look(entry.named, given, ask_hub=False) if not check.passed), None)
     if failed is not None:
-        return "not run here", f"{failed.what}: {failed.said}"
+        return "missing", f"{failed.what}: {failed.said}"
     missing = [f"{each.what} ({each.giver})" for each in absent(entry.named, given, on_gpu=entry.variant == "")]
     if missing:
-        return "not run here", "needs " + ", ".join(missing)
+        return "missing", "needs " + ", ".join(missing)
     pair, store = given.pair_of(entry.named.recipe), ModelStore()
     if away := [model for model in (pair.sharer, pair.receiver) if store.find(model) is None]:
         return "ready", f"{', '.join(dict.fromkeys(away))} will be fetched first"

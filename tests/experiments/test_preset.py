@@ -65,7 +65,7 @@ def test_a_preset_measures_plans_says_and_asks(plans, tmp_path, capsys):
     assert [len(lines(out, name)) for name in ("small", "large")] == [3 * 4, 9 * 4]
     assert json.loads((out / "small" / "run.json").read_text())["row"] == ["B1-self"]
     rows = json.loads((out / "matrix.json").read_text())
-    assert {"row", "title", "recipe", "pair", "state", "why"} == set(rows[0])
+    assert {"row", "title", "recipe", "state", "why"} == set(rows[0])
 
     before = (out / "large" / "results.jsonl").read_bytes()
     begun = time.monotonic()
