@@ -203,16 +203,14 @@ def _run(
     from kvwire.cli.experiment import run_all
     from kvwire.security import ClientSecurity
 
-    unfinished = [plan for plan in plans if not _done(plan, out)]
-    for group in grouped(unfinished, given, workers):
-        if ends is not None and time.monotonic() > ends:
-            print("the time is up; the same command goes on with what is left")
-            return
+    for group in grouped([plan for plan in plans if not _done(plan, out)], given, workers):
         with started(group.wanted) as pairs:
             for plan in group.plans:
-                limit_s = None
-                if ends is not None:
-                    limit_s = min(_SLACK * schedule.seconds(plan) + _SLACK_S, max(1.0, ends - time.monotonic()))
+                left_s = float("inf") if ends is None else ends - time.monotonic()
+                if left_s <= 0:
+                    print("the time is up; the same command goes on with what is left")
+                    return
+                limit_s = None if ends is None else min(_SLACK * schedule.seconds(plan) + _SLACK_S, left_s)
                 asyncio.run(run_all([plan], pairs, ClientSecurity(), out, group.made, limit_s))
 
 
