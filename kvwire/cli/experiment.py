@@ -137,10 +137,10 @@ async def run_all(
     pairs: Sequence[Addresses],
     security: "ClientSecurity",
     out: Path,
-    made: Mapping[str, str] | None = None,
+    made: Mapping[str, Mapping[str, str]] | None = None,
     limit_s: float | None = None,
 ) -> None:
-    """Check all plans against the services, then run them; ``made`` as in the provenance.
+    """Check all plans against the services, then run them; ``made`` for each as in its provenance, by its name.
 
     A run that takes longer than ``limit_s`` is stopped where it is.
     """
@@ -162,7 +162,7 @@ async def run_all(
         for plan in plans:
             folder = out / plan.named.name
             folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, described, len(pairs), made))
+            begin(folder / "run.json", provenance(plan, described, len(pairs), (made or {}).get(plan.named.name)))
         for plan in plans:
             keys = list(plan.keys())
             with (

@@ -1,7 +1,7 @@
 """Which recipes run on the same services, and what is made for them before those start."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +47,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Group:
-    """Plans that run on the same services; ``made``: SHA-256 of what was made for them, by name."""
+    """Plans that run on the same services; ``made``: SHA-256 of what was made for each, by its name and theirs."""
 
     wanted: Wanted
-    made: Mapping[str, str]
-    plans: list["Plan"] = field(default_factory=list)
+    plans: "tuple[Plan, ...]"
+    made: Mapping[str, Mapping[str, str]]
 
 
 def grouped(plans: "Sequence[Plan]", given: Given, workers: int) -> Iterator[Group]:
@@ -70,5 +70,5 @@ def grouped(plans: "Sequence[Plan]", given: Given, workers: int) -> Iterator[Gro
         )
         groups.setdefault(wanted, []).append(index)
     for wanted, members in groups.items():
-        made = {name: sha256 for index in members for name, sha256 in needs[index].make().items()}
-        yield Group(wanted, made, [plans[index] for index in members])
+        made = {plans[index].named.name: needs[index].make() for index in members}
+        yield Group(wanted, tuple(plans[index] for index in members), made)

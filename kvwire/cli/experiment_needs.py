@@ -1,6 +1,7 @@
 """Makes what a recipe needs, or finds it made: fusers, and the tables and profiles of its sharer."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -90,7 +91,7 @@ def _of_the_sharer(recipe: "Recipe", sharer: str, texts: Callable[[], Mapping[Pa
 
 
 def _uses_tables(recipe: "Recipe") -> bool:
-    return any(codec.startswith("rd") for codec in (*recipe.codecs, *recipe.unpruned))
+    return any(re.search(r"(^|@)rd\b", codec) for codec in (*recipe.codecs, *recipe.unpruned))
 
 
 def _texts(data: Path | None, folder: Path) -> dict[Path, str]:
@@ -109,5 +110,9 @@ def _texts(data: Path | None, folder: Path) -> dict[Path, str]:
 
 
 def _sha256(path: Path) -> str:
+    """Of a file, or of all files of a folder."""
+    if path.is_dir():
+        inner = (f"{each.relative_to(path)} {_sha256(each)}\n" for each in sorted(path.rglob("*")) if each.is_file())
+        return hashlib.sha256("".join(inner).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
