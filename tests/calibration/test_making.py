@@ -112,7 +112,7 @@ def test_without_the_sharer_only_what_needs_none_is_learned(sides, files, solved
     plan = Plan(Schedule(steps=4, rate=5e-3), batch=4, seed=0, loss=LossName.DISTILLATION)
     list(training.run(plan, training.texts[:-2], tmp_path / "work", {}))
     before, after = solved.fuser.weights(), training.trained().weights()
-    assert (after["0.bias"] - before["0.bias"]).abs().max() > 1e-3
+    assert (after["0.bias"] - before["0.bias"]).abs().max() > 1e-4
     assert torch.allclose(after["0.up"], before["0.up"], atol=1e-6)
     assert not after["0.down"].any()
     found = training.gain(training.texts[-2:])

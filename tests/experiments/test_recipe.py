@@ -82,7 +82,7 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 
 def test_an_unknown_recipe_names_those_we_ship():
     """A name is looked up among the shipped ones."""
-    with pytest.raises(NotFoundError, match=r"first-curve, fusers, fusers-openbookqa, .*, smoke"):
+    with pytest.raises(NotFoundError, match=r"first-curve, fuse-self, fusers, .*, smoke"):
         load_recipe("frist-curve")
 
 
