@@ -32,7 +32,7 @@ _USUAL: tuple[Baseline, ...] = ("receiver_only", "receiver_reads", "text", "verb
 
 # One base and its options; what the names may be is left to the services, so that a new codec needs no change here.
 _CODEC = re.compile(r"[a-z0-9]+(:[a-z0-9_]+=[a-z0-9_.-]+(,[a-z0-9_]+=[a-z0-9_.-]+)*)?(\+[a-z]+=[^\s+]+)*")
-_POLICY = re.compile(r"[a-z]+=[0-9]+")
+_POLICY = re.compile(r"[a-z]+=[0-9]+[a-z]*")
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
