@@ -88,7 +88,7 @@ class _Rows:
             items=len(records),
             failed=sum(record["error"] is not None for record in records),
             estimates=self._estimates(metrics, records) | self._gap(arm) | self._gains(arm),
-            versus={other: self._versus(metrics, records, other) for other in self._opponents if other != arm.name},
+            versus={other: self._versus(arm, metrics, other) for other in self._opponents if other != arm.name},
             costs=_costs(arm, records),
         )
 
@@ -110,6 +110,8 @@ class _Rows:
         return {"gap_closed": found} if found else {}
 
     def _gains(self, arm: Arm) -> dict[str, Estimate]:
+        if arm.at_sharer:
+            return {}
         nll = {name: NLL.values(self._dataset.records[name]) for name in self._dataset.records}
         found: dict[str, Estimate | None] = {}
         if not arm.wrong_context and {"receiver_only", "receiver_reads"} <= nll.keys():
@@ -126,8 +128,9 @@ class _Rows:
                 )
         return {name: estimate for name, estimate in found.items() if estimate}
 
-    def _versus(self, metrics: Sequence[Metric], records: Sequence[Record], other: str) -> dict[str, Comparison]:
-        theirs = self._dataset.records[other]
+    def _versus(self, arm: Arm, metrics: Sequence[Metric], other: str) -> dict[str, Comparison]:
+        """Not by likelihood where the sharer answers: its tokens, and so likelihoods per token, are its own."""
+        records, theirs = self._dataset.records[arm.name], self._dataset.records[other]
         found = {
             metric.name: compare(
                 self._bootstrap,
@@ -137,7 +140,7 @@ class _Rows:
                 higher_is_better=metric.higher_is_better,
             )
             for metric in metrics
-            if metric.compared
+            if metric.compared and not (metric is NLL and arm.at_sharer)
         }
         return {name: comparison for name, comparison in found.items() if comparison}
 

@@ -20,14 +20,21 @@ FORMAT = 1
 _PACKAGES = ("kvwire", "torch", "transformers", "numpy", "grpcio")
 
 
-def provenance(plan: Plan, services: Mapping[str, Description], workers: int) -> dict[str, Any]:
-    """All of it; ``services`` are the answers to Describe by side, ``workers`` how many items ran at once."""
+def provenance(
+    plan: Plan, services: Mapping[str, Description], workers: int, artifacts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """All of it; ``services`` are the answers to Describe by side, ``workers`` how many items ran at once.
+
+    ``artifacts``: SHA-256 of what was made for the recipe, by name.
+    """
     named = plan.named
     return {
         "format": FORMAT,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": {"name": named.name, "sha256": named.sha256, "text": named.source.text},
         "title": named.recipe.title,
+        **({"row": list(named.recipe.row)} if named.recipe.row else {}),
+        **({"artifacts": dict(artifacts)} if artifacts else {}),
         "seed": named.recipe.seed,
         "fusers": list(services["receiver"].fusers),
         "datasets": [_dataset(block) for block in plan.blocks],

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import cast
 
 from experiments.arms import Arm
@@ -14,7 +15,7 @@ from experiments.record import Record, answered, failed
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, BindingError, KvwireError, NotFoundError, UnavailableError
 from kvwire.report import Scored
-from kvwire.requests import RequestInfo, Text
+from kvwire.requests import Method, RequestInfo, Text
 
 # One caller for the whole run: a sharer reuses what it read only for the same caller.
 CALLER = "experiment"
@@ -51,11 +52,13 @@ _Lane = asyncio.Queue[Record | Exception | None]
 class Runner:
     """Runs one plan, each item on one of the receivers, as many items at once as there are receivers.
 
-    ``names`` are what errors call the addresses, which change with every run.
+    ``names`` are what errors call the addresses, which change with every run. Of the ``sharer`` is asked what it is to
+    answer by itself.
     """
 
-    def __init__(self, clients: Sequence[Client], plan: Plan, names: Mapping[str, str]) -> None:
+    def __init__(self, clients: Sequence[Client], plan: Plan, names: Mapping[str, str], sharer: Client) -> None:
         self._clients = clients
+        self._sharer = sharer
         self._plan = plan
         self._names = names
         self._recipe = plan.named.recipe
@@ -130,16 +133,22 @@ class Runner:
     def _groups(self, turn: _Turn) -> Iterator[tuple[int, tuple[Arm, ...]]]:
         """Arms that are asked in one call, and where their lines begin: the reference by itself, before the others.
 
-        The same in a run that is gone on with, since a likelihood's last digit depends on what shares its pass.
+        The same in a run that is gone on with, since a likelihood's last digit depends on what shares its pass. What
+        the sharer answers shares no call with the receiver's.
         """
         size = self._recipe.together if turn.scored_together else 1
         arms = turn.block.arms
         yield 0, arms[:1]
-        for start in range(1, len(arms), size):
-            yield start, arms[start : start + size]
+        first = 1
+        for _, side in groupby(arms[1:], key=lambda arm: arm.at_sharer):
+            end = first + len(tuple(side))
+            for start in range(first, end, size):
+                yield start, arms[start : min(start + size, end)]
+            first = end
 
     async def _lines(self, client: Client, turn: _Turn, arms: Sequence[Arm], compare_with: str) -> list[Record]:
         asked = [self._asking(turn, arm, compare_with) for arm in arms]
+        client = self._sharer if arms[0].at_sharer else client
         if len(arms) == 1:
             outcomes = [await _alone(turn.question, client, asked[0])]
         else:
@@ -148,13 +157,13 @@ class Runner:
 
     def _asking(self, turn: _Turn, arm: Arm, compare_with: str) -> Asking:
         request_id = self._id(turn) if arm.reference else f"{self._id(turn)}-{turn.block.arms.index(arm)}"
-        context = turn.other if arm.wrong_context else turn.question.context
+        apart = arm.reference or arm.wrong_context or arm.at_sharer  # the sharer holds no distributions of the receiver
         return Asking(
             exchange=arm.exchange(self._recipe.relay_max_tokens),
             info=RequestInfo(request_id=request_id, caller=CALLER),
-            context=None if context is None else Text(context),
+            context=_context(turn, arm),
             keep=arm.reference,
-            compare_with="" if arm.reference or arm.wrong_context else compare_with,
+            compare_with="" if apart else compare_with,
         )
 
     def _record(self, turn: _Turn, arm: Arm, outcome: Reply | KvwireError) -> Record:
@@ -177,6 +186,13 @@ class Runner:
         for address, name in self._names.items():
             text = text.replace(address, name)
         return text
+
+
+def _context(turn: _Turn, arm: Arm) -> Text | None:
+    """What an arm's sharer is told."""
+    own = turn.question.told[arm.shown] if arm.method is Method.TEXT else turn.question.context
+    context = turn.other if arm.wrong_context else own
+    return None if context is None else Text(context)
 
 
 async def _alone(question: Question, client: Client, asking: Asking) -> Reply | KvwireError:

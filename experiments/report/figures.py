@@ -12,7 +12,7 @@ from experiments.statistics.bootstrap import Estimate
 
 _LEVELS = {"receiver_only": "b", "receiver_reads": "a"}
 _GOAL = 0.9  # of the uncompressed cache's net gain: what a codec may cost, by the goal it is measured against
-_SINGLES = {"text": 6, "verbatim": 3}  # star and diamond
+_SINGLES = {"text": 6, "verbatim": 3, "text_question": 2, "text_options": 4}  # star, diamond and triangles
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Shown:
 
 def figures(dataset: str, rows: Sequence[Row]) -> list[Figure]:
     """One figure per metric the dataset has, and one of net gains; ``rows`` are all of that dataset."""
-    own = [row for row in rows if not row.arm.wrong_context]
+    own = [row for row in rows if not (row.arm.wrong_context or row.arm.control)]
     return [_figure(dataset, shown, own) for shown in _SHOWN if any(shown.name in row.estimates for row in own)]
 
 
@@ -88,7 +88,7 @@ def _ways(rows: Sequence[Row]) -> list[tuple[str, tuple[str, str]]]:
 
 
 def _panel(title: str, way: tuple[str, str], shown: _Shown, rows: Sequence[Row]) -> Panel:
-    codecs = dict.fromkeys(row.arm.codec for row in rows if row.arm.codec)
+    codecs = dict.fromkeys(row.arm.curve or row.arm.codec for row in rows if row.arm.codec)
     return Panel(
         title=title,
         series=tuple(
@@ -100,7 +100,8 @@ def _panel(title: str, way: tuple[str, str], shown: _Shown, rows: Sequence[Row])
                     [
                         r
                         for r in rows
-                        if r.arm.codec == codec and (r.arm.keep == 1 or (r.arm.selector, r.arm.scope) == way)
+                        if (r.arm.curve or r.arm.codec) == codec
+                        and (r.arm.keep == 1 or (r.arm.selector, r.arm.scope) == way)
                     ],
                 )
             )

@@ -54,7 +54,9 @@ def verify(
 
 @app.command()
 def convert(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an official C2C checkpoint: config.json and final/")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="an official C2C checkpoint, or hf:OWNER/NAME@COMMIT/FOLDER of one")
+    ],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
     sharer: Annotated[str, typer.Option(help="the model it was trained to read, as kvwire models names it")],
     receiver: Annotated[str, typer.Option(help="the model it was trained to write to")],
@@ -62,11 +64,13 @@ def convert(
     """Write an official C2C checkpoint as one safetensors file, bound to the exact weights of both models."""
     from fuser.official.layout import read_official
     from fuser.projectors import c2c_file
+    from kvwire.models.hub_folder import fetch_folder
     from kvwire.models.store import ModelStore
 
+    path = fetch_folder(folder) if folder.startswith("hf:") else Path(folder)
     store = ModelStore()
     models = [store.pull(name).binding for name in (sharer, receiver)]
-    c2c_file.write(read_official(folder).bound(*models), out, {"how": "converted", "from": folder.name})
+    c2c_file.write(read_official(path).bound(*models), out, {"how": "converted", "from": path.name})
     sys.stdout.write(f"{out}\n")
 
 

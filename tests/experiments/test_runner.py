@@ -68,7 +68,7 @@ def plan(folder, data, text=RECIPE) -> Plan:
 async def run(plan, address, path, workers=1) -> list[dict]:
     async with Client(address) as client:
         with Ledger(path, list(plan.keys())) as ledger:
-            await Runner([client] * workers, plan, {address: "the receiver"}).run(ledger, lambda _: None)
+            await Runner([client] * workers, plan, {address: "the receiver"}, client).run(ledger, lambda _: None)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
