@@ -136,6 +136,13 @@ def test_an_unfinished_run_says_so(write_results):
         assert "not finished: 4 of 5 items" in (folder.parent / name).read_text()
 
 
+def test_it_is_told_which_run_is_being_read(write_results):
+    """Before its intervals are computed: 37 arms of 5 items."""
+    told = []
+    write_report(write_results(items=5).parent, told.append)
+    assert told == [f"made-up: {5 * 37} lines"]
+
+
 def test_a_folder_without_results_is_refused(tmp_path, write_results):
     """None at all, or none finished."""
     with pytest.raises(NotFoundError, match="holds no results"):
