@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from experiments.report.axis import Axis
-from experiments.report.panel import BOTTOM, HEIGHT, TOP, Level, Point, Series
+from experiments.report.panel import BOTTOM, HEIGHT, TOP, WIDTH, Level, Point, Series
 
 _LETTER = 6.4  # pixels of a letter of 11 px, in a wide font
 _LINE = 13  # and the height of a line
@@ -58,12 +58,13 @@ def around(
 
 
 def at_ends(series: Sequence[Series], x: Axis, y: Axis) -> list[str]:
-    """The name of each curve behind its last point, moved apart where they meet, with a line to where it ends."""
+    """The name of each curve behind its last point, cut where the panel ends, moved apart where names meet."""
     ends = sorted((y.at(each.points[-1].y), x.at(each.points[-1].x), each.name) for each in series if each.points)
     drawn = []
     for (at, end, name), shown in zip(ends, _apart([at for at, _, _ in ends]), strict=True):
         drawn.append(f'<path class="lead" d="M{end + _MARK:.1f},{at:.1f}L{end + 14:.1f},{shown:.1f}"/>')
-        drawn.append(_text(name, end + 16, shown + 4))
+        letters = int((WIDTH - end - 16) / _LETTER)
+        drawn.append(_text(name if len(name) <= letters else f"{name[: letters - 1]}…", end + 16, shown + 4))
     return drawn
 
 

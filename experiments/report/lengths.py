@@ -14,7 +14,7 @@ from experiments.report.labels import at_ends
 from experiments.report.panel import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Panel, Point, Series, draw
 from experiments.results import Results
 
-_NAMES = 80  # pixels right of the curves, for their names
+_NAMES = 112  # pixels right of the curves, for their names
 _SEVERAL = 1.5  # the longest to the shortest, from which on lengths are several
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from experiments.report import write_report
 from experiments.report.axis import axis_for, bytes_text
+from experiments.report.labels import at_ends
+from experiments.report.panel import LEFT, WIDTH, Point, Series
 from kvwire.errors import InvalidRequestError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -148,6 +150,18 @@ def test_a_sensitivity_profile_in_the_folder_is_drawn(write_results):
     ]
     lines = list(csv.DictReader((folder / "figures" / "profile-tiny-head.csv").read_text().splitlines()))
     assert {line["name"] for line in lines} == {"head 0", "head 1", "head 2"}
+
+
+def test_a_name_too_long_for_its_panel_is_cut():
+    """Codecs with many parameters."""
+    x, y = (
+        axis_for([1.0, 2.0], LEFT, WIDTH - 112, log=False, text=bytes_text),
+        axis_for([0, 1], 0, 9, log=False, text=str),
+    )
+    long = "nf4+mix=L4-8@hadamard:bits=2+of=latents"
+    drawn = "".join(at_ends([Series(name, 0, (Point(2.0, 1.0, 1.0, 1.0, ""),)) for name in ("int8", long)], x, y))
+    assert ">int8</text>" in drawn
+    assert re.search(r">nf4\+mix=L4-8@h[^<]*…</text>", drawn)
 
 
 def test_a_damaged_profile_is_refused_by_file_and_place(write_results):
