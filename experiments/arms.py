@@ -1,5 +1,6 @@
 """The arms of a recipe: every way one item is answered, in the order it is."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,6 +51,16 @@ class Arm:
     sharer: str = ""
     control: str = ""
     curve: str = ""
+
+    @property
+    def family(self) -> str:
+        """Its curve, or the base of its codec: one method, whatever its rate and what is kept."""
+        return self.curve or re.split(r"[:+]", self.codec, maxsplit=1)[0]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it only says what another arm's answer rests on."""
+        return bool(self.wrong_context or self.control)
 
     @property
     def spec(self) -> str:

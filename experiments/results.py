@@ -28,6 +28,11 @@ class DatasetResults:
     arms: tuple[Arm, ...]
     records: Mapping[str, tuple[Record, ...]]
 
+    @property
+    def reference(self) -> Arm:
+        """The uncompressed cache, which the others are compared with."""
+        return next(arm for arm in self.arms if arm.reference)
+
 
 @dataclass(frozen=True)
 class Results:

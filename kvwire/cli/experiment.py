@@ -114,7 +114,7 @@ def report(
     """Write the page, the figures and the tables of all results in a folder."""
     from experiments.report import write_report
 
-    for path in write_report(folder):
+    for path in write_report(folder, lambda said: typer.echo(said, err=True)):
         print(path)
 
 

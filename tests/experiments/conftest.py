@@ -11,6 +11,7 @@ import pytest
 from experiments.arms import Arm, arms_of
 from experiments.provenance import FORMAT
 from experiments.recipe import Recipe
+from experiments.report import write_report
 from kvwire.processes import Pair, running_pair
 
 RECIPE = Recipe.model_validate(
@@ -108,6 +109,13 @@ def write_results(tmp_path) -> Write:
         return folder
 
     return write
+
+
+@pytest.fixture
+def report(write_results) -> dict[str, Path]:
+    """The files of a report of one run, by name."""
+    folder = write_results()
+    return {path.name: path for path in write_report(folder.parent)}
 
 
 @dataclass(frozen=True)
