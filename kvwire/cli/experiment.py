@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvwire.cli import lm_eval
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kvwire.security import ClientSecurity
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
+app.command("lm-eval")(lm_eval.lm_eval)
 
 # The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
 _REUSE_BYTES = 512 * 1024 * 1024
