@@ -13,7 +13,7 @@ VALUES = ("kvwire.model_card", "kvwire.report", "kvwire.requests")
 #: Package -> project modules it may import, by prefix. A package may always import itself.
 MAY_IMPORT = {
     "codec": {"kvwire.errors"},
-    "fuser": {"codec", "kvwire.errors", *VALUES},
+    "fuser": {"codec", "kvwire.errors", "kvwire.official", *VALUES},
     "calibration": {"codec", "fuser", "kvwire.models", "kvwire.engine", "kvwire.errors"},
     "kvwire": set[str](),
     # The bench asks real models how far an answer moves, on the texts, statistics and drawings that are there already.
@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
-    "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "loadtest"},
+    "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "kvwire.official", "loadtest"},
     # lm-eval counts in tokens: the receiver's tokenizer comes from the model store.
     "experiments/harness": {"kvwire.client", "kvwire.security", "kvwire.models", *VALUES, "kvwire.errors", "loadtest"},
     "deploy": {"kvwire", "loadtest", "experiments.report"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvwire.cli import lm_eval
+from kvwire.cli import lm_eval, official
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 app.command("lm-eval")(lm_eval.lm_eval)
+app.command("import")(official.import_evaluation)
 
 # The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
 _REUSE_BYTES = 512 * 1024 * 1024
