@@ -127,4 +127,4 @@ def _as_text(tokenizer: Any, ids: Sequence[int], cut: int) -> tuple[Input, Input
 
 
 def _opening(bos: int | None, ids: Sequence[int]) -> Sequence[int]:
-    return ids[:1] if ids[0] == bos else ()
+    return ids[:1] if tuple(ids[:1]) == (bos,) else ()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +23,44 @@ class Both:
     own: Callable[..., HFLM]
 
 
-@pytest.fixture(scope="module", params=["tiny_llama", "tiny_gemma"])
-def both(request, tmp_path_factory):
-    """Without BOS and full attention, and with BOS and a sliding window."""
-    folder = request.getfixturevalue(request.param)
-    yield from started(folder, f"path:{folder}", tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def smollm2_both(smollm2, tmp_path_factory):
-    """The real one."""
-    yield from started(smollm2.path, f"path:{smollm2.path}", tmp_path_factory)
+@pytest.fixture(params=["llama", "gemma"])
+def both(request):
+    """Without BOS and with full attention, and with BOS and a sliding window."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
 def llama(tiny_llama, tmp_path_factory):
-    """One of the two."""
-    yield from started(tiny_llama, f"path:{tiny_llama}", tmp_path_factory)
+    """The tiny Llama."""
+    yield from started(tiny_llama, tmp_path_factory)
 
 
-def started(folder: Path, reference: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+@pytest.fixture(scope="module")
+def gemma(tiny_gemma, tmp_path_factory):
+    """The tiny Gemma."""
+    yield from started(tiny_gemma, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def real(smollm2, tmp_path_factory):
+    """SmolLM2."""
+    yield from started(smollm2.path, tmp_path_factory)
+
+
+def started(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """A pair of a model with itself, at full precision, and a model store with nothing in it."""
     home, logs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("logs")
     arguments = ["--threads", "1", "--log-level", "warning"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(home))
-        with running_pair(Pair(reference, reference), arguments, log_dir=logs) as (_, receiver):
+        with running_pair(Pair(f"path:{folder}", f"path:{folder}"), arguments, log_dir=logs) as (_, receiver):
 
             def wire(**arguments: Any) -> KvwireLM:
-                return KvwireLM(**{"receiver": receiver.address, "tokenizer": reference, "codec": "fp32"} | arguments)
+                return KvwireLM(
+                    **{"receiver": receiver.address, "tokenizer": f"path:{folder}", "codec": "fp32"} | arguments
+                )
 
+            @cache  # nothing changes it
             def own(**arguments: Any) -> HFLM:
                 return HFLM(pretrained=str(folder), dtype="float32", device="cpu", **arguments)
 

@@ -159,6 +159,12 @@ def test_arguments_that_make_no_sense_are_refused(llama, arguments, message):
         llama.wire(**arguments)
 
 
+def test_a_text_without_tokens_is_refused(llama):
+    """There is nothing to go on from."""
+    with pytest.raises(InvalidRequestError, match="the prompt is empty"):
+        llama.wire().generate_until(instances("generate_until", [("", {"max_gen_toks": 3})]))
+
+
 def test_sampling_is_refused(llama):
     """A greedy answer must not pass for a sample."""
     asked = instances("generate_until", [("a b", {"do_sample": True, "temperature": 0.7})])

@@ -59,10 +59,10 @@ def test_a_folder_without_the_data_is_named(llama, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "arc").is_dir(), reason=f"no public datasets in {DATA}; set KVWIRE_DATA")
 @pytest.mark.parametrize("arguments", [{}, {"prompt_tokens": 12, "num_concurrent": 2}])
-def test_a_real_model_has_the_results_of_hf(smollm2_both, arguments):
+def test_a_real_model_has_the_results_of_hf(real, arguments):
     """SmolLM2 with itself, on real items."""
-    wire = evaluated(smollm2_both.wire(**arguments), DATA, LOCAL[:2], limit=6)
-    own = evaluated(smollm2_both.own(), DATA, LOCAL[:2], limit=6)
+    wire = evaluated(real.wire(**arguments), DATA, LOCAL[:2], limit=6)
+    own = evaluated(real.own(), DATA, LOCAL[:2], limit=6)
     assert accuracies(wire) == accuracies(own)
     assert totals(wire) == pytest.approx(totals(own), abs=1e-3)
 
