@@ -114,6 +114,8 @@ def _dataset(official: OfficialRecipe) -> Mapping[str, Any]:
                 "eval.limit", "should be a number, or a range from 0: items are taken from the first on"
             )
         limit = limit[1] or 0
+    if not isinstance(limit, int) or limit < 0:
+        raise official.refuse("eval.limit", "should be a number above 0, or left out")
     return {"name": name} | ({"limit": limit * _SUBJECTS[name]} if limit else {})
 
 

@@ -69,7 +69,7 @@ async def ask_all(
             found[index] = await ask(client, job)
             told(job, found[index])
 
-    waiting = iter(list(enumerate(jobs)))
+    waiting = enumerate(jobs)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):

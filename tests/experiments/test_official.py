@@ -96,6 +96,7 @@ def test_what_has_no_counterpart_is_told_and_the_rest_is_not(tmp_path):
     [
         ({"dataset": "gsm8k"}, r"eval.dataset \('gsm8k'\) is no dataset of ours; there are openbookqa"),
         ({"limit": [10, 20]}, "eval.limit .* a range from 0"),
+        ({"limit": -1}, "should be a number above 0"),
         ({"limit": "ten"}, r"eval.limit \('ten'\) should be int or list"),
         ({"kv_cache_proportion": 1.5}, "above 0 to 1"),
         ({"model": {"model_name": "two_stage"}}, "model.model_name .* baselines"),
