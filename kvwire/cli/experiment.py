@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from kvwire.security import ClientSecurity
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
-app.command("lm-eval")(lm_eval.lm_eval)
-app.command("import")(official.import_evaluation)
 
 # The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
 _REUSE_BYTES = 512 * 1024 * 1024
@@ -87,6 +85,10 @@ def report(
 
     for path in write_report(folder):
         print(path)
+
+
+app.command("lm-eval")(lm_eval.lm_eval)
+app.command("import")(official.import_evaluation)
 
 
 @contextmanager
