@@ -70,7 +70,7 @@ def lm_eval(
         raise InvalidRequestError(f"no task {', '.join(unknown)}; `python -m lm_eval ls tasks` lists those of lm-eval")
     with services(pair, receiver, "", fusers) as addresses:
         model = KvwireLM(
-            receiver=addresses.receiver,
+            receiver=receiver or (addresses.sharer if method is Method.SHARER_ONLY else addresses.receiver),
             method=method,
             codec=codec,
             policy=policy,
@@ -79,7 +79,7 @@ def lm_eval(
             relay=relay,
             prompt_tokens=prompt_tokens,
             separator=separator.replace(r"\n", "\n"),
-            tokenizer=tokenizer or ("" if receiver else _receivers(pair)),
+            tokenizer=tokenizer or ("" if receiver else _answering(pair, method)),
             num_concurrent=num_concurrent,
             ca=ca,
             token_file=token_file,
@@ -109,7 +109,9 @@ def _tasks(include_path: Path | None, data: Path | None) -> "TaskManager":
     return TaskManager(include_path=folders, metadata={"data": str(data)} if data else {})
 
 
-def _receivers(pair: str) -> str:
+def _answering(pair: str, method: Method) -> str:
+    """The model that answers."""
     from kvwire.processes import Pair
 
-    return Pair.parse(pair).receiver
+    models = Pair.parse(pair)
+    return models.sharer if method is Method.SHARER_ONLY else models.receiver

@@ -16,9 +16,10 @@ from kvwire.processes import Pair, running_pair
 
 @dataclass(frozen=True)
 class Both:
-    """``wire(**arguments)`` and ``own(**arguments)`` make models that must agree; ``address`` is the receiver's."""
+    """``wire(**arguments)`` and ``own(**arguments)`` make models that must agree."""
 
-    address: str
+    sharer: str
+    receiver: str
     wire: Callable[..., KvwireLM]
     own: Callable[..., HFLM]
 
@@ -53,7 +54,7 @@ def started(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     arguments = ["--threads", "1", "--log-level", "warning"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(home))
-        with running_pair(Pair(f"path:{folder}", f"path:{folder}"), arguments, log_dir=logs) as (_, receiver):
+        with running_pair(Pair(f"path:{folder}", f"path:{folder}"), arguments, log_dir=logs) as (sharer, receiver):
 
             def wire(**arguments: Any) -> KvwireLM:
                 return KvwireLM(
@@ -64,7 +65,7 @@ def started(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             def own(**arguments: Any) -> HFLM:
                 return HFLM(pretrained=str(folder), dtype="float32", device="cpu", **arguments)
 
-            yield Both(receiver.address, wire, own)
+            yield Both(sharer.address, receiver.address, wire, own)
 
 
 ITEMS = (

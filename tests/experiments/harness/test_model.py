@@ -141,6 +141,14 @@ def test_a_verbatim_relay_reads_what_hf_reads(both):
     close(wire.loglikelihood(asked), both.own().loglikelihood(asked))
 
 
+def test_the_sharer_is_asked_by_itself_at_its_own_address(llama):
+    """The same model answers the same there."""
+    asked = instances("loglikelihood", PAIRS[:3])
+    wire = llama.wire(receiver=llama.sharer, method="sharer_only")
+    close(wire.loglikelihood(asked), llama.own().loglikelihood(asked))
+    assert wire.traffic.paths.keys() == {"sharer_only"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

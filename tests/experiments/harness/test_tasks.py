@@ -88,7 +88,7 @@ def test_lm_evals_own_command_line_knows_the_model(llama, tiny_llama, data):
     """With all its options; what kvwire refuses is one line."""
     command = [sys.executable, "-m", "experiments.harness", "run", "--model", "kvwire", "--tasks", "arc_easy_local"]
     command += ["--include_path", TASKS, "--metadata", f"data={data}", "--limit", "1", "--model_args"]
-    arguments = f"receiver={llama.address},tokenizer=path:{tiny_llama}"
+    arguments = f"receiver={llama.receiver},tokenizer=path:{tiny_llama}"
     ended = [
         subprocess.run([*command, given], capture_output=True, text=True, check=False)
         for given in (arguments, f"{arguments},method=telepathy")
