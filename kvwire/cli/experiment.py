@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvwire.cli import experiment_matrix, experiment_preset
+from kvwire.cli import experiment_matrix, experiment_preset, lm_eval, official
 from kvwire.cli.options import (
     Addresses,
     ArtifactsOption,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 app.command("matrix")(experiment_matrix.matrix)
+app.command("lm-eval")(lm_eval.lm_eval)
+app.command("import")(official.import_evaluation)
 
 
 @app.command()

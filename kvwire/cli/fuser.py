@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli import fuser_make, fuser_train
+from kvwire.cli import fuser_make, fuser_train, official
 from kvwire.cli.options import JsonOption
 
 app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
@@ -29,6 +29,7 @@ def group() -> None:
 app.command("calibrate")(fuser_make.calibrate)
 app.command("fresh")(fuser_train.fresh)
 app.command("train")(fuser_train.train)
+app.command("import-training")(official.import_training)
 
 
 @app.command()
