@@ -2,5 +2,5 @@
 
 An engine starts workers; a worker answers one item at a time by all arms. What it does for that is written once, in
 ``pair_worker``. May import: what ``experiments`` may, and Ray in ``on_ray``. A new engine is one file here and one
-branch in ``kvwire.cli.engines``.
+function in ``kvwire.cli.engines``.
 """

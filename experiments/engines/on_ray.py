@@ -18,6 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 from experiments.engines.base import Introduction, Start, Worker
 from experiments.engines.ray_actor import NAME, PairActor
 from experiments.engines.ray_environment import LOCAL
+from experiments.engines.room import room
 from experiments.recipe import NamedRecipe
 from experiments.record import Record
 from experiments.turn import Turn
@@ -75,17 +76,13 @@ class OnRay:
             OverloadedError: The machines of the cluster have room for fewer.
         """
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        room = sum(self._room(machine) for machine in machines)
-        if room < self.actors:
+        fit = sum(room(machine, self.cpus, self.gpus) for machine in machines)
+        if fit < self.actors:
             has = "; ".join(f"{machine.get('CPU', 0):g} cores, {machine.get('GPU', 0):g} GPUs" for machine in machines)
             raise OverloadedError(
-                f"of {self.actors} actors of {self.cpus} cores and {self.gpus:g} GPUs only {room} fit: Ray has {has}; "
+                f"of {self.actors} actors of {self.cpus} cores and {self.gpus:g} GPUs only {fit} fit: Ray has {has}; "
                 "lower --actors, --actor-cpus or --actor-gpus, or start more machines first"
             )
-
-    def _room(self, machine: dict[str, float]) -> int:
-        by_cores = int(machine.get("CPU", 0) // self.cpus)
-        return min(by_cores, int(machine.get("GPU", 0) // self.gpus)) if self.gpus else by_cores
 
 
 class _ActorWorker:
@@ -147,7 +144,7 @@ def _cluster(address: str) -> Iterator[None]:
             if ":" in address:
                 _see_that_it_listens(address)
             ray.init(address, logging_level=logging.WARNING, **(own if address == LOCAL else {}))
-        except (OSError, RuntimeError, ValueError, RayError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
             raise UnavailableError(f"no Ray at {address!r}: {error}; check `ray status` on its head") from error
         try:
             yield

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kvwire.cli.options import fusers_arguments
 from kvwire.errors import InvalidRequestError, UnsupportedError
+from kvwire.processes import Pair, running_pair
 
 if TYPE_CHECKING:
     from experiments.engines.base import Engine
@@ -34,7 +35,7 @@ class EngineName(StrEnum):
 class Models:
     """What every started pair is made of."""
 
-    pair: str
+    pair: Pair
     fusers: Sequence[str] | None
 
 
@@ -113,11 +114,9 @@ def on_ray(models: Models, running: Running, workers: int | None, actors: Actors
 @contextmanager
 def started(models: Models, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """A pair whose sharer keeps what it has read; ``arguments`` are for both of its services."""
-    from kvwire.processes import Pair, running_pair
-
     both = ["--log-level", "warning", *fusers_arguments(models.fusers), *arguments]
     keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
-    with running_pair(Pair.parse(models.pair), both, sharer_arguments=keeping) as (sharer, receiver):
+    with running_pair(models.pair, both, sharer_arguments=keeping) as (sharer, receiver):
         yield sharer.address, receiver.address
 
 

@@ -23,6 +23,7 @@ from kvwire.cli.options import (
     TokenOption,
 )
 from kvwire.errors import InvalidRequestError
+from kvwire.processes import Pair
 
 if TYPE_CHECKING:
     from experiments.engines.base import Worker
@@ -72,7 +73,7 @@ def run(
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
     chosen = _ENGINES[engine](
-        Models(pair, fusers),
+        Models(Pair.parse(pair), fusers),
         Running(receiver, sharer, ca, token_file),
         workers,
         Actors(actors, actor_cpus, actor_gpus, ray_address),

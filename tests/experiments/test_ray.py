@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from experiments.engines.room import room
 from kvwire.cli.experiment import app
 from kvwire.errors import InvalidRequestError, UnsupportedError
 
@@ -193,6 +194,21 @@ def test_more_actors_than_fit_are_refused_before_they_are_waited_for(recipe, mod
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("machine", "cpus", "gpus", "fit"),
+    [
+        ({"CPU": 5.0}, 2, 0, 2),
+        ({"CPU": 5.0}, 2, 0.5, 0),
+        ({"CPU": 16.0, "GPU": 1.0}, 1, 0.1, 10),
+        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.6, 2),
+        ({"CPU": 3.0, "GPU": 2.0}, 1, 0.5, 3),
+    ],
+)
+def test_room_is_counted_by_whole_cores_and_parts_of_one_gpu(machine, cpus, gpus, fit):
+    """Ten tenths of a GPU are one, two rests of 0.4 are no place for 0.6."""
+    assert room(machine, cpus, gpus) == fit
+
+
 def test_an_address_without_ray_is_refused_at_once(recipe, models, tmp_path):
     """With what to look at."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'kvwire[ray]'")
@@ -210,6 +226,7 @@ def test_an_address_without_ray_is_refused_at_once(recipe, models, tmp_path):
         (["--ray-address", "auto"], "add --engine ray"),
         (["--engine", "ray", "--workers", "2"], "say --actors for --workers"),
         (["--engine", "ray", "--receiver", "127.0.0.1:1", "--sharer", "127.0.0.1:1"], "start pairs of their own"),
+        (["--engine", "ray", "--pair", "alone"], "'alone' is not a pair"),
         (["--engine", "ray", "--ray-address", "ray://head:10001"], "'ray://head:10001' is no address; .*HOST:PORT"),
     ],
 )
