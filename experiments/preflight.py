@@ -19,12 +19,14 @@ from experiments.arms import (
     through,
 )
 from experiments.recipe import NamedRecipe, Recipe
-from experiments.runner import CALLER
 from experiments.sets import ChoiceSet
 from experiments.yaml_source import Place
 from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, UnsupportedError
 from kvwire.requests import ChatMessage, Messages, Method, RequestInfo, ScoreRequest, Text
+
+# One caller for the whole run: a sharer reuses what it read only for the same caller.
+CALLER = "experiment"
 
 # Forty tokens: the lowest rates of rd need some thirty (2026-11-23), and four are kept at a ratio of 0.1.
 _CONTEXT = Text(" ".join(["The quick brown fox jumps over the lazy dog."] * 4))

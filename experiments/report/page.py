@@ -1,8 +1,9 @@
 """One HTML page that needs nothing but itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from experiments.report.figures import Figure
 from experiments.report.style import FIGURE, PAGE
@@ -99,7 +100,17 @@ def origin(results: Results) -> str:
     return (
         f"Recipe {results.name} ({results.run['recipe']['sha256'][:12]}), {sides}, fuser {', '.join(fusers)}; "
         f"kvwire {code['kvwire']} ({commit}); "
-        f"{machine['cpu']}, {machine['cores']} cores; begun {results.run['begun']}."
+        f"{machine['cpu']}, {machine['cores']} cores; begun {results.run['begun']}.{_clock(machine)}"
+    )
+
+
+def _clock(machine: Mapping[str, Any]) -> str:
+    """What to know of the times, if there is something; runs of before there were engines were in one process."""
+    if machine.get("engine", "in-process") == "in-process":
+        return ""
+    return (
+        f" Timings were taken in {machine['workers']} actors of Ray, with whatever ran beside them on their machines: "
+        "compare them with nothing else."
     )
 
 

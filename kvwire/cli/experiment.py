@@ -5,14 +5,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kvwire.cli import experiment_matrix, experiment_preset, lm_eval, official
+from kvwire.cli.engines import Actors, EngineName, Running, in_process, on_ray
 from kvwire.cli.options import (
-    Addresses,
     ArtifactsOption,
     CaOption,
     DataOption,
@@ -23,15 +24,18 @@ from kvwire.cli.options import (
     TokenOption,
 )
 from kvwire.errors import InvalidRequestError
+from kvwire.processes import Pair
 
 if TYPE_CHECKING:
+    from experiments.engines.base import Worker
     from experiments.plan import Plan
-    from kvwire.security import ClientSecurity
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 app.command("matrix")(experiment_matrix.matrix)
 app.command("lm-eval")(lm_eval.lm_eval)
 app.command("import")(official.import_evaluation)
+
+_ENGINES = {EngineName.IN_PROCESS: in_process, EngineName.RAY: on_ray}
 
 
 @app.command()
@@ -44,7 +48,18 @@ def run(
     minutes: Annotated[float, typer.Option(min=1, help="how long preset local may take, making included")] = 60.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="of a preset: look whether it can run, and stop")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many items of each dataset")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="pairs to start, each for an item at a time")] = None,
+    engine: Annotated[EngineName, typer.Option(help="where pairs run: beside this, or in actors of Ray")] = (
+        EngineName.IN_PROCESS
+    ),
+    actors: Annotated[int | None, typer.Option(min=1, help="of Ray, each with a pair of its own")] = None,
+    actor_cpus: Annotated[int | None, typer.Option(min=1, help="cores of each, and threads of a service; 1")] = None,
+    actor_gpus: Annotated[
+        float | None, typer.Option(min=0, max=1, help="GPU of each, or a part of one, which its services compute on")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="local: a Ray of our own (default); auto or HOST:PORT: one that runs")
+    ] = None,
     data: DataOption = None,
     pair: Annotated[
         str, typer.Option(help="models as SHARER:RECEIVER; default: the recipe's, or else smollm2-135m on both sides")
@@ -62,33 +77,41 @@ def run(
     from experiments.questions.load import load_questions
     from experiments.recipe import load_recipe
     from kvwire.cli.experiment_groups import Given, grouped
-    from kvwire.cli.experiment_services import at_addresses, started
-    from kvwire.security import ClientSecurity
+    from kvwire.cli.experiment_services import running, started
 
     if bool(preset) == bool(recipe):
         raise InvalidRequestError("name recipes, or give --preset; one of the two")
-    given = Given(pair, tuple(fusers or ()), data, artifacts)
+    if preset and (pair or fusers or receiver or sharer or limit):
+        raise InvalidRequestError(
+            "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
+            "leave --pair, --fusers, --receiver, --sharer and --limit out"
+        )
+    if preset and engine is EngineName.RAY:
+        raise InvalidRequestError(
+            "a preset is cut to this machine's time and devices and is not offered on Ray; name its recipes instead, "
+            "`kvwire experiment matrix` lists them"
+        )
+    if pair:
+        Pair.parse(pair)  # refused before an engine is looked for
+    chosen = _ENGINES[engine](
+        Running(receiver, sharer, ca, token_file), workers, Actors(actors, actor_cpus, actor_gpus, ray_address)
+    )
+    given = Given(pair, tuple(fusers or ()), data, artifacts, chosen.devices, chosen.options)
     if preset:
-        if pair or fusers or receiver or sharer or limit:
-            raise InvalidRequestError(
-                "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
-                "leave --pair, --fusers, --receiver, --sharer and --limit out"
-            )
-        experiment_preset.command(preset, minutes, out, given, workers, dry_run=dry_run)
+        experiment_preset.command(preset, minutes, out, given, chosen.engine, dry_run=dry_run)
         return
-    security = ClientSecurity(ca=ca, token_file=token_file)
     recipes = [load_recipe(reference) for reference in recipe or ()]
     names = [named.name for named in recipes]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
-    if receiver or sharer:
-        with at_addresses(receiver, sharer, workers) as pairs:
-            asyncio.run(run_all(plans, pairs, security, out))
+    if receiver:
+        with chosen.engine.workers(partial(running, sharer, receiver)) as ready:
+            asyncio.run(run_all(plans, ready, chosen.engine.facts, out))
     else:
-        for group in grouped(plans, given, workers):
-            with started(group.wanted) as pairs:
-                asyncio.run(run_all(group.plans, pairs, security, out, group.made))
+        for group in grouped(plans, given):
+            with chosen.engine.workers(partial(started, group.wanted)) as ready:
+                asyncio.run(run_all(group.plans, ready, chosen.engine.facts, out, group.made))
     _tell(names, out, json_file)
 
 
@@ -136,35 +159,32 @@ def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
 
 async def run_all(
     plans: "Sequence[Plan]",
-    pairs: Sequence[Addresses],
-    security: "ClientSecurity",
+    workers: "Sequence[Worker]",
+    facts: Mapping[str, Any],
     out: Path,
     made: Mapping[str, Mapping[str, str]] | None = None,
     limit_s: float | None = None,
 ) -> None:
-    """Check all plans against the services, then run them; ``made`` for each as in its provenance, by its name.
+    """Check all plans against the services, then run them; ``facts`` are the engine's.
 
-    A run that takes longer than ``limit_s`` is stopped where it is.
+    ``made``: SHA-256 of what was made for each plan, by its name and theirs. A run that takes longer than ``limit_s``
+    is stopped where it is.
     """
     from experiments.ledger import Ledger
-    from experiments.preflight import preflight
     from experiments.progress import progress
     from experiments.provenance import begin, provenance
     from experiments.runner import Runner
-    from kvwire.client import Client
 
-    names = {pair.receiver: "the receiver" for pair in pairs} | {pair.sharer: "the sharer" for pair in pairs}
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(pair.receiver, security)) for pair in pairs]
-        sharer = await stack.enter_async_context(Client(pairs[0].sharer, security))
-        described = {"receiver": await clients[0].describe(), "sharer": await sharer.describe()}
+        for worker in workers:
+            stack.push_async_callback(worker.close)
+        introduced = await asyncio.gather(*(worker.introduce() for worker in workers))
         for plan in plans:
-            for client in clients:
-                await preflight(client, plan.named)
+            await asyncio.gather(*(worker.check(plan.named) for worker in workers))
         for plan in plans:
             folder = out / plan.named.name
             folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, described, len(pairs), (made or {}).get(plan.named.name)))
+            begin(folder / "run.json", provenance(plan, introduced, facts, (made or {}).get(plan.named.name)))
         for plan in plans:
             keys = list(plan.keys())
             with (
@@ -173,7 +193,7 @@ async def run_all(
             ):
                 try:
                     async with asyncio.timeout(limit_s):
-                        await Runner(clients, plan, names, sharer).run(ledger, told)
+                        await Runner(workers, plan).run(ledger, told)
                 except TimeoutError:
                     sys.stderr.write(
                         f"{plan.named.name}: its time is up, {ledger.done} of {len(keys)} lines are there\n"

@@ -54,7 +54,7 @@ class Group:
     made: Mapping[str, Mapping[str, str]]
 
 
-def grouped(plans: "Sequence[Plan]", given: Given, workers: int) -> Iterator[Group]:
+def grouped(plans: "Sequence[Plan]", given: Given) -> Iterator[Group]:
     """All plans, in the order of the first of each group; what a group needs is made when it is its turn."""
     needs = [given.needs_of(plan.named.recipe) for plan in plans]
     groups: dict[Wanted, list[int]] = {}
@@ -64,7 +64,6 @@ def grouped(plans: "Sequence[Plan]", given: Given, workers: int) -> Iterator[Gro
             given.pair_of(recipe),
             (*given.fusers, *needs[index].fusers),
             same_model=bool(recipe.controls.same_model),
-            workers=workers,
             options=given.options,
             devices=given.devices,
         )

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvwire.cli.options import Addresses
 from kvwire.errors import KvwireError
 
 if TYPE_CHECKING:
+    from experiments.engines.base import Worker
     from experiments.plan import Plan
-    from kvwire.client import Client
 
 
 @dataclass
@@ -28,22 +27,18 @@ class Measured:
     asking_s: float = 0.0
 
 
-async def measured(plans: "Sequence[Plan]", pairs: Sequence[Addresses]) -> Measured:
+async def measured(plans: "Sequence[Plan]", workers: "Sequence[Worker]") -> Measured:
     """Ask a few items of each dataset of every recipe; one that the services refuse does not stop the others."""
-    from experiments.preflight import preflight
-    from kvwire.client import Client
-
     found = Measured()
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(pair.receiver)) for pair in pairs]
-        sharer = await stack.enter_async_context(Client(pairs[0].sharer))
+        for worker in workers:
+            stack.push_async_callback(worker.close)
         for plan in plans:
             try:
-                await preflight(clients[0], plan.named)
+                await workers[0].check(plan.named)
                 begun = time.monotonic()
                 found.speeds[plan.named.name] = {
-                    block.dataset: await _speed(replace(plan, blocks=(block,)), clients, sharer)
-                    for block in plan.blocks
+                    block.dataset: await _speed(replace(plan, blocks=(block,)), workers) for block in plan.blocks
                 }
                 found.asking_s += time.monotonic() - begun
             except KvwireError as error:
@@ -51,18 +46,18 @@ async def measured(plans: "Sequence[Plan]", pairs: Sequence[Addresses]) -> Measu
     return found
 
 
-async def _speed(plan: "Plan", clients: "Sequence[Client]", sharer: "Client") -> tuple[float, float]:
+async def _speed(plan: "Plan", workers: "Sequence[Worker]") -> tuple[float, float]:
     """Of the one dataset of a plan."""
     from experiments.ledger import Ledger
     from experiments.runner import Runner
 
     (block,) = plan.blocks
-    few = replace(block, questions=block.questions[: 1 + len(clients)])
+    few = replace(block, questions=block.questions[: 1 + len(workers)])
     named = replace(plan.named, recipe=plan.named.recipe.model_copy(update={"timed": 1}))
     plan = replace(plan, named=named, blocks=(few,))
     came = [time.monotonic()]
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "lines", list(plan.keys())) as ledger:
-        await Runner(clients, plan, {}, sharer).run(ledger, lambda _: came.append(time.monotonic()))
+        await Runner(workers, plan).run(ledger, lambda _: came.append(time.monotonic()))
     alone_s = came[len(block.arms)] - came[0]
     others = len(few.questions) - 1
     return alone_s, (came[-1] - came[len(block.arms)]) / others if others else alone_s

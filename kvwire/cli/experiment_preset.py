@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from kvwire.cli.experiment_services import started
 from kvwire.errors import InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
+    from experiments.engines.base import Engine
     from experiments.plan import Plan
     from experiments.schedule import Schedule
 
@@ -51,14 +53,14 @@ PRESETS = {
 }
 
 
-def command(name: str, minutes: float, out: Path, given: Given, workers: int, *, dry_run: bool) -> None:
+def command(name: str, minutes: float, out: Path, given: Given, engine: "Engine", *, dry_run: bool) -> None:
     """What ``kvwire experiment run --preset`` does."""
     preset = preset_of(name)
     if dry_run:
         experiment_dry_run.dry_run(plans_of(preset, given), given, on_gpu=preset.on_gpu)
         return
     given = _on_gpus(given) if preset.on_gpu else given
-    run_preset(preset, plans_of(preset, given), minutes, out, given, workers)
+    run_preset(preset, plans_of(preset, given), minutes, out, given, engine)
     print(f"results in {out}; now: kvwire experiment report {out}")
 
 
@@ -104,7 +106,9 @@ def plans_of(preset: Preset, given: Given) -> "list[Plan]":
     return [plan_of(each, load_questions(each, given.data, None)) for each in named]
 
 
-def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Path, given: Given, workers: int) -> None:
+def run_preset(
+    preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Path, given: Given, engine: "Engine"
+) -> None:
     """Make what is needed, measure what an item takes, say what will be asked, and ask it; goes on if it was cut short.
 
     Raises:
@@ -119,8 +123,8 @@ def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Pat
         if preset.within and not schedule.left_out:
             schedule.left_out = _left_out(plans, given, _MAKING_SHARE * minutes)
         plans = [plan for plan in plans if plan.named.name not in schedule.left_out]
-        for group in grouped([plan for plan in plans if plan.named.name not in schedule.speeds], given, workers):
-            _measure(group, schedule)
+        for group in grouped([plan for plan in plans if plan.named.name not in schedule.speeds], given):
+            _measure(group, schedule, engine)
             schedule.write(out / SCHEDULE)
         left_s = ends - time.monotonic() - sum(schedule.start_s.values())
         plans = [plan for plan in plans if plan.named.name in schedule.speeds]
@@ -133,7 +137,7 @@ def run_preset(preset: Preset, plans: "Sequence[Plan]", minutes: float, out: Pat
     plans = [plan for plan in plans if plan.named.name in schedule.sizes]
     tell(schedule, plans)
     try:
-        _run([schedule.cut(plan) for plan in plans], schedule, out, ends if preset.within else None, given, workers)
+        _run([schedule.cut(plan) for plan in plans], schedule, out, ends if preset.within else None, given, engine)
     finally:
         write_states(out, given)
 
@@ -186,11 +190,11 @@ def _left_out(plans: "Sequence[Plan]", given: Given, making_minutes_most: float)
     return why
 
 
-def _measure(group: Group, schedule: "Schedule") -> None:
+def _measure(group: Group, schedule: "Schedule", engine: "Engine") -> None:
     """Start a group's services and ask a few items of each dataset."""
     begun = time.monotonic()
-    with started(group.wanted) as pairs:
-        found = asyncio.run(measured(group.plans, pairs))
+    with engine.workers(partial(started, group.wanted)) as workers:
+        found = asyncio.run(measured(group.plans, workers))
     schedule.speeds |= found.speeds
     schedule.left_out |= found.failed
     # Services start once for all recipes of a group.
@@ -198,20 +202,19 @@ def _measure(group: Group, schedule: "Schedule") -> None:
 
 
 def _run(
-    plans: "Sequence[Plan]", schedule: "Schedule", out: Path, ends: float | None, given: Given, workers: int
+    plans: "Sequence[Plan]", schedule: "Schedule", out: Path, ends: float | None, given: Given, engine: "Engine"
 ) -> None:
     from kvwire.cli.experiment import run_all
-    from kvwire.security import ClientSecurity
 
-    for group in grouped([plan for plan in plans if not _done(plan, out)], given, workers):
-        with started(group.wanted) as pairs:
+    for group in grouped([plan for plan in plans if not _done(plan, out)], given):
+        with engine.workers(partial(started, group.wanted)) as workers:
             for plan in group.plans:
                 left_s = float("inf") if ends is None else ends - time.monotonic()
                 if left_s <= 0:
                     print("the time is up; the same command goes on with what is left")
                     return
                 limit_s = None if ends is None else min(_SLACK * schedule.seconds(plan) + _SLACK_S, left_s)
-                asyncio.run(run_all([plan], pairs, ClientSecurity(), out, group.made, limit_s))
+                asyncio.run(run_all([plan], workers, engine.facts, out, group.made, limit_s))
 
 
 def _done(plan: "Plan", out: Path) -> bool:

@@ -61,6 +61,7 @@ def made_up(arm: Arm, item: int, draw: np.random.Generator) -> dict:
             "stages_ms": {},
             "socket_bytes": payload + 200 if payload else 0,
             "socket_isolated": True,
+            "engine": "in-process",
         },
     }
 

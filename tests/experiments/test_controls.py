@@ -6,6 +6,7 @@ import json
 import pytest
 
 from experiments.arms import arms_of
+from experiments.engines.pair_worker import PairWorker
 from experiments.ledger import Ledger
 from experiments.plan import plan_of
 from experiments.preflight import preflight
@@ -49,10 +50,11 @@ def plan(folder, text=RECIPE):
 
 
 async def asked(plan, pair, path):
-    async with Client(pair.receiver) as receiver, Client(pair.sharer) as sharer:
-        await preflight(receiver, plan.named)
-        with Ledger(path, list(plan.keys())) as ledger:
-            await Runner([receiver], plan, {}, sharer).run(ledger, lambda _: None)
+    worker = PairWorker(*pair, "in-process")
+    await worker.check(plan.named)
+    with Ledger(path, list(plan.keys())) as ledger:
+        await Runner([worker], plan).run(ledger, lambda _: None)
+    await worker.close()
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -72,7 +74,7 @@ def trio(tiny_llama, other_llama, official_c2c, tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(home))
-        with started(wanted) as (addresses,):
+        with started(wanted) as addresses:
             yield addresses
 
 

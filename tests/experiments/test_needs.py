@@ -34,7 +34,7 @@ def test_recipes_that_need_the_same_run_on_the_same_services(plan, tmp_path):
     (tmp_path / "f.safetensors").write_bytes(b"fuser")
     needs = f"needs: {{f: {{how: path, path: {tmp_path / 'f.safetensors'}}}}}\n"
     plans = [plan("a"), plan("b", needs), plan("c"), plan("d", "controls: {same_model: identity}\n"), plan("e", needs)]
-    groups = list(grouped(plans, Given(options=("--threads", "1")), 2))
+    groups = list(grouped(plans, Given(options=("--threads", "1"))))
     assert [[each.named.name for each in group.plans] for group in groups] == [["a", "c"], ["b", "e"], ["d"]]
     assert groups[1].wanted.fusers == (f"f={tmp_path / 'f.safetensors'}",)
     assert [group.wanted.same_model for group in groups] == [False, False, True]
@@ -48,19 +48,19 @@ def test_what_the_command_line_gives_is_not_made(plan):
     """A fuser of the same name, and another pair."""
     more = "fuser: f\nneeds: {f: {how: path, path: nowhere}}\n"
     given = Given(pair="smollm2-135m:gemma3-270m", fusers=("f=mine.safetensors",))
-    (group,) = grouped([plan("a", more)], given, 1)
+    (group,) = grouped([plan("a", more)], given)
     assert group.wanted == Wanted(Pair("smollm2-135m", "gemma3-270m"), ("f=mine.safetensors",))
     with pytest.raises(NotFoundError, match="nowhere is not there; the recipe names it for fuser f"):
-        list(grouped([plan("a", more)], Given(), 1))
+        list(grouped([plan("a", more)], Given()))
 
 
 def test_a_fuser_is_made_by_its_command_and_only_once(plan, tmp_path, capfd):
     """A fresh C2C fuser of two tiny models; the second time it is there."""
     more = "method: fuse\nfuser: c2c\nneeds: {c2c: {how: fresh, hidden: 8, inner: 8}}\n"
     given = Given(artifacts=tmp_path / "artifacts")
-    (first,) = grouped([plan("a", more)], given, 1)
+    (first,) = grouped([plan("a", more)], given)
     assert "kvwire fuser fresh" in capfd.readouterr().err
-    (again,) = grouped([plan("a", more)], given, 1)
+    (again,) = grouped([plan("a", more)], given)
     assert "kvwire" not in capfd.readouterr().err
     assert first == again
     (file,) = (tmp_path / "artifacts").glob("fresh-*.safetensors")
@@ -74,7 +74,7 @@ def test_a_command_that_fails_ends_the_run_with_its_words(plan, tmp_path):
     text.write_text("Too short.\n")
     more = "fuser: ridge\nneeds: {ridge: {how: calibrate}}\n"
     with pytest.raises(StartError, match=r"kvwire fuser calibrate .* ended with status 1"):
-        list(grouped([plan("a", more)], Given(data=tmp_path / "data", artifacts=tmp_path), 1))
+        list(grouped([plan("a", more)], Given(data=tmp_path / "data", artifacts=tmp_path)))
 
 
 def test_a_folder_is_known_by_all_its_files(plan, tmp_path):
@@ -85,7 +85,7 @@ def test_a_folder_is_known_by_all_its_files(plan, tmp_path):
     found = []
     for said in ("a", "b"):
         (folder / "final" / "file.json").write_text(json.dumps(said))
-        (group,) = grouped([plan("a", needs)], Given(), 1)
+        (group,) = grouped([plan("a", needs)], Given())
         found.append(group.made["a"]["c2c"])
     assert found[0] != found[1]
 

@@ -8,6 +8,7 @@ import time
 import pytest
 import typer
 
+from experiments.engines.in_process import InProcess
 from experiments.plan import plan_of
 from experiments.questions.load import load_questions
 from experiments.recipe import load_recipe
@@ -55,7 +56,7 @@ def lines(out, name):
 def test_a_preset_measures_plans_says_and_asks(plans, tmp_path, capsys):
     """Every recipe that can be made in the time; a second run finds nothing left to do and starts nothing."""
     out, given = tmp_path / "out", Given(data=tmp_path / "data", options=("--threads", "1"))
-    run_preset(PRESETS["local"], plans, 2, out, given, 1)
+    run_preset(PRESETS["local"], plans, 2, out, given, InProcess())
     said = capsys.readouterr().out
     schedule = json.loads((out / "schedule.json").read_text())
     assert schedule["sizes"] == {"small": {"pocket": 3}, "large": {"pocket": 9}}
@@ -69,7 +70,7 @@ def test_a_preset_measures_plans_says_and_asks(plans, tmp_path, capsys):
 
     before = (out / "large" / "results.jsonl").read_bytes()
     begun = time.monotonic()
-    run_preset(PRESETS["local"], plans, 2, out, given, 1)
+    run_preset(PRESETS["local"], plans, 2, out, given, InProcess())
     assert time.monotonic() - begun < 5
     assert (out / "large" / "results.jsonl").read_bytes() == before
 
@@ -82,7 +83,7 @@ def test_a_preset_that_was_cut_goes_on_with_the_sizes_it_had(plans, tmp_path):
     settled = {"format": 1, "preset": "local", "minutes": 2, "start_s": {}, "left_out": {}}
     settled |= {"speeds": {"large": {"pocket": [9.0, 9.0]}}, "sizes": {"large": {"pocket": 2}}}
     (out / "schedule.json").write_text(json.dumps(settled))
-    run_preset(PRESETS["local"], plans, 2, out, given, 1)
+    run_preset(PRESETS["local"], plans, 2, out, given, InProcess())
     assert len(lines(out, "large")) == 2 * 4
     assert not (out / "small").exists()
 
@@ -93,6 +94,7 @@ def test_a_preset_that_was_cut_goes_on_with_the_sizes_it_had(plans, tmp_path):
         (["--preset", "huge"], "no preset 'huge'; there are local, full, h100"),
         (["--preset", "local", "smoke"], "name recipes, or give --preset"),
         ([], "name recipes, or give --preset"),
+        (["--preset", "full", "--engine", "ray"], "not offered on Ray; name its recipes instead"),
     ],
 )
 def test_a_mistaken_command_is_refused(tmp_path, arguments, said):

@@ -1,7 +1,9 @@
 """The report: files that need nothing but themselves."""
 
 import csv
+import json
 import re
+import shutil
 
 import pytest
 
@@ -141,6 +143,18 @@ def test_it_is_told_which_run_is_being_read(write_results):
     told = []
     write_report(write_results(items=5).parent, told.append)
     assert told == [f"made-up: {5 * 37} lines"]
+
+
+def test_timings_taken_on_ray_are_marked(write_results):
+    """On the page and in Markdown; those of one process need no mark."""
+    for engine, marks in (("ray", 1), ("in-process", 0)):
+        folder = write_results(name=engine)
+        run = json.loads((folder / "run.json").read_text())
+        run["machine"] |= {"engine": engine, "workers": 2}
+        (folder / "run.json").write_text(json.dumps(run))
+        texts = [path.read_text() for path in write_report(folder.parent) if path.suffix in (".html", ".md")]
+        assert [text.count("Timings were taken in 2 actors of Ray") for text in texts] == [marks, marks]
+        shutil.rmtree(folder)
 
 
 def test_a_folder_without_results_is_refused(tmp_path, write_results):
