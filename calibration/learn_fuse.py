@@ -47,6 +47,16 @@ class FusedText:
         return self.receiver.ids[self.cut + 1 : self.cut + 1 + FOLLOWING_TOKENS]
 
 
+def silenced(shared: SharedCache) -> SharedCache:
+    """The same layers, every number zero: what a fuser hears of a sharer that is not there."""
+
+    def silent(reading: Reading, tokens: int) -> list[LayerKV]:
+        layers = shared(reading, tokens)
+        return [replace(kv, keys=torch.zeros_like(kv.keys), values=torch.zeros_like(kv.values)) for kv in layers]
+
+    return silent
+
+
 def fused_text(files: Files) -> FusedText:
     """A text cut as late as can be.
 

@@ -1,4 +1,7 @@
-"""Measures a model's sensitivity profile: each layer's keys, then values, through each codec, all else exact."""
+"""Measures a model's sensitivity profile: each layer's keys, then values, through each codec, all else exact.
+
+Then each kv head of them alone, through the first codec.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -36,10 +39,11 @@ def profile(engine: Engine, text: str, codecs: Sequence[Base], windows: int, say
     layers, totals = len(engine.card.layers), dict[tuple[int, Kind], Tensor]()
     for number, piece in enumerate(_pieces(engine.prompts.plain(text), windows), start=1):
         for layer, kind, moved in _measured((engine, piece), quantizers):
-            totals[layer, kind] = totals.get((layer, kind), torch.zeros(len(codecs))) + moved
+            totals[layer, kind] = totals.get((layer, kind), torch.zeros_like(moved)) + moved
             if kind is Kind.VALUE:
                 say(f"text {number} of {windows}, layer {layer + 1} of {layers}")
     keys, values = ([(totals[layer, kind] / windows).tolist() for layer in range(layers)] for kind in Kind)
+    parts = len(codecs)
     binding = engine.card.binding
     return Profile(
         model=binding.id,
@@ -48,7 +52,8 @@ def profile(engine: Engine, text: str, codecs: Sequence[Base], windows: int, say
         scored_tokens=SCORED_TOKENS,
         windows=windows,
         codecs=tuple(map(str, codecs)),
-        divergences=tuple((tuple(k), tuple(v)) for k, v in zip(keys, values, strict=True)),
+        divergences=tuple((tuple(k[:parts]), tuple(v[:parts])) for k, v in zip(keys, values, strict=True)),
+        heads=tuple((tuple(k[parts:]), tuple(v[parts:])) for k, v in zip(keys, values, strict=True)),
     )
 
 
@@ -62,7 +67,7 @@ def _pieces(tokens: Sequence[int], windows: int) -> list[Sequence[int]]:
 def _measured(
     read: tuple[Engine, Sequence[int]], quantizers: Sequence[Quantizer]
 ) -> Iterator[tuple[int, Kind, Tensor]]:
-    """Layer, keys or values, and ``(codecs,)`` divergences of one text."""
+    """Layer, keys or values, and ``(codecs + kv_heads,)`` divergences of one text."""
     engine, piece = read
     cache = engine.new_cache()
     engine.read(piece[:TOKENS], cache, 0)
@@ -70,8 +75,10 @@ def _measured(
     reference = _logprobs(engine, piece, [exact])[0]
     for layer, halves in enumerate(exact):
         for kind in Kind:
-            coded = [[*exact[:layer], _coded(halves, layer, kind, each), *exact[layer + 1 :]] for each in quantizers]
-            moved = [divergences(reference, other)[0] for other in _logprobs(engine, piece, coded)]
+            coded = [_coded(halves, layer, kind, each) for each in quantizers]
+            coded += [_one_head(halves, coded[0], head) for head in range(halves[0].shape[0])]
+            caches = [[*exact[:layer], each, *exact[layer + 1 :]] for each in coded]
+            moved = [divergences(reference, other)[0] for other in _logprobs(engine, piece, caches)]
             yield layer, kind, torch.tensor([max(0.0, sum(kl) / len(kl)) for kl in moved])
 
 
@@ -82,6 +89,13 @@ def _coded(halves: Halves, layer: int, kind: Kind, quantizer: Quantizer) -> Halv
     ctx = Context(layer, kind, heads, tokens, head_dim, torch.arange(tokens))
     there_and_back = quantizer.decode(quantizer.encode(half, ctx), ctx).to(half)
     return (keys, there_and_back) if kind is Kind.VALUE else (there_and_back, values)
+
+
+def _one_head(exact: Halves, coded: Halves, head: int) -> Halves:
+    """All as it was, but for one head."""
+    keys, values = (half.clone() for half in exact)
+    keys[head], values[head] = coded[0][head], coded[1][head]
+    return keys, values
 
 
 def _logprobs(engine: Engine, piece: Sequence[int], caches: Sequence[Sequence[Halves]]) -> list[Tensor]:

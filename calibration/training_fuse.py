@@ -9,7 +9,7 @@ import torch
 
 from calibration.gain_fuse import FuseGain, fuse_gain
 from calibration.learn import FrozenReceiver
-from calibration.learn_fuse import Files, FusedText, fused_texts, sharer_predictions, through
+from calibration.learn_fuse import Files, FusedText, fused_texts, sharer_predictions, silenced, through
 from calibration.losses import Loss, LossName, divergence, likelihood
 from calibration.readings import TextReader
 from calibration.training import Plan
@@ -38,13 +38,19 @@ class FuseTraining:
         files: Sequence[Files],
         codec: Codec | None = None,
         learns_through: TextReader | None = None,
+        *,
+        without_sharer: bool = False,
     ) -> None:
-        """With ``codec``, it learns from caches as that delivers them; through ``receiver`` if through no other."""
+        """With ``codec``, it learns from caches as that delivers them; through ``receiver`` if through no other.
+
+        ``without_sharer`` makes a control: it hears nothing of the sharer.
+        """
         self._fuser = fuser
         self._sides = sharer, receiver
         self._frozen = FrozenReceiver(receiver)
         self._teacher = FrozenReceiver(learns_through) if learns_through else self._frozen
-        self._shared = through(codec, sharer) if codec else sharer.beginning
+        shared = through(codec, sharer) if codec else sharer.beginning
+        self._shared = silenced(shared) if without_sharer else shared
         self._trainee = C2CTrainee(fuser)
         self.texts = files
 

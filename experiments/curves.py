@@ -1,18 +1,18 @@
 """The points of the curves: per dataset and arm, quality with its intervals, and what it cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from experiments.arms import Arm, wrong_name
-from experiments.metrics import ACCURACY, NLL, Metric, metrics_of
+from experiments.arms import Arm
+from experiments.metrics import NLL, Metric, metrics_of
+from experiments.qualities import GAINS
 from experiments.record import Record
 from experiments.results import DatasetResults, Results
 from experiments.statistics.bootstrap import Array, Bootstrap, Estimate
 from experiments.statistics.compare import Comparison, compare
-from experiments.statistics.gain import context_gain_retained, net_context_gain, net_gain_kept
-from experiments.statistics.gap import gap_closed
+from experiments.statistics.gain import Quotient
 from kvwire.requests import Method
 from loadtest.intervals import percentiles, wilson95
 
@@ -21,7 +21,7 @@ from loadtest.intervals import percentiles, wilson95
 class Costs:
     """Means per request over the items answered; None where nothing was sent. Per token: of those the sharer read.
 
-    Times: p50 in milliseconds over the items asked one by one.
+    Times: p50 in milliseconds over the items asked one by one, ``timed_items``; of the TTFT also the range.
     """
 
     wire_bytes: float | None
@@ -29,8 +29,18 @@ class Costs:
     payload_bytes: float | None
     bits_per_value: float | None
     payload_bytes_per_token: float | None
+    timed_items: int
     ttft_ms: float | None
+    ttft_least_ms: float | None
+    ttft_most_ms: float | None
     e2e_ms: float | None
+
+    @property
+    def ttft_spread_ms(self) -> tuple[float, float, float] | None:
+        """Median, least and most; None if nothing was timed."""
+        if self.ttft_ms is None or self.ttft_least_ms is None or self.ttft_most_ms is None:
+            return None
+        return self.ttft_ms, self.ttft_least_ms, self.ttft_most_ms
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,11 @@ class _Rows:
     def __init__(self, dataset: DatasetResults, seed: int) -> None:
         self._dataset = dataset
         self._bootstrap = Bootstrap.of_clusters(dataset.clusters, seed)
-        reference = next(arm.name for arm in dataset.arms if arm.reference)
-        self._opponents = [name for name in (reference, "text", "receiver_only") if name in dataset.records]
+        opponents = (dataset.reference.name, "text", "receiver_only")
+        self._opponents = [name for name in opponents if name in dataset.records]
+        # The reference is asked by itself for every item, but beside other items' arms; those are no latencies.
+        rounds = zip(*dataset.records.values(), strict=True)
+        self._timed = {index for index, lines in enumerate(rounds) if all(map(_has_own_time, lines))}
 
     def all(self) -> list[Row]:
         return [self._row(arm) for arm in self._dataset.arms]
@@ -87,9 +100,9 @@ class _Rows:
             arm=arm,
             items=len(records),
             failed=sum(record["error"] is not None for record in records),
-            estimates=self._estimates(metrics, records) | self._gap(arm) | self._gains(arm),
-            versus={other: self._versus(metrics, records, other) for other in self._opponents if other != arm.name},
-            costs=_costs(arm, records),
+            estimates=self._estimates(metrics, records) | self._gains(arm),
+            versus={other: self._versus(arm, metrics, other) for other in self._opponents if other != arm.name},
+            costs=_costs(arm, records, self._timed),
         )
 
     def _estimates(self, metrics: Sequence[Metric], records: Sequence[Record]) -> dict[str, Estimate]:
@@ -102,32 +115,16 @@ class _Rows:
         right = int(values.sum())
         return Estimate(right / len(values), *wilson95(right, len(values)), len(values))
 
-    def _gap(self, arm: Arm) -> dict[str, Estimate]:
-        names = ("receiver_only", arm.name, "receiver_reads")
-        if arm.wrong_context or not set(names) <= self._dataset.records.keys():
-            return {}
-        found = gap_closed(self._bootstrap, *(ACCURACY.values(self._dataset.records[name]) for name in names))
-        return {"gap_closed": found} if found else {}
-
     def _gains(self, arm: Arm) -> dict[str, Estimate]:
-        nll = {name: NLL.values(self._dataset.records[name]) for name in self._dataset.records}
-        found: dict[str, Estimate | None] = {}
-        if not arm.wrong_context and {"receiver_only", "receiver_reads"} <= nll.keys():
-            found["gain_retained"] = context_gain_retained(
-                self._bootstrap, nll["receiver_only"], nll[arm.name], nll["receiver_reads"]
-            )
-        own, wrong_own, wrong = "receiver_reads", wrong_name("receiver_reads"), wrong_name(arm.name)
-        if {own, wrong_own, wrong} <= nll.keys():
-            found["net_gain"] = net_context_gain(self._bootstrap, nll[arm.name], nll[wrong], nll[own], nll[wrong_own])
-            whole = self._opponents[0]
-            if arm.codec:
-                found["net_gain_kept"] = net_gain_kept(
-                    self._bootstrap, nll[arm.name], nll[wrong], nll[whole], nll[wrong_name(whole)]
-                )
+        found = {gain.name: self._ratio(gain.parts(self._dataset, arm)) for gain in GAINS}
         return {name: estimate for name, estimate in found.items() if estimate}
 
-    def _versus(self, metrics: Sequence[Metric], records: Sequence[Record], other: str) -> dict[str, Comparison]:
-        theirs = self._dataset.records[other]
+    def _ratio(self, parts: Quotient | None) -> Estimate | None:
+        return self._bootstrap.ratio(*parts) if parts else None
+
+    def _versus(self, arm: Arm, metrics: Sequence[Metric], other: str) -> dict[str, Comparison]:
+        """Not by likelihood where the sharer answers: its tokens, and so likelihoods per token, are its own."""
+        records, theirs = self._dataset.records[arm.name], self._dataset.records[other]
         found = {
             metric.name: compare(
                 self._bootstrap,
@@ -137,19 +134,25 @@ class _Rows:
                 higher_is_better=metric.higher_is_better,
             )
             for metric in metrics
-            if metric.compared
+            if metric.compared and not (metric is NLL and arm.at_sharer)
         }
         return {name: comparison for name, comparison in found.items() if comparison}
 
 
-def _costs(arm: Arm, records: Sequence[Record]) -> Costs:
-    timed = [record["measured"] for record in records if record["measured"]]
+def _has_own_time(record: Record) -> bool:
+    return record["measured"] is None or record["measured"]["ttft_ms"] is not None
+
+
+def _costs(arm: Arm, records: Sequence[Record], which: Collection[int]) -> Costs:
+    """``which`` items were timed: those of which every arm was asked by itself."""
+    timed = [record["measured"] for index, record in enumerate(records) if index in which and record["measured"]]
     sent = [(record["bytes"], record["measured"]) for record in records if record["bytes"] and record["measured"]]
     moved = [counted for counted, _ in sent]
     isolated = all(measured["socket_isolated"] for _, measured in sent)
     values = sum(counted["values"] for counted in moved)
     payload = sum(counted["payload"] for counted in moved)
     tokens = sum(_source_tokens(arm, record["tokens"]) for record in records if record["bytes"] and record["tokens"])
+    ttft = [measured["ttft_ms"] for measured in timed if measured["ttft_ms"] is not None]
     wire = [measured["socket_bytes"] if isolated else counted["grpc"] for counted, measured in sent]
     return Costs(
         wire_bytes=fmean(wire) if wire else None,
@@ -157,7 +160,10 @@ def _costs(arm: Arm, records: Sequence[Record]) -> Costs:
         payload_bytes=payload / len(moved) if moved else None,
         bits_per_value=8 * payload / values if values else None,
         payload_bytes_per_token=payload / tokens if tokens else None,
-        ttft_ms=_p50([measured["ttft_ms"] for measured in timed if measured["ttft_ms"] is not None]),
+        timed_items=len(ttft),
+        ttft_ms=_p50(ttft),
+        ttft_least_ms=min(ttft, default=None),
+        ttft_most_ms=max(ttft, default=None),
         e2e_ms=_p50([measured["e2e_ms"] for measured in timed if measured["e2e_ms"] is not None]),
     )
 

@@ -39,7 +39,7 @@ def plan_of(named: NamedRecipe, questions: Sequence[tuple[Question, ...]]) -> Pl
     return Plan(
         named,
         tuple(
-            Block(dataset.name, asked, arms_of(named.recipe, dataset.wrong_context))
+            Block(dataset.called, asked, arms_of(named.recipe, dataset.wrong_context))
             for dataset, asked in zip(named.recipe.datasets, questions, strict=True)
         ),
     )

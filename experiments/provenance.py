@@ -2,44 +2,48 @@
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from experiments.engines.base import Introduction
+from experiments.here import code_here
 from experiments.plan import Block, Plan
-from kvwire.errors import InvalidRequestError
-from kvwire.model_card import Description
+from kvwire.errors import BindingError, InvalidRequestError
 from loadtest.report import model_facts
 
 FORMAT = 1
-_PACKAGES = ("kvwire", "torch", "transformers", "numpy", "grpcio")
 
 
-def provenance(plan: Plan, services: Mapping[str, Description], workers: int) -> dict[str, Any]:
-    """All of it; ``services`` are the answers to Describe by side, ``workers`` how many items ran at once."""
-    named = plan.named
+def provenance(
+    plan: Plan,
+    introduced: Sequence[Introduction],
+    engine: Mapping[str, Any],
+    artifacts: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """All of it; ``introduced`` are the workers, ``engine`` what is to be said of what runs them.
+
+    ``artifacts``: SHA-256 of what was made for the recipe, by name.
+
+    Raises:
+        BindingError: The workers do not run one code and one pair of models; says what differs.
+    """
+    named, machines = plan.named, _machines(introduced)
+    models = _one_of_all([_models(worker) for worker in introduced])
     return {
         "format": FORMAT,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": {"name": named.name, "sha256": named.sha256, "text": named.source.text},
         "title": named.recipe.title,
+        **({"row": list(named.recipe.row)} if named.recipe.row else {}),
+        **({"artifacts": dict(artifacts)} if artifacts else {}),
         "seed": named.recipe.seed,
-        "fusers": list(services["receiver"].fusers),
+        "fusers": list(introduced[0].services["receiver"].fusers),
         "datasets": [_dataset(block) for block in plan.blocks],
-        "models": {side: model_facts(description) for side, description in services.items()},
-        "code": {"commit": _commit(), **{package: _version(package) for package in _PACKAGES}},
-        "machine": {
-            "workers": workers,
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "models": models,
+        "code": _one_of_all([code_here(), *(dict(worker.code) for worker in introduced)]),
+        "machine": {**engine, **machines[0], **({"other_machines": machines[1:]} if machines[1:] else {})},
     }
 
 
@@ -66,6 +70,27 @@ def begin(path: Path, wanted: dict[str, Any]) -> None:
         )
 
 
+def _models(worker: Introduction) -> dict[str, Any]:
+    return {side: model_facts(description) for side, description in worker.services.items()}
+
+
+def _one_of_all(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What all are; not all results would be of one thing otherwise."""
+    for other in found[1:]:
+        if differing := _differences(found[0], other, ""):
+            raise BindingError(
+                f"a worker is not as the others, and results must not be mixed: {'; '.join(differing[:5])}; "
+                "give every machine the same kvwire, models and fusers"
+            )
+    return found[0]
+
+
+def _machines(introduced: Sequence[Introduction]) -> list[dict[str, Any]]:
+    """Each kind of machine once, in an order that does not depend on who came first."""
+    kinds = {json.dumps(dict(worker.machine), sort_keys=True): dict(worker.machine) for worker in introduced}
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
 def _differences(found: Any, wanted: Any, place: str) -> list[str]:
     """Paths of what is not equal, with both values, cut short."""
     if isinstance(found, dict) and isinstance(wanted, dict):
@@ -89,38 +114,3 @@ def _dataset(block: Block) -> dict[str, Any]:
         "clusters": [question.cluster for question in block.questions],
         "arms": [arm.to_json() for arm in block.arms],
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with a mark if files differ from it; None when the code is no checkout of its own."""
-    root = Path(__file__).parents[1]
-    try:
-        top, commit = _git(root, "rev-parse", "--show-toplevel", "HEAD").splitlines()
-        if Path(top) != root:  # installed inside of another project
-            return None
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{commit}+changes" if changed else commit
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ("git", "-C", str(folder), *arguments)
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603  # no shell
-
-
-def _cpu() -> str:
-    """The processor's name; Linux tells it in a file, other systems through Python."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

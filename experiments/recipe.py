@@ -11,32 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
+from experiments.needs import KINDS, Need, Trained
+from experiments.sets import TAGS, Count, Dataset, Part, WrongContext
 from experiments.yaml_source import Source, read_yaml
 from kvwire.errors import NotFoundError
 from kvwire.requests import Method
-from loadtest.datasets import CONTINUATION_LOADERS, LOADERS, SPAN_LOADERS
+
+__all__ = ["Controls", "NamedRecipe", "Recipe", "Selector", "WrongContext", "load_recipe"]
 
 SHIPPED = Path(__file__).with_name("recipes")
 
 Selector = Literal["recency", "front", "random", "key_norm", "value_norm", "attention", "question"]
 Scope = Literal["layer", "head"]
-Baseline = Literal["receiver_only", "receiver_reads", "text", "verbatim"]
-WrongContext = Literal["none", "unpruned", "all"]
+Baseline = Literal[
+    "receiver_only", "receiver_reads", "sharer_only", "text", "text_question", "text_options", "verbatim"
+]
+_USUAL: tuple[Baseline, ...] = ("receiver_only", "receiver_reads", "text", "verbatim")
 
 # One base and its options; what the names may be is left to the services, so that a new codec needs no change here.
 _CODEC = re.compile(r"[a-z0-9]+(:[a-z0-9_]+=[a-z0-9_.-]+(,[a-z0-9_]+=[a-z0-9_.-]+)*)?(\+[a-z]+=[^\s+]+)*")
+_POLICY = re.compile(r"[a-z]+=[0-9]+[a-z]*")
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -47,82 +43,52 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
 Once = AfterValidator(_each_once)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Controls(Part):
+    """Arms that tell what of a gain is the sharer's; each sends the uncompressed cache.
+
+    ``zeroed``: the recipe's fuser, deaf to what arrives. ``without_sharer``: another fuser, by name, that was trained
+    deaf and is. ``same_model``: the receiver's own model as sharer, through the fuser of that name.
+    """
+
+    zeroed: bool = Field(default=False, strict=True)
+    without_sharer: str = ""
+    same_model: str = ""
 
 
-class _Set(_Part):
-    """What every dataset takes. ``wrong_context`` says which arms are also run with another item's context."""
-
-    name: str
-    split: Literal["train", "validation", "test"] = "test"
-    limit: Count | None = None
-    wrong_context: WrongContext = "none"
-
-
-class ChoiceSet(_Set):
-    """Multiple-choice questions, scored by likelihood."""
-
-    open_book: bool = Field(default=False, strict=True)
-
-
-class ContinuationSet(_Set):
-    """Text to be continued; lengths in characters, by default the dataset's own."""
-
-    context_characters: Count | None = None
-    continuation_characters: Count | None = None
-
-
-class SpanSet(_Set):
-    """Reading questions, answered in writing."""
-
-
-def _shape(entry: Any) -> str | None:
-    name = entry.get("name") if isinstance(entry, dict) else getattr(entry, "name", None)
-    if not isinstance(name, str):
-        return None
-    tables = {"choices": LOADERS, "continuations": CONTINUATION_LOADERS, "spans": SPAN_LOADERS}
-    return "choices" if name.startswith("file:") else next((s for s, table in tables.items() if name in table), None)
-
-
-_NAMES = ", ".join((*LOADERS, *CONTINUATION_LOADERS, *SPAN_LOADERS))
-Dataset = Annotated[
-    Annotated[ChoiceSet, Tag("choices")]
-    | Annotated[ContinuationSet, Tag("continuations")]
-    | Annotated[SpanSet, Tag("spans")],
-    Discriminator(
-        _shape,
-        custom_error_type="unknown_dataset",
-        custom_error_message=f"no known dataset; name one of {_NAMES} or file:PATH",
-    ),
-]
-
-
-class Recipe(_Part):
+class Recipe(Part):
     """One experiment: every dataset's items through every arm.
 
     The arms are the uncompressed cache, the baselines, and each codec at each ratio of ``keep``: whole at 1, and below
-    that by each selector in each scope; and each codec of ``unpruned``, whole. All caches go through ``fuser``, one of
-    the receiver's. ``seed`` is that of the bootstrap; nothing else is random.
+    that by each selector in each scope; and each codec of ``unpruned``, and what each of ``policies`` chooses, whole.
+    All caches go through ``fuser``, one of the receiver's; ``codecs`` whole through each of ``other_fusers`` too. Then
+    come the ``controls``. ``seed`` is that of the bootstrap; nothing else is random.
+
+    ``row`` lists those of the matrix it measures. ``pair`` and ``needs`` (fusers by name) are what it runs with, so
+    that its name is all that a user has to give.
 
     Of each dataset the first ``timed`` items are asked first, one arm at a time and with nothing beside it, which gives
     their latency; of the others so many arms as ``together`` says are scored in one forward pass, which is faster.
     """
 
     title: str = Field(min_length=1)
+    row: Annotated[tuple[str, ...], Once] = ()
+    pair: str = ""
+    needs: dict[str, Need] = Field(default_factory=dict)
     method: Literal[Method.PREFIX, Method.FUSE] = Method.PREFIX
     fuser: str = Field(default="identity", min_length=1)
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
     codecs: Annotated[tuple[str, ...], Field(min_length=1), Once]
     unpruned: Annotated[tuple[str, ...], Once] = ()
+    policies: Annotated[tuple[str, ...], Once] = ()
+    other_fusers: Annotated[tuple[str, ...], Once] = ()
     selectors: Annotated[tuple[Selector, ...], Once] = ()
     keep: Annotated[tuple[Ratio, ...], Field(min_length=1, validate_default=True), Once] = (1.0,)
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), Once] = ("layer",)
-    baselines: Annotated[tuple[Baseline, ...], Once] = get_args(Baseline)
+    baselines: Annotated[tuple[Baseline, ...], Once] = _USUAL
+    controls: Controls = Controls()
     relay_max_tokens: Count = 48
     together: Annotated[int, Field(ge=1, le=64, strict=True)] = 8
     timed: Annotated[int, Field(ge=0, strict=True)] = 5
@@ -147,8 +113,34 @@ class Recipe(_Part):
     @field_validator("datasets")
     @classmethod
     def _datasets_differ(cls, datasets: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        _each_once(tuple(dataset.name for dataset in datasets))
+        _each_once(tuple(dataset.called for dataset in datasets))
         return datasets
+
+    @field_validator("policies")
+    @classmethod
+    def _policies_are_whole(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        for policy in policies:
+            if not _POLICY.fullmatch(policy):
+                raise ValueError(f"{policy!r} is no policy; write for example budget=65536, bytes of one cache")
+        return policies
+
+    @field_validator("needs")
+    @classmethod
+    def _trainings_begin_with_another(cls, needs: dict[str, Need]) -> dict[str, Need]:
+        for name, need in needs.items():
+            if isinstance(need, Trained) and (need.start == name or need.start not in needs):
+                raise ValueError(f"{name} is trained from {need.start!r}, which is no other fuser under `needs`")
+        return needs
+
+    @field_validator("controls")
+    @classmethod
+    def _controls_tell_something(cls, controls: Controls, info: ValidationInfo) -> Controls:
+        if controls.zeroed and info.data.get("fuser") == "identity":
+            raise ValueError(
+                "zeroed: fuser identity has nothing of its own to say without the sharer; that control is the baseline "
+                "receiver_only"
+            )
+        return controls
 
     @field_validator("keep")
     @classmethod
@@ -197,19 +189,21 @@ def load_recipe(reference: str) -> NamedRecipe:
         raise source.refuse(_place(first["loc"]), _defect(first)) from refused
 
 
-_TAGS: dict[str, type[_Part]] = {"choices": ChoiceSet, "continuations": ContinuationSet, "spans": SpanSet}
+#: Tags that pydantic puts behind ``datasets.N`` and ``needs.NAME``, and whatever else has keys of its own.
+_TAGS: dict[str, type[Part]] = TAGS | KINDS
+_PARTS: dict[str, type[Part]] = _TAGS | {"controls": Controls}
 
 
 def _place(location: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Where it stands in the file: pydantic adds the tag of the union's member behind ``datasets.N``."""
+    """Where it stands in the file, without tags."""
     return tuple(part for depth, part in enumerate(location) if depth != 2 or part not in _TAGS)  # noqa: PLR2004
 
 
 def _defect(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        tag = next((part for part in error["loc"] if part in _TAGS), None)
-        owner = _TAGS[tag] if tag else Recipe
+        tag = next((part for part in error["loc"] if part in _PARTS), None)
+        owner = _PARTS[tag] if tag else Recipe
         return f"unknown key {error['loc'][-1]!r}; allowed: {', '.join(owner.model_fields)}"
     if error["type"] == "missing":
         return f"{error['loc'][-1]} is missing"

@@ -21,7 +21,8 @@ class Bytes(TypedDict):
 class Measured(TypedDict):
     """What the clocks and the kernel said, in milliseconds by this client's clock and bytes of the connection.
 
-    What was asked together with other arms has no times of its own but ``stages_ms``.
+    What was asked together with other arms has no times of its own but ``stages_ms``. ``engine`` says where the clock
+    stood: on Ray nobody knows what else the machine did meanwhile.
     """
 
     ttft_ms: float | None
@@ -29,6 +30,7 @@ class Measured(TypedDict):
     stages_ms: dict[str, float]
     socket_bytes: int
     socket_isolated: bool
+    engine: str
 
 
 class Record(TypedDict):
@@ -50,6 +52,7 @@ def answered(
     result: dict[str, Any],
     report: Report,
     times_s: tuple[float, float] | None,
+    engine: str,
 ) -> Record:
     """The line of an answer; ``times_s`` are those to the first token and to the end, if it was asked by itself."""
     moved = report.bytes
@@ -72,6 +75,7 @@ def answered(
             stages_ms={f"{stage.side}.{stage.name}": 1000 * stage.seconds for stage in report.stages},
             socket_bytes=moved.socket_bytes if moved else 0,
             socket_isolated=moved.socket_isolated if moved else True,
+            engine=engine,
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.arms import Arm
 from experiments.provenance import FORMAT
+from experiments.questions.base import Shown
 from experiments.record import Record
 from kvwire.errors import InvalidRequestError, NotFoundError
 from kvwire.requests import Method, RelayMode
@@ -26,6 +27,11 @@ class DatasetResults:
     planned: int
     arms: tuple[Arm, ...]
     records: Mapping[str, tuple[Record, ...]]
+
+    @property
+    def reference(self) -> Arm:
+        """The uncompressed cache, which the others are compared with."""
+        return next(arm for arm in self.arms if arm.reference)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 
 def _arm(fields: dict[str, Any]) -> Arm:
-    return Arm(**{**fields, "method": Method(fields["method"]), "relay": RelayMode(fields["relay"])})
+    said = {"method": Method(fields["method"]), "relay": RelayMode(fields["relay"])}
+    # Runs of before sharers were shown more than the context do not say so.
+    return Arm(**{**fields, **said, "shown": Shown(fields.get("shown", Shown.CONTEXT))})
 
 
 def _dataset(described: dict[str, Any], arms: tuple[Arm, ...], records: list[Record]) -> DatasetResults:

@@ -1,6 +1,7 @@
 """The seam every fuser stands behind."""
 # ruff: noqa: ARG002  # a seam's defaults need none of its arguments
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,6 +18,11 @@ from kvwire.model_card import ModelCard
 from kvwire.requests import AlignmentRule, Method
 
 BOTH_HALVES = frozenset(Kind)
+
+
+def zeroed_fingerprint(fingerprint: bytes) -> bytes:
+    """That of the control of a fuser: what is bound to one is not bound to the other."""
+    return hashlib.sha256(b"zeroed" + fingerprint).digest()
 
 
 class MixingScope(StrEnum):
@@ -90,6 +96,17 @@ class Fuser(ABC):
         A token the sharer pruned keeps the receiver's own keys and values. The tensors given are left as they are.
         """
         raise self.refusal(Method.FUSE)
+
+    def zeroed(self) -> "Fuser":
+        """A control: the same fuser, deaf to the sharer, whatever arrives.
+
+        Raises:
+            InvalidRequestError: Without the sharer's numbers this one has nothing to give.
+        """
+        raise InvalidRequestError(
+            f"fuser {self.name} passes the sharer's numbers on and has none of its own, so there is nothing left of it "
+            "without them; its control is receiver_only"
+        )
 
     def refusal(self, method: Method) -> InvalidRequestError:
         """What a request for a method that it does not offer is told."""

@@ -43,8 +43,15 @@ def read_fuser(path: Path) -> Fuser:
     return KINDS[found.kind](found)
 
 
+#: Behind a fuser's name, its control that is deaf to the sharer.
+ZEROED = ":zeroed"
+
+
 class Fusers:
-    """The fusers a service offers: its own, and those of its configuration, read and placed once."""
+    """The fusers a service offers: its own, and those of its configuration, read and placed once.
+
+    Each has a control, named with ``:zeroed`` behind it and made when it is first asked for.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class Fusers:
         for name, path in (paths or {}).items():
             self._fusers[name] = read_fuser(path)
             self._fusers[name].place(device, dtype)
+        self._controls: dict[str, Fuser] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,11 +71,16 @@ class Fusers:
         return tuple(self._fusers)
 
     def named(self, name: str) -> Fuser:
-        """A fuser by name.
+        """A fuser, or the control of one, by name.
 
         Raises:
             NotFoundError: There is none of that name.
+            InvalidRequestError: It has no control.
         """
+        if name.endswith(ZEROED):
+            if name not in self._controls:
+                self._controls[name] = self.named(name.removesuffix(ZEROED)).zeroed()
+            return self._controls[name]
         if name not in self._fusers:
             known = ", ".join(self._fusers)
             raise NotFoundError(

@@ -9,7 +9,7 @@
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
@@ -99,8 +99,8 @@ class Client:
             raise error_from_rpc(error, self.address) from error
         return description_from_proto(answer)
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[Token | Report]:
-        """Yield tokens as they are made, then the report.
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Token | Report, None]:
+        """Yield tokens as they are made, then the report; closed before its end, the service stops.
 
         Raises:
             KvwireError: Whatever the service answered.

@@ -108,7 +108,8 @@ class Exchange:
 
     ``policy`` lets somebody else choose, and ``codec``'s options stay: ``budget=65536`` (bytes of frames) the sharer,
     by its model's profile; ``ttft=300ms`` or ``bytes=65536`` the receiver, by what it measured (method ``prefix``).
-    ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says.
+    ``further`` sharers take part in ``fuse`` after the first one, as ``order`` says. ``relay_instruction`` is what the
+    sharer of ``text`` is told to write from the context; empty: to summarize it.
     """
 
     method: Method = Method.PREFIX
@@ -121,6 +122,7 @@ class Exchange:
     policy: str = ""
     further: tuple[FurtherSharer, ...] = ()
     order: FusionOrder = FusionOrder.SEQUENTIAL
+    relay_instruction: str = ""
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,15 @@ def continuations(item: Item) -> tuple[str, ...]:
     return tuple(f" {choice}" for choice in item.choices)
 
 
+def lettered_choices(item: Item) -> str:
+    """A line for each choice; letters are given by position, up to E."""
+    return "".join(f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, item.choices, strict=False))
+
+
 def letter_prompt(item: Item) -> str:
-    """The user turn of ``letter``; letters are given by position, up to E."""
-    letters = LETTERS[: len(item.choices)]
-    choices = "".join(f"{letter}. {choice}\n" for letter, choice in zip(letters, item.choices, strict=True))
-    return _LETTER_PROMPT.format(question=item.question, choices=choices, letters="/".join(letters))
+    """The user turn of ``letter``."""
+    letters = "/".join(LETTERS[: len(item.choices)])
+    return _LETTER_PROMPT.format(question=item.question, choices=lettered_choices(item), letters=letters)
 
 
 def read_letter(reply: str, choices: int) -> int | None:

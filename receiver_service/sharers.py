@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from kvwire.engine.worker import Task
 from kvwire.errors import KvwireError, NotFoundError, StartError
 from kvwire.model_card import Description
-from kvwire.requests import Input, RelayMode, RequestInfo
+from kvwire.requests import Exchange, Input, RequestInfo
 from kvwire.rpc import serde, stream_serde
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
 from kvwire.rpc.model_serde import description_from_proto
@@ -100,8 +100,7 @@ class SharerLink:
         self,
         info: RequestInfo,
         context: Input,
-        mode: RelayMode,
-        max_new_tokens: int,
+        exchange: Exchange,
         task: Task,
         meter: Meter,
     ) -> sharer_service_pb2.RelayResponse:
@@ -113,8 +112,9 @@ class SharerLink:
         message = sharer_service_pb2.RelayRequest(
             info=serde.info_to_proto(info),
             context=serde.input_to_proto(context),
-            mode=RELAY_MODE_NUMBERS[mode],
-            max_new_tokens=max_new_tokens,
+            mode=RELAY_MODE_NUMBERS[exchange.relay],
+            max_new_tokens=exchange.relay_max_tokens,
+            instruction=exchange.relay_instruction,
         )
         meter.count(message)
         before = self._begin()

@@ -27,9 +27,7 @@ async def text(engine: Engine, worker: Worker, link: SharerLink, question: Quest
     meter = Meter()
     exchange = question.exchange
     with question.watch.stage("share"):
-        answer = await link.relay(
-            question.info, question.context, exchange.relay, exchange.relay_max_tokens, question.task, meter
-        )
+        answer = await link.relay(question.info, question.context, exchange, question.task, meter)
     message = answer.text if exchange.relay is RelayMode.VERBATIM else f"{answer.text}\n"
     prepared = await read_here(engine, worker, question, Text(message))
     moved = ByteCounts(

@@ -38,17 +38,28 @@ def plain_text(context: Input) -> str:
             raise InvalidRequestError("a text relay needs a context in text or messages, not token ids")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A message to write from a context: by which instruction, or by our own, and how long at most."""
+
+    context: Input
+    instruction: str
+    max_new_tokens: int
+
+
 async def write_message(
-    engine: Engine, worker: Worker, decoder: Decoder, context: Input, max_new_tokens: int, task: Task, watch: Stopwatch
+    engine: Engine, worker: Worker, decoder: Decoder, wanted: Wanted, task: Task, watch: Stopwatch
 ) -> Relayed:
     """Read the context with an instruction and write a message greedily.
 
     Raises:
         InvalidRequestError, InputTooLongError: The context is token ids, or too long.
     """
-    prompt = await worker.run(lambda: _prompt(engine, plain_text(context)), task)
-    engine.check_length(len(prompt) + max_new_tokens, "context, instruction and message together")
-    await worker.make_room(engine.answer_bytes(len(prompt) + max_new_tokens), task)
+    asked = f"{wanted.instruction or _INSTRUCTION}\n\n{plain_text(wanted.context)}"
+    prompt = await worker.run(lambda: _prompt(engine, asked), task)
+    length = len(prompt) + wanted.max_new_tokens
+    engine.check_length(length, "context, instruction and message together")
+    await worker.make_room(engine.answer_bytes(length), task)
 
     def read() -> Begin:
         cache = engine.new_cache(lambda *_: task.check())
@@ -58,14 +69,13 @@ async def write_message(
         return Begin(cache, logits, len(prompt))
 
     begin = await worker.run(read, task)
-    steps = decoder.steps(begin, max_new_tokens, engine.eos_token_ids, task, watch)
+    steps = decoder.steps(begin, wanted.max_new_tokens, engine.eos_token_ids, task, watch)
     written = [step.token_id async for step in steps]
     return Relayed(engine.prompts.text(written).strip(), len(written), len(prompt))
 
 
-def _prompt(engine: Engine, text: str) -> tuple[int, ...]:
-    """The context and the instruction as one chat turn, or as plain text for a model without a chat template."""
-    asked = f"{_INSTRUCTION}\n\n{text}"
+def _prompt(engine: Engine, asked: str) -> tuple[int, ...]:
+    """The instruction and the context as one chat turn, or as plain text for a model without a chat template."""
     if engine.prompts.has_chat_template:
         tokens = engine.prompts.read(None, Messages((ChatMessage("user", asked),)))
     else:

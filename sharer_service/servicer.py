@@ -24,7 +24,7 @@ from sharer_service.kept import KeptCaches
 from sharer_service.outgoing import Job
 from sharer_service.plan import Plan, Plans
 from sharer_service.prefill import Prefiller, share_bytes
-from sharer_service.relay import Relayed, plain_text, write_message
+from sharer_service.relay import Relayed, Wanted, plain_text, write_message
 
 # Encoded layers waiting to be sent before the prefill is held up; two keep the wire busy, more only use memory.
 _FRAMES_WAITING = 2
@@ -114,8 +114,8 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
                 tokens = await self._worker.run(lambda: self._engine.prompts.plain(text), task)
                 relayed = Relayed(text, len(tokens), 0)
             else:
-                limit = request.max_new_tokens or self._relay_max_tokens
-                relayed = await write_message(self._engine, self._worker, self._decoder, source, limit, task, watch)
+                wanted = Wanted(source, request.instruction, request.max_new_tokens or self._relay_max_tokens)
+                relayed = await write_message(self._engine, self._worker, self._decoder, wanted, task, watch)
         watch.add("wait", task.waited_s)
         watch.mark("share")
         return pb.RelayResponse(

@@ -13,7 +13,7 @@ VALUES = ("kvwire.model_card", "kvwire.report", "kvwire.requests")
 #: Package -> project modules it may import, by prefix. A package may always import itself.
 MAY_IMPORT = {
     "codec": {"kvwire.errors"},
-    "fuser": {"codec", "kvwire.errors", *VALUES},
+    "fuser": {"codec", "kvwire.errors", "kvwire.official", *VALUES},
     "calibration": {"codec", "fuser", "kvwire.models", "kvwire.engine", "kvwire.errors"},
     "kvwire": set[str](),
     # The bench asks real models how far an answer moves, on the texts, statistics and drawings that are there already.
@@ -46,7 +46,9 @@ MAY_IMPORT = {
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
     "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
-    "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "loadtest"},
+    "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "kvwire.official", "loadtest"},
+    # lm-eval counts in tokens: the receiver's tokenizer comes from the model store.
+    "experiments/harness": {"kvwire.client", "kvwire.security", "kvwire.models", *VALUES, "kvwire.errors", "loadtest"},
     "deploy": {"kvwire", "loadtest", "experiments.report"},
 }
 
@@ -60,6 +62,7 @@ NEVER = {
     "kvwire/models": {"grpc", "google"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
     "experiments": {"grpc", "google", "torch", "transformers"},
+    "experiments/harness": {"grpc", "google", "torch", "transformers"},
 }
 
 PROJECT = {package.split("/")[0] for package in MAY_IMPORT}
@@ -68,8 +71,8 @@ PROJECT = {package.split("/")[0] for package in MAY_IMPORT}
 def files(package: str) -> list[Path]:
     # A peer's driver runs in that peer's environment, where this project is not.
     found = sorted(file for file in (ROOT / package).rglob("*.py") if "drivers" not in file.parts)
-    if package == "bench":
-        return [file for file in found if "services" not in file.parts]
+    if package in ("bench", "experiments"):
+        return [file for file in found if not {"services", "harness"} & set(file.parts)]
     if package == "kvwire":
         return [f for f in found if not f.is_relative_to(ROOT / "kvwire" / "cli") and "v1" not in f.parts]
     return found

@@ -5,13 +5,16 @@ A file of JSON, bound to the model's weights. Its format::
     {"format": "kvwire profile", "version": 1, "model": ID, "weights": SHA-256 in hex,
      "tokens": of each cache, "scored_tokens": behind it, "windows": how many texts,
      "codecs": [SPEC, ...],
-     "divergences": [[[nats, ...], [nats, ...]], ...]}
+     "divergences": [[[nats, ...], [nats, ...]], ...],
+     "heads": [[[nats, ...], [nats, ...]], ...]}
 
 ``divergences`` has a row per layer: keys, then values; each a KL divergence per codec, mean over the scored tokens.
+``heads`` has the same of each kv head alone, by the first codec only; it may be missing, and nothing is chosen by it.
 """
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +33,7 @@ class Profile:
     """``divergences[layer][0 for keys, 1 for values][codec]``, KL(uncompressed || coded) in nats per token.
 
     ``weights``: SHA-256 of the model's. ``codecs``: bases in their canonical text, ``hadamard:bits=3``.
+    ``heads[layer][0 for keys, 1 for values][kv head]``: of one head alone, by the first codec.
     """
 
     model: str
@@ -39,6 +43,7 @@ class Profile:
     windows: int
     codecs: tuple[str, ...]
     divergences: tuple[Halves, ...]
+    heads: tuple[Halves, ...] = ()
 
     @property
     def bases(self) -> tuple[Base, ...]:
@@ -90,20 +95,22 @@ class Profile:
                 scored_tokens=int(found["scored_tokens"]),
                 windows=int(found["windows"]),
                 codecs=tuple(map(str, found["codecs"])),
-                divergences=tuple((_row(keys), _row(values)) for keys, values in found["divergences"]),
+                divergences=_table(found["divergences"]),
+                heads=_table(found.get("heads", ())),
             )
             bases = profile.bases
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError) as error:
             raise BindingError(f"{name} is no profile ({error!r}); make it again: kvwire codec profile") from None
-        numbers = [number for halves in profile.divergences for half in halves for number in half]
+        rows = (*profile.divergences, *profile.heads)
+        numbers = [number for halves in rows for half in halves for number in half]
         counts = {len(half) for halves in profile.divergences for half in halves}
         if counts != {len(bases)} or not all(math.isfinite(number) and number >= 0 for number in numbers):
             raise BindingError(f"{name} is damaged: not one divergence of 0 or more per codec; make it again")
         return profile
 
 
-def _row(numbers: list[float]) -> tuple[float, ...]:
-    return tuple(map(float, numbers))
+def _table(rows: Iterable[tuple[list[float], list[float]]]) -> tuple[Halves, ...]:
+    return tuple((tuple(map(float, keys)), tuple(map(float, values))) for keys, values in rows)
 
 
 def file_name(weights: bytes) -> str:

@@ -1,13 +1,22 @@
 """The seam between the runner, which knows no dataset, and the shapes of datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from kvwire.client import Client
 from kvwire.errors import DataLossError, LocalError
 from kvwire.report import ContinuationScore, Report, Scored
 from kvwire.requests import Exchange, Input, RequestInfo, ScoreRequest, Text
+
+
+class Shown(StrEnum):
+    """What a sharer sees that writes a message: the context, the question with it, or the options too."""
+
+    CONTEXT = "context"
+    QUESTION = "question"
+    OPTIONS = "options"
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,11 @@ class Question(Protocol):
         ...
 
     @property
+    def told(self) -> Mapping[Shown, str]:
+        """What a sharer that writes a message is told; without what the item does not have."""
+        ...
+
+    @property
     def fields(self) -> dict[str, Any]:
         """Everything the item holds; its hash goes into the provenance."""
         ...
@@ -80,6 +94,16 @@ class ScoredQuestion(Question, Protocol):
             DataLossError, LocalError: Numbers that cannot be used.
         """
         ...
+
+
+def told(context: str | None, question: str = "", options: str = "") -> dict[Shown, str]:
+    """Each as far as there is one; none is shown without what comes before it."""
+    shown = {Shown.CONTEXT: context or ""}
+    if question:
+        shown[Shown.QUESTION] = f"{context or ''}{question}"
+    if options:
+        shown[Shown.OPTIONS] = f"{context or ''}{question}{options}"
+    return {which: text for which, text in shown.items() if text}
 
 
 async def ask_scored(question: ScoredQuestion, client: Client, asking: Asking) -> Reply:

@@ -3,12 +3,19 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
+from experiments.questions.base import Asking, Reply, Shown, ask_scored, likelihood, score_request, told
 from kvwire.client import Client
 from kvwire.report import Scored
 from kvwire.requests import ScoreRequest
 from loadtest import scoring
 from loadtest.datasets import Item
+
+
+def choices_told(item: Item) -> dict[Shown, str]:
+    """What a sharer is told that writes a message about a question with choices."""
+    return told(
+        scoring.context_text(item), f"Question: {item.question}\n", f"Choices:\n{scoring.lettered_choices(item)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,11 @@ class ChoiceQuestion:
     def context(self) -> str | None:
         """The fact."""
         return scoring.context_text(self.item)
+
+    @property
+    def told(self) -> dict[Shown, str]:
+        """The fact, the question, and the lettered choices."""
+        return choices_told(self.item)
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
+from experiments.questions.base import Asking, Reply, Shown, ask_scored, likelihood, score_request, told
 from kvwire.client import Client
 from kvwire.report import Scored
 from kvwire.requests import ScoreRequest
@@ -30,6 +30,11 @@ class ContinuationQuestion:
     def context(self) -> str:
         """The opening of the text."""
         return self.item.context
+
+    @property
+    def told(self) -> dict[Shown, str]:
+        """The opening; there is no question."""
+        return told(self.context)
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.arms import arms_of
 from experiments.questions.base import Question
 from experiments.questions.choices import ChoiceQuestion
 from experiments.questions.continuations import ContinuationQuestion
+from experiments.questions.letters import LetterQuestion
 from experiments.questions.spans import SpanQuestion
-from experiments.recipe import ChoiceSet, ContinuationSet, Dataset, NamedRecipe
+from experiments.recipe import NamedRecipe
+from experiments.sets import ChoiceSet, ContinuationSet, Dataset
 from kvwire.errors import InvalidRequestError, NotFoundError
 from kvwire.requests import Method
 from loadtest.datasets import load, load_continuations, load_spans
@@ -32,6 +35,12 @@ def load_questions(named: NamedRecipe, data_dir: Path | None, limit: int | None)
             raise named.source.refuse(
                 place, f"{dataset.name} has nothing that only the sharer reads; {hint}take method fuse"
             )
+        for arm in arms_of(named.recipe, "none"):
+            if arm.method is Method.TEXT and not all(arm.shown in question.told for question in questions):
+                raise named.source.refuse(
+                    ("baselines",),
+                    f"{arm.name}: {dataset.called} has items without {arm.shown} to tell the sharer; leave it out",
+                )
         if dataset.wrong_context != "none" and not all(other_context(questions, i) for i in range(len(questions))):
             raise named.source.refuse(
                 ("datasets", index, "wrong_context"),
@@ -57,7 +66,7 @@ def _load(dataset: Dataset, data_dir: Path | None, limit: int | None) -> tuple[Q
     match dataset:
         case ChoiceSet():
             items = load(dataset.name, data_dir=data_dir, split=dataset.split, open_book=dataset.open_book, limit=limit)
-            return tuple(ChoiceQuestion(item) for item in items)
+            return tuple((LetterQuestion if dataset.scoring == "letter" else ChoiceQuestion)(item) for item in items)
         case ContinuationSet():
             texts = load_continuations(
                 dataset.name,

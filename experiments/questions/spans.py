@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply
+from experiments.questions.base import Asking, Reply, Shown, told
 from kvwire.client import Client
 from kvwire.requests import GenerateRequest, Text
 from loadtest.datasets import SpanItem
@@ -30,6 +30,11 @@ class SpanQuestion:
     def context(self) -> str:
         """The paragraph."""
         return span_context(self.item)
+
+    @property
+    def told(self) -> dict[Shown, str]:
+        """The paragraph, and the question; there are no options."""
+        return told(self.context, f"Question: {self.item.question}\n")
 
     @property
     def fields(self) -> dict[str, Any]:

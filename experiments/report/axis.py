@@ -26,10 +26,12 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """Round values between the ends."""
-        return [tick for tick in (_log_ticks if self.log else _ticks)(self.low, self.high) if self._inside(tick)]
+        found = self._inside(_log_ticks(self.low, self.high)) if self.log else []
+        # One alone says nothing of the scale.
+        return found if len(found) > 1 else self._inside(_ticks(self.low, self.high))
 
-    def _inside(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    def _inside(self, ticks: Iterable[float]) -> list[float]:
+        return [tick for tick in ticks if self.low <= tick <= self.high]
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.log else value
@@ -52,7 +54,7 @@ def share_text(value: float) -> str:
 
 def number_text(value: float) -> str:
     """A plain number."""
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004  # .3g would write 1e+03
 
 
 def bytes_text(value: float) -> str:

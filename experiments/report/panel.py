@@ -35,11 +35,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one codec, joined in order; ``style`` counts the codecs."""
+    """Points of one codec, joined in order or not; ``style`` counts the codecs, ``hollow`` ones are the lesser."""
 
     name: str
     style: int
     points: tuple[Point, ...]
+    joined: bool = True
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,28 @@ class Level:
 
 @dataclass(frozen=True)
 class Panel:
-    """All that is in one panel; ``singles`` are points of no curve."""
+    """All that is in one panel; ``singles`` are points of no curve, ``front`` the steps of a Pareto front."""
 
     title: str
     series: tuple[Series, ...]
     singles: tuple[Series, ...]
     levels: tuple[Level, ...]
+    front: tuple[Point, ...] = ()
 
 
-def draw(panel: Panel, x: Axis, y: Axis, y_label: str, x_label: str = "bytes per request") -> str:
-    """The panel as one ``<svg>``."""
+def draw(
+    panel: Panel, x: Axis, y: Axis, y_label: str, x_label: str = "bytes per request", labels: Sequence[str] = ()
+) -> str:
+    """The panel as one ``<svg>``; ``labels`` are drawn on top."""
     return svg(
         panel.title,
         [
             *_frame(panel.title, x, y, y_label, x_label),
             *(part for level in panel.levels if level.value >= y.low for part in _level(level, x, y)),
+            *_front(panel.front, x, y),
             *(part for series in panel.series for part in _series(series, f"c{series.style % COLOURS}", x, y)),
             *(part for single in panel.singles if _shows(single, y) for part in _series(single, "single", x, y)),
+            *labels,
         ],
     )
 
@@ -79,9 +86,9 @@ def draw(panel: Panel, x: Axis, y: Axis, y_label: str, x_label: str = "bytes per
 def legend(panel: Panel, y: Axis, note: str = "bars and bands: 95 % intervals") -> str:
     """What the marks of a panel mean, as a panel of its own; and what is too low for its axis."""
     rows = [
-        *((_marker(f"c{s.style % COLOURS}", s.style, 24, 0, s.name), s.name) for s in panel.series),
+        *((_mark(s, f"c{s.style % COLOURS}", 24, 0, s.name), s.name) for s in panel.series),
         *(
-            (_marker("single", s.style, 24, 0, s.name), s.name if _shows(s, y) else f"{s.name}: below the axis")
+            (_mark(s, "single", 24, 0, s.name), s.name if _shows(s, y) else f"{s.name}: below the axis")
             for s in panel.singles
         ),
         *(
@@ -91,6 +98,7 @@ def legend(panel: Panel, y: Axis, note: str = "bars and bands: 95 % intervals") 
             )
             for level in panel.levels
         ),
+        *([('<path class="front" d="M8,5H24V-5H40"/>', "Pareto front of the caches")] if panel.front else []),
     ]
     pitch = min(_PITCH, (HEIGHT - TOP - _PITCH) / max(1, len(rows)))
     lines = [
@@ -110,6 +118,7 @@ def svg(title: str, parts: Sequence[str]) -> str:
 
 
 def _frame(title: str, x: Axis, y: Axis, y_label: str, x_label: str) -> list[str]:
+    left, right = sorted((x.start, x.end))
     parts = [f'<text class="title" x="8" y="16">{escape(title)}</text>']
     for tick in x.ticks():
         at = x.at(tick)
@@ -119,10 +128,10 @@ def _frame(title: str, x: Axis, y: Axis, y_label: str, x_label: str) -> list[str
         )
     for tick in y.ticks():
         at = y.at(tick)
-        parts.append(f'<path class="grid" d="M{LEFT},{at:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="small" text-anchor="end" x="{LEFT - 5}" y="{at + 4:.1f}">{y.text(tick)}</text>')
-    parts.append(f'<path class="frame" d="M{LEFT},{TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    parts.append(f'<text class="small" text-anchor="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 8}">{escape(x_label)}</text>')
+        parts.append(f'<path class="grid" d="M{left},{at:.1f}H{right}"/>')
+        parts.append(f'<text class="small" text-anchor="end" x="{left - 5}" y="{at + 4:.1f}">{y.text(tick)}</text>')
+    parts.append(f'<path class="frame" d="M{left},{TOP}V{HEIGHT - BOTTOM}H{right}"/>')
+    parts.append(f'<text class="small" text-anchor="end" x="{right}" y="{HEIGHT - 8}">{escape(x_label)}</text>')
     parts.append(f'<text class="small" x="8" y="33">{escape(y_label)}</text>')
     return parts
 
@@ -141,19 +150,29 @@ def _level(level: Level, x: Axis, y: Axis) -> list[str]:
     ]
 
 
+def _front(points: Sequence[Point], x: Axis, y: Axis) -> list[str]:
+    """A staircase: between two points, what the cheaper one has is the best to be had."""
+    if not points:
+        return []
+    steps = "".join(f"H{x.at(point.x):.1f}V{y.at(point.y):.1f}" for point in points[1:])
+    return [f'<path class="front" d="M{x.at(points[0].x):.1f},{y.at(points[0].y):.1f}{steps}H{x.end}"/>']
+
+
 def _series(series: Series, colour: str, x: Axis, y: Axis) -> list[str]:
     joined = "L".join(f"{x.at(point.x):.1f},{y.at(point.y):.1f}" for point in series.points)
-    parts = [f'<path class="{colour} line" d="M{joined}"/>']
+    parts = [f'<path class="{colour} line" d="M{joined}"/>'] if series.joined else []
     for point in series.points:
         at = x.at(point.x)
         parts.append(f'<path class="{colour} error" d="M{at:.1f},{y.at(point.low):.1f}V{y.at(point.high):.1f}"/>')
-        parts.append(_marker(colour, series.style, at, y.at(point.y), point.label))
+        parts.append(_mark(series, colour, at, y.at(point.y), point.label))
     return parts
 
 
-def _marker(colour: str, style: int, x: float, y: float, label: str) -> str:
-    shape = _MARKERS[style % len(_MARKERS)]
+def _mark(series: Series, colour: str, x: float, y: float, label: str) -> str:
+    shape = _MARKERS[series.style % len(_MARKERS)]
+    look = f"{colour} hollow" if series.hollow else colour
+    size = " scale(.75)" if series.hollow else ""
     return (
-        f'<path class="{colour}" d="{shape}" transform="translate({x:.1f},{y:.1f})">'
+        f'<path class="{look}" d="{shape}" transform="translate({x:.1f},{y:.1f}){size}">'
         f"<title>{escape(label)}</title></path>"
     )

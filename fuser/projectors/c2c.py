@@ -12,7 +12,7 @@ Source: arXiv 2510.03215, section 3.3; order and names as in the official code, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 from codec.layer import LayerKV
 from codec.quantize.base import Kind
 from codec.spec import RopePhase
-from fuser.base import Fuser, MixingScope
+from fuser.base import Fuser, MixingScope, zeroed_fingerprint
 from fuser.binding import Pairing
 from fuser.mapping import MAPPINGS
 from fuser.whole import spread, whole_tokens
@@ -110,6 +110,14 @@ class Projector:
         """Whether any gate does."""
         return any(self.open(half) for half in Kind)
 
+    def zeroed(self) -> "Projector":
+        """The same, with no weight on what the sharer says."""
+        says = self.widths.source_num_heads * self.widths.source_dim
+        deaf = {name: self.weights[name].clone() for name in (f"{half}_in.weight" for half in PREFIXES.values())}
+        for weights in deaf.values():
+            weights[:, :says] = 0
+        return replace(self, weights=self.weights | deaf)
+
     def correction(self, half: Kind, source: Tensor, own: Tensor) -> Tensor:
         """What the sharer adds to the receiver's ``own``, ``(kv_heads, tokens, head_dim)``, behind an open gate.
 
@@ -166,6 +174,11 @@ class C2CFuser(Fuser):
         self.fingerprint = fingerprint
         self.mapping = mapping
         self.alignment = alignment
+
+    def zeroed(self) -> "C2CFuser":
+        """``s`` is zero in every projector, as in the official control."""
+        deaf = {target: projector.zeroed() for target, projector in self.projectors.items()}
+        return C2CFuser(deaf, self.pairing, zeroed_fingerprint(self.fingerprint), self.mapping, self.alignment)
 
     def bound(self, sharer: ModelBinding, receiver: ModelBinding) -> "C2CFuser":
         """The same fuser for exactly these models.

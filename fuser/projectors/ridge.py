@@ -21,7 +21,7 @@ from torch.nn.functional import gelu
 
 from codec.layer import LayerKV
 from codec.spec import RopePhase
-from fuser.base import Fuser, MixingScope
+from fuser.base import Fuser, MixingScope, zeroed_fingerprint
 from fuser.binding import Pairing
 from fuser.features import Remembered, Rows, rows
 from fuser.latents import Divisible
@@ -122,6 +122,13 @@ class RidgeFuser(Fuser, Divisible):
         """The receiver's layer, keys before RoPE, for every token of which anything was kept."""
         band, key = self._at[target], next(iter(sources.values()))
         return self.expand(target, self._latents[band].of(key, lambda: self.condense(band, sources)), key.tokens)
+
+    def zeroed(self) -> "RidgeFuser":
+        """Every latent at its mean, as of a context of which nothing is known."""
+        deaf = {name: torch.zeros_like(tensor) for name, tensor in self._tensors.items() if name.endswith(".down")}
+        return RidgeFuser(
+            self.bands, self._tensors | deaf, self.pairing, self.openings, zeroed_fingerprint(self.fingerprint)
+        )
 
     @property
     def ranks(self) -> tuple[int, ...]:

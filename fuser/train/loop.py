@@ -17,7 +17,7 @@ from kvwire.errors import InvalidRequestError
 
 #: Steps over which the rate rises, so that Adam's first estimates do no harm.
 _WARM_UP = 20
-_LARGEST_NORM = 1.0
+LARGEST_NORM = 1.0
 _BETAS = (0.9, 0.98)
 #: A step takes seconds; a checkpoint of 13 million weights 0.1 to 0.6 s (measured 2026-11-23).
 _STEPS_PER_CHECKPOINT = 25
@@ -72,7 +72,7 @@ def train(
         prepared_optimizer.zero_grad()
         found = loss(prepared, step)
         accelerator.backward(found)
-        accelerator.clip_grad_norm_(prepared.parameters(), _LARGEST_NORM)
+        accelerator.clip_grad_norm_(prepared.parameters(), LARGEST_NORM)
         prepared_optimizer.step()
         taken.append(Step(step, float(found.detach()), schedule.rate_at(step), time.monotonic() - begun))
         if len(taken) % _STEPS_PER_CHECKPOINT == 0 or len(taken) == schedule.steps:

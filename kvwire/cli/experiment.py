@@ -2,49 +2,70 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kvwire.cli import experiment_matrix, experiment_preset, lm_eval, official
+from kvwire.cli.engines import Actors, EngineName, Running, in_process, on_ray
 from kvwire.cli.options import (
-    DEFAULT_PAIR,
-    Addresses,
+    ArtifactsOption,
     CaOption,
     DataOption,
     FusersOption,
     JsonOption,
-    PairOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
-    fusers_arguments,
 )
 from kvwire.errors import InvalidRequestError
+from kvwire.processes import Pair
 
 if TYPE_CHECKING:
+    from experiments.engines.base import Worker
     from experiments.plan import Plan
-    from kvwire.security import ClientSecurity
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
+app.command("matrix")(experiment_matrix.matrix)
+app.command("lm-eval")(lm_eval.lm_eval)
+app.command("import")(official.import_evaluation)
 
-# The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
-_REUSE_BYTES = 512 * 1024 * 1024
+_ENGINES = {EngineName.IN_PROCESS: in_process, EngineName.RAY: on_ray}
 
 
 @app.command()
 def run(
-    recipe: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")],
     out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")],
+    recipe: Annotated[
+        list[str] | None, typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="instead of recipes, all rows of the matrix: local, full or h100")] = "",
+    minutes: Annotated[float, typer.Option(min=1, help="how long preset local may take, making included")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="of a preset: look whether it can run, and stop")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many items of each dataset")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="pairs to start, each for an item at a time")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="pairs to start, each for an item at a time")] = None,
+    engine: Annotated[EngineName, typer.Option(help="where pairs run: beside this, or in actors of Ray")] = (
+        EngineName.IN_PROCESS
+    ),
+    actors: Annotated[int | None, typer.Option(min=1, help="of Ray, each with a pair of its own")] = None,
+    actor_cpus: Annotated[int | None, typer.Option(min=1, help="cores of each, and threads of a service; 1")] = None,
+    actor_gpus: Annotated[
+        float | None, typer.Option(min=0, max=1, help="GPU of each, or a part of one, which its services compute on")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="local: a Ray of our own (default); auto or HOST:PORT: one that runs")
+    ] = None,
     data: DataOption = None,
-    pair: PairOption = DEFAULT_PAIR,
+    pair: Annotated[
+        str, typer.Option(help="models as SHARER:RECEIVER; default: the recipe's, or else smollm2-135m on both sides")
+    ] = "",
     fusers: FusersOption = None,
+    artifacts: ArtifactsOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
@@ -52,27 +73,63 @@ def run(
     json_file: JsonOption = None,
 ) -> None:
     """Run recipes: every item of every dataset through every arm, one line of JSON for each."""
-    from experiments.curves import rows_of
     from experiments.plan import plan_of
     from experiments.questions.load import load_questions
     from experiments.recipe import load_recipe
-    from experiments.results import load_results
-    from kvwire.security import ClientSecurity
+    from kvwire.cli.experiment_groups import Given, grouped
+    from kvwire.cli.experiment_services import running, started
 
-    recipes = [load_recipe(reference) for reference in recipe]
+    if bool(preset) == bool(recipe):
+        raise InvalidRequestError("name recipes, or give --preset; one of the two")
+    if preset and (pair or fusers or receiver or sharer or limit):
+        raise InvalidRequestError(
+            "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
+            "leave --pair, --fusers, --receiver, --sharer and --limit out"
+        )
+    if preset and engine is EngineName.RAY:
+        raise InvalidRequestError(
+            "a preset is cut to this machine's time and devices and is not offered on Ray; name its recipes instead, "
+            "`kvwire experiment matrix` lists them"
+        )
+    if pair:
+        Pair.parse(pair)  # refused before an engine is looked for
+    chosen = _ENGINES[engine](
+        Running(receiver, sharer, ca, token_file), workers, Actors(actors, actor_cpus, actor_gpus, ray_address)
+    )
+    given = Given(pair, tuple(fusers or ()), data, artifacts, chosen.devices, chosen.options)
+    if preset:
+        experiment_preset.command(preset, minutes, out, given, chosen.engine, dry_run=dry_run)
+        return
+    recipes = [load_recipe(reference) for reference in recipe or ()]
     names = [named.name for named in recipes]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
     plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
-    with _services(pair, workers, receiver, sharer, fusers) as pairs:
-        asyncio.run(_run_all(plans, pairs, ClientSecurity(ca=ca, token_file=token_file), out))
-    results = [load_results(out / name) for name in names]
-    if json_file is not None:
-        rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
-        json_file.write_text(json.dumps(rows, indent=1) + "\n")
-    if failures := sum(found.failures for found in results):
-        sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
-    print(f"results in {out}; now: kvwire experiment report {out}")
+    if receiver:
+        with chosen.engine.workers(partial(running, sharer, receiver)) as ready:
+            asyncio.run(run_all(plans, ready, chosen.engine.facts, out))
+    else:
+        for group in grouped(plans, given):
+            with chosen.engine.workers(partial(started, group.wanted)) as ready:
+                asyncio.run(run_all(group.plans, ready, chosen.engine.facts, out, group.made))
+    _tell(names, out, json_file)
+
+
+@app.command()
+def make(
+    recipe: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")],
+    data: DataOption = None,
+    pair: Annotated[str, typer.Option(help="models as SHARER:RECEIVER; default: the recipe's")] = "",
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Make what recipes need, fusers and tables, and nothing more; what is made already is left as it is."""
+    from experiments.recipe import load_recipe
+    from kvwire.cli.experiment_groups import Given
+
+    given = Given(pair, data=data, artifacts=artifacts)
+    for named in map(load_recipe, recipe):
+        for name, sha256 in given.needs_of(named.recipe).make().items():
+            print(f"{named.name}: {name} {sha256}")
 
 
 @app.command()
@@ -82,61 +139,62 @@ def report(
     """Write the page, the figures and the tables of all results in a folder."""
     from experiments.report import write_report
 
-    for path in write_report(folder):
+    for path in write_report(folder, lambda said: typer.echo(said, err=True)):
         print(path)
 
 
-@contextmanager
-def _services(
-    pair: str, workers: int, receiver: str, sharer: str, fusers: Sequence[str] | None
-) -> Iterator[list[Addresses]]:
-    """The services at the given addresses, or pairs that share the cores, whose sharers keep what they have read."""
-    if bool(receiver) != bool(sharer):
-        raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
-    if receiver:
-        if workers > 1:
-            raise InvalidRequestError("--workers starts pairs of its own; leave it out, or --receiver and --sharer")
-        yield [Addresses(sharer, receiver)]
-        return
-    from kvwire.processes import Pair, running_pair
+def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
+    """Where the results are, and how many failed."""
+    from experiments.curves import rows_of
+    from experiments.results import load_results
 
-    arguments = ["--log-level", "warning", *fusers_arguments(fusers)]
-    if workers > 1:
-        arguments += ["--threads", str(max(1, (os.cpu_count() or 1) // workers))]
-    keeping = ["--reuse-bytes", str(_REUSE_BYTES)]
-    with ExitStack() as stack:
-        pairs = [
-            stack.enter_context(running_pair(Pair.parse(pair), arguments, sharer_arguments=keeping))
-            for _ in range(workers)
-        ]
-        yield [Addresses(far.address, near.address) for far, near in pairs]
+    results = [load_results(out / name) for name in names]
+    if json_file is not None:
+        rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
+        json_file.write_text(json.dumps(rows, indent=1) + "\n")
+    if failures := sum(found.failures for found in results):
+        sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
+    print(f"results in {out}; now: kvwire experiment report {out}")
 
 
-async def _run_all(plans: "Sequence[Plan]", pairs: Sequence[Addresses], security: "ClientSecurity", out: Path) -> None:
-    """Check all plans against the services, then run them."""
+async def run_all(
+    plans: "Sequence[Plan]",
+    workers: "Sequence[Worker]",
+    facts: Mapping[str, Any],
+    out: Path,
+    made: Mapping[str, Mapping[str, str]] | None = None,
+    limit_s: float | None = None,
+) -> None:
+    """Check all plans against the services, then run them; ``facts`` are the engine's.
+
+    ``made``: SHA-256 of what was made for each plan, by its name and theirs. A run that takes longer than ``limit_s``
+    is stopped where it is.
+    """
     from experiments.ledger import Ledger
-    from experiments.preflight import preflight
     from experiments.progress import progress
     from experiments.provenance import begin, provenance
     from experiments.runner import Runner
-    from kvwire.client import Client
 
-    names = {pair.receiver: "the receiver" for pair in pairs} | {pair.sharer: "the sharer" for pair in pairs}
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(pair.receiver, security)) for pair in pairs]
-        sharer = await stack.enter_async_context(Client(pairs[0].sharer, security))
-        described = {"receiver": await clients[0].describe(), "sharer": await sharer.describe()}
+        for worker in workers:
+            stack.push_async_callback(worker.close)
+        introduced = await asyncio.gather(*(worker.introduce() for worker in workers))
         for plan in plans:
-            for client in clients:
-                await preflight(client, plan.named)
+            await asyncio.gather(*(worker.check(plan.named) for worker in workers))
         for plan in plans:
             folder = out / plan.named.name
             folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, described, len(pairs)))
+            begin(folder / "run.json", provenance(plan, introduced, facts, (made or {}).get(plan.named.name)))
         for plan in plans:
             keys = list(plan.keys())
             with (
                 Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
                 progress(plan.named.name, ledger.done, len(keys)) as told,
             ):
-                await Runner(clients, plan, names).run(ledger, told)
+                try:
+                    async with asyncio.timeout(limit_s):
+                        await Runner(workers, plan).run(ledger, told)
+                except TimeoutError:
+                    sys.stderr.write(
+                        f"{plan.named.name}: its time is up, {ledger.done} of {len(keys)} lines are there\n"
+                    )

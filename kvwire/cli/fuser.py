@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli import fuser_make, fuser_train
+from kvwire.cli import fuser_make, fuser_train, official
 from kvwire.cli.options import JsonOption
 
 app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
@@ -29,6 +29,7 @@ def group() -> None:
 app.command("calibrate")(fuser_make.calibrate)
 app.command("fresh")(fuser_train.fresh)
 app.command("train")(fuser_train.train)
+app.command("import-training")(official.import_training)
 
 
 @app.command()
@@ -54,7 +55,9 @@ def verify(
 
 @app.command()
 def convert(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an official C2C checkpoint: config.json and final/")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="an official C2C checkpoint, or hf:OWNER/NAME@COMMIT/FOLDER of one")
+    ],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
     sharer: Annotated[str, typer.Option(help="the model it was trained to read, as kvwire models names it")],
     receiver: Annotated[str, typer.Option(help="the model it was trained to write to")],
@@ -62,11 +65,13 @@ def convert(
     """Write an official C2C checkpoint as one safetensors file, bound to the exact weights of both models."""
     from fuser.official.layout import read_official
     from fuser.projectors import c2c_file
+    from kvwire.models.hub_folder import fetch_folder
     from kvwire.models.store import ModelStore
 
+    path = fetch_folder(folder) if folder.startswith("hf:") else Path(folder)
     store = ModelStore()
     models = [store.pull(name).binding for name in (sharer, receiver)]
-    c2c_file.write(read_official(folder).bound(*models), out, {"how": "converted", "from": folder.name})
+    c2c_file.write(read_official(path).bound(*models), out, {"how": "converted", "from": path.name})
     sys.stdout.write(f"{out}\n")
 
 

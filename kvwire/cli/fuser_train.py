@@ -1,6 +1,7 @@
 """``kvwire fuser fresh|train``: a fuser that has learned nothing, and one that has."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -61,6 +62,15 @@ class Trains(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Changes:
+    """What a training makes of a fuser beside moving its weights."""
+
+    bend: int
+    seed: int
+    without_sharer: bool
+
+
 def fresh(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
     sharer: SharerModel,
@@ -100,6 +110,10 @@ def train(
     loss: Annotated[str, typer.Option(help="likelihood (default for C2C) or distillation (for ridge)")] = "",
     codec: Annotated[str, typer.Option(help="codec spec behind which it learns; default: caches as they are")] = "",
     bend: Annotated[int, typer.Option(min=0, help="hidden units of what is not linear; 0: none, or as FUSER has")] = 0,
+    without_sharer: Annotated[
+        bool,
+        typer.Option("--without-sharer", help="it hears nothing of the sharer: a control; ask for it as NAME:zeroed"),
+    ] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
     seed: Annotated[int, typer.Option(help="of the order of texts, of where they are cut, and of soft gates")] = 0,
     plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
@@ -118,13 +132,14 @@ def train(
     began, named = read_fuser(fuser), _loss(loss)
     pair = sides(sharer, receiver, threads)
     sent = _codec(pair[0], codec) if codec else None
-    trainer = _trainer(began, pair, named, sent, bend, seed)
+    trainer = _trainer(began, pair, named, sent, _Changes(bend, seed, without_sharer))
     files = collected(pair, text, pieces, readings)
     training = trainer(*pair, files, sent, reader(receiver, torch.bfloat16) if bfloat16 else None)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     plan = Plan(Schedule(steps, rate), batch, seed, named or training.default_loss)
     made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": hashes(text), "pieces": pieces}
     made |= plan.to_json() | {"codec": codec, "bfloat16": bfloat16, "bend": bend}
+    made |= {"without_sharer": True} if without_sharer else {}
     before, folder = training.gain(held_out), work or out.with_suffix(".training")
     with progress(f"{steps} steps", steps) as told:
         for taken in training.run(plan, learned, folder, made):
@@ -147,8 +162,7 @@ def _trainer(
     pair: "tuple[TextReader, TextReader]",
     loss: "LossName | None",
     codec: "Codec | None",
-    bend: int,
-    seed: int,
+    changes: "_Changes",
 ) -> "Callable[..., Trains]":
     """How a fuser of its kind is trained; what cannot be is refused before anything is read."""
     from functools import partial
@@ -160,13 +174,14 @@ def _trainer(
     from fuser.train.trainee import with_bend
 
     if isinstance(began, C2CFuser):
-        if bend:
+        if changes.bend:
             raise InvalidRequestError("--bend is for ridge fusers; a C2C fuser bends already, leave it out")
         FuseTraining.check(began, *pair, loss, codec)
-        return partial(FuseTraining, began)
+        return partial(FuseTraining, began, without_sharer=changes.without_sharer)
     if isinstance(began, RidgeFuser):
         Training.check(began, *pair)
-        return partial(Training, with_bend(began, bend, seed) if bend else began)
+        began = began.zeroed() if changes.without_sharer else began
+        return partial(Training, with_bend(began, changes.bend, changes.seed) if changes.bend else began)
     raise InvalidRequestError(f"a fuser of kind {began.name} has nothing to train; make one with: kvwire fuser fresh")
 
 

@@ -32,6 +32,9 @@ FusersOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=PATH", help="a fuser for the services that are started here; may be repeated"),
 ]
+ArtifactsOption = Annotated[
+    Path | None, typer.Option(help="folder of what recipes need, made once; default: in the model store")
+]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
 

@@ -81,6 +81,10 @@ class ModelStore:
             raise NotFoundError(f"{wanted} is not on disk under {self.home}; run: kvwire models pull {wanted}")
         return stored.path
 
+    def find(self, reference: ModelReference | str) -> StoredModel | None:
+        """A model if it is on disk; raises InvalidRequestError or NotFoundError for what cannot be one."""
+        return self._find(self._parse(reference))
+
     def list(self) -> tuple[StoredModel, ...]:
         """Every model on disk, by reference; path: models live elsewhere and are not listed."""
         found = (read_manifest(folder) for folder in (self.home / "models").glob("*/"))

@@ -112,6 +112,7 @@ def exchange_from_proto(message: exchange_pb2.Exchange) -> Exchange:
         policy=message.policy,
         further=tuple(FurtherSharer(one.sharer, one.fuser) for one in message.further),
         order=known(FUSION_ORDERS, message.order, "fusion order"),
+        relay_instruction=message.relay_instruction,
     )
 
 
@@ -128,6 +129,7 @@ def exchange_to_proto(exchange: Exchange) -> exchange_pb2.Exchange:
         policy=exchange.policy,
         further=[exchange_pb2.FurtherSharer(sharer=one.sharer, fuser=one.fuser) for one in exchange.further],
         order=FUSION_ORDER_NUMBERS[exchange.order],
+        relay_instruction=exchange.relay_instruction,
     )
 
 

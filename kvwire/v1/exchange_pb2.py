@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kvwire/v1/exchange.proto\x12\tkvwire.v1\".\n\rFurtherSharer\x12\x0e\n\x06sharer\x18\x01 \x01(\t\x12\r\n\x05\x66user\x18\x02 \x01(\t\"\xa6\x02\n\x08\x45xchange\x12!\n\x06method\x18\x01 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x0e\n\x06sharer\x18\x02 \x01(\t\x12\r\n\x05\x63odec\x18\x03 \x01(\t\x12\r\n\x05\x66user\x18\x04 \x01(\t\x12(\n\x08on_fault\x18\x05 \x01(\x0e\x32\x16.kvwire.v1.FaultPolicy\x12#\n\x05relay\x18\x06 \x01(\x0e\x32\x14.kvwire.v1.RelayMode\x12\x18\n\x10relay_max_tokens\x18\x07 \x01(\r\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12)\n\x07\x66urther\x18\t \x03(\x0b\x32\x18.kvwire.v1.FurtherSharer\x12%\n\x05order\x18\n \x01(\x0e\x32\x16.kvwire.v1.FusionOrder\"o\n\x0bTokenCounts\x12\x0c\n\x04head\x18\x01 \x01(\r\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\r\x12\x0e\n\x06prompt\x18\x03 \x01(\r\x12\x11\n\tgenerated\x18\x04 \x01(\r\x12\x0f\n\x07relayed\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\r\"5\n\x06Spared\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\"\xd4\x01\n\nByteCounts\x12\x15\n\rpayload_bytes\x18\x01 \x01(\x04\x12\x12\n\ngrpc_bytes\x18\x02 \x01(\x04\x12\x19\n\x11socket_sent_bytes\x18\x03 \x01(\x04\x12\x1d\n\x15socket_received_bytes\x18\x04 \x01(\x04\x12\x17\n\x0fsocket_isolated\x18\x05 \x01(\x08\x12\x0e\n\x06values\x18\x06 \x01(\x04\x12\x15\n\rformula_bytes\x18\x07 \x01(\x01\x12!\n\x06spared\x18\x08 \x03(\x0b\x32\x11.kvwire.v1.Spared\"\\\n\x0bStageTiming\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x04side\x18\x02 \x01(\x0e\x32\x0f.kvwire.v1.Side\x12\x14\n\x07seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xb3\x02\n\x06Report\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x1f\n\x04path\x18\x03 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\r\n\x05\x66user\x18\x06 \x01(\t\x12&\n\x06tokens\x18\x07 \x01(\x0b\x32\x16.kvwire.v1.TokenCounts\x12$\n\x05\x62ytes\x18\x08 \x01(\x0b\x32\x15.kvwire.v1.ByteCounts\x12&\n\x06stages\x18\t \x03(\x0b\x32\x16.kvwire.v1.StageTiming\x12\x14\n\x0csharer_model\x18\n \x01(\t\x12\x17\n\x0f\x61nswering_model\x18\x0b \x01(\t*\xa2\x01\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14METHOD_RECEIVER_ONLY\x10\x01\x12\x19\n\x15METHOD_RECEIVER_READS\x10\x02\x12\x16\n\x12METHOD_SHARER_ONLY\x10\x03\x12\x0f\n\x0bMETHOD_TEXT\x10\x04\x12\x11\n\rMETHOD_PREFIX\x10\x05\x12\x0f\n\x0bMETHOD_FUSE\x10\x06*\x93\x01\n\x0b\x46\x61ultPolicy\x12\x1c\n\x18\x46\x41ULT_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41ULT_POLICY_FAIL\x10\x01\x12\x1e\n\x1a\x46\x41ULT_POLICY_RECEIVER_ONLY\x10\x02\x12\x15\n\x11\x46\x41ULT_POLICY_TEXT\x10\x03\x12\x18\n\x14\x46\x41ULT_POLICY_PARTIAL\x10\x04*X\n\tRelayMode\x12\x1a\n\x16RELAY_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12RELAY_MODE_WRITTEN\x10\x01\x12\x17\n\x13RELAY_MODE_VERBATIM\x10\x02*c\n\x0b\x46usionOrder\x12\x1c\n\x18\x46USION_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46USION_ORDER_SEQUENTIAL\x10\x01\x12\x19\n\x15\x46USION_ORDER_PARALLEL\x10\x02*@\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIDE_SHARER\x10\x01\x12\x11\n\rSIDE_RECEIVER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kvwire/v1/exchange.proto\x12\tkvwire.v1\".\n\rFurtherSharer\x12\x0e\n\x06sharer\x18\x01 \x01(\t\x12\r\n\x05\x66user\x18\x02 \x01(\t\"\xc1\x02\n\x08\x45xchange\x12!\n\x06method\x18\x01 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x0e\n\x06sharer\x18\x02 \x01(\t\x12\r\n\x05\x63odec\x18\x03 \x01(\t\x12\r\n\x05\x66user\x18\x04 \x01(\t\x12(\n\x08on_fault\x18\x05 \x01(\x0e\x32\x16.kvwire.v1.FaultPolicy\x12#\n\x05relay\x18\x06 \x01(\x0e\x32\x14.kvwire.v1.RelayMode\x12\x18\n\x10relay_max_tokens\x18\x07 \x01(\r\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12)\n\x07\x66urther\x18\t \x03(\x0b\x32\x18.kvwire.v1.FurtherSharer\x12%\n\x05order\x18\n \x01(\x0e\x32\x16.kvwire.v1.FusionOrder\x12\x19\n\x11relay_instruction\x18\x0b \x01(\t\"o\n\x0bTokenCounts\x12\x0c\n\x04head\x18\x01 \x01(\r\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\r\x12\x0e\n\x06prompt\x18\x03 \x01(\r\x12\x11\n\tgenerated\x18\x04 \x01(\r\x12\x0f\n\x07relayed\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\r\"5\n\x06Spared\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\"\xd4\x01\n\nByteCounts\x12\x15\n\rpayload_bytes\x18\x01 \x01(\x04\x12\x12\n\ngrpc_bytes\x18\x02 \x01(\x04\x12\x19\n\x11socket_sent_bytes\x18\x03 \x01(\x04\x12\x1d\n\x15socket_received_bytes\x18\x04 \x01(\x04\x12\x17\n\x0fsocket_isolated\x18\x05 \x01(\x08\x12\x0e\n\x06values\x18\x06 \x01(\x04\x12\x15\n\rformula_bytes\x18\x07 \x01(\x01\x12!\n\x06spared\x18\x08 \x03(\x0b\x32\x11.kvwire.v1.Spared\"\\\n\x0bStageTiming\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x04side\x18\x02 \x01(\x0e\x32\x0f.kvwire.v1.Side\x12\x14\n\x07seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xb3\x02\n\x06Report\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x1f\n\x04path\x18\x03 \x01(\x0e\x32\x11.kvwire.v1.Method\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\r\n\x05\x66user\x18\x06 \x01(\t\x12&\n\x06tokens\x18\x07 \x01(\x0b\x32\x16.kvwire.v1.TokenCounts\x12$\n\x05\x62ytes\x18\x08 \x01(\x0b\x32\x15.kvwire.v1.ByteCounts\x12&\n\x06stages\x18\t \x03(\x0b\x32\x16.kvwire.v1.StageTiming\x12\x14\n\x0csharer_model\x18\n \x01(\t\x12\x17\n\x0f\x61nswering_model\x18\x0b \x01(\t*\xa2\x01\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14METHOD_RECEIVER_ONLY\x10\x01\x12\x19\n\x15METHOD_RECEIVER_READS\x10\x02\x12\x16\n\x12METHOD_SHARER_ONLY\x10\x03\x12\x0f\n\x0bMETHOD_TEXT\x10\x04\x12\x11\n\rMETHOD_PREFIX\x10\x05\x12\x0f\n\x0bMETHOD_FUSE\x10\x06*\x93\x01\n\x0b\x46\x61ultPolicy\x12\x1c\n\x18\x46\x41ULT_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41ULT_POLICY_FAIL\x10\x01\x12\x1e\n\x1a\x46\x41ULT_POLICY_RECEIVER_ONLY\x10\x02\x12\x15\n\x11\x46\x41ULT_POLICY_TEXT\x10\x03\x12\x18\n\x14\x46\x41ULT_POLICY_PARTIAL\x10\x04*X\n\tRelayMode\x12\x1a\n\x16RELAY_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12RELAY_MODE_WRITTEN\x10\x01\x12\x17\n\x13RELAY_MODE_VERBATIM\x10\x02*c\n\x0b\x46usionOrder\x12\x1c\n\x18\x46USION_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46USION_ORDER_SEQUENTIAL\x10\x01\x12\x19\n\x15\x46USION_ORDER_PARALLEL\x10\x02*@\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIDE_SHARER\x10\x01\x12\x11\n\rSIDE_RECEIVER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kvwire.v1.exchange_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=1172
-  _globals['_METHOD']._serialized_end=1334
-  _globals['_FAULTPOLICY']._serialized_start=1337
-  _globals['_FAULTPOLICY']._serialized_end=1484
-  _globals['_RELAYMODE']._serialized_start=1486
-  _globals['_RELAYMODE']._serialized_end=1574
-  _globals['_FUSIONORDER']._serialized_start=1576
-  _globals['_FUSIONORDER']._serialized_end=1675
-  _globals['_SIDE']._serialized_start=1677
-  _globals['_SIDE']._serialized_end=1741
+  _globals['_METHOD']._serialized_start=1199
+  _globals['_METHOD']._serialized_end=1361
+  _globals['_FAULTPOLICY']._serialized_start=1364
+  _globals['_FAULTPOLICY']._serialized_end=1511
+  _globals['_RELAYMODE']._serialized_start=1513
+  _globals['_RELAYMODE']._serialized_end=1601
+  _globals['_FUSIONORDER']._serialized_start=1603
+  _globals['_FUSIONORDER']._serialized_end=1702
+  _globals['_SIDE']._serialized_start=1704
+  _globals['_SIDE']._serialized_end=1768
   _globals['_FURTHERSHARER']._serialized_start=39
   _globals['_FURTHERSHARER']._serialized_end=85
   _globals['_EXCHANGE']._serialized_start=88
-  _globals['_EXCHANGE']._serialized_end=382
-  _globals['_TOKENCOUNTS']._serialized_start=384
-  _globals['_TOKENCOUNTS']._serialized_end=495
-  _globals['_SPARED']._serialized_start=497
-  _globals['_SPARED']._serialized_end=550
-  _globals['_BYTECOUNTS']._serialized_start=553
-  _globals['_BYTECOUNTS']._serialized_end=765
-  _globals['_STAGETIMING']._serialized_start=767
-  _globals['_STAGETIMING']._serialized_end=859
-  _globals['_REPORT']._serialized_start=862
-  _globals['_REPORT']._serialized_end=1169
+  _globals['_EXCHANGE']._serialized_end=409
+  _globals['_TOKENCOUNTS']._serialized_start=411
+  _globals['_TOKENCOUNTS']._serialized_end=522
+  _globals['_SPARED']._serialized_start=524
+  _globals['_SPARED']._serialized_end=577
+  _globals['_BYTECOUNTS']._serialized_start=580
+  _globals['_BYTECOUNTS']._serialized_end=792
+  _globals['_STAGETIMING']._serialized_start=794
+  _globals['_STAGETIMING']._serialized_end=886
+  _globals['_REPORT']._serialized_start=889
+  _globals['_REPORT']._serialized_end=1196
 # @@protoc_insertion_point(module_scope)

@@ -205,6 +205,7 @@ class Exchange(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     FURTHER_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    RELAY_INSTRUCTION_FIELD_NUMBER: _builtins.int
     method: Global___Method.ValueType
     """Who reads what."""
     sharer: _builtins.str
@@ -226,6 +227,8 @@ class Exchange(_message.Message):
     """
     order: Global___FusionOrder.ValueType
     """How several sharers are fused."""
+    relay_instruction: _builtins.str
+    """What the sharer is told to write in method TEXT, before the context; empty: to summarize it."""
     @_builtins.property
     def further(self) -> _containers.RepeatedCompositeFieldContainer[Global___FurtherSharer]:
         """Further sharers of method FUSE, after the first one; refused with other methods."""
@@ -243,10 +246,11 @@ class Exchange(_message.Message):
         policy: _builtins.str = ...,
         further: _abc.Iterable[Global___FurtherSharer] | None = ...,
         order: Global___FusionOrder.ValueType = ...,
+        relay_instruction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "further", b"further", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "order", b"order", "policy", b"policy", "relay", b"relay", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "further", b"further", "fuser", b"fuser", "method", b"method", "on_fault", b"on_fault", "order", b"order", "policy", b"policy", "relay", b"relay", "relay_instruction", b"relay_instruction", "relay_max_tokens", b"relay_max_tokens", "sharer", b"sharer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

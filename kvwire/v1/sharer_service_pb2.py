@@ -29,23 +29,23 @@ from kvwire.v1 import model_pb2 as kvwire_dot_v1_dot_model__pb2
 from kvwire.v1 import model_service_pb2 as kvwire_dot_v1_dot_model__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekvwire/v1/sharer_service.proto\x12\tkvwire.v1\x1a\x15kvwire/v1/cache.proto\x1a\x18kvwire/v1/exchange.proto\x1a\x15kvwire/v1/input.proto\x1a\x15kvwire/v1/model.proto\x1a\x1dkvwire/v1/model_service.proto\"\x94\x04\n\x0cShareRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.kvwire.v1.Method\x12!\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12\r\n\x05\x63odec\x18\x04 \x01(\t\x12\x30\n\x0f\x65xpected_sharer\x18\x05 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding\x12)\n\x08receiver\x18\x06 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding\x12\x19\n\x11\x66user_fingerprint\x18\x07 \x01(\x0c\x12!\n\x04head\x18\x08 \x01(\x0b\x32\x13.kvwire.v1.TokenIds\x12\x15\n\rneeded_layers\x18\t \x03(\r\x12(\n\x08on_fault\x18\n \x01(\x0e\x32\x16.kvwire.v1.FaultPolicy\x12\x14\n\x0cheld_digests\x18\x0b \x03(\x0c\x12\x1a\n\x12held_table_digests\x18\x0c \x03(\x0c\x12\x0e\n\x06policy\x18\r \x01(\t\x12%\n\x08question\x18\x0e \x01(\x0b\x32\x13.kvwire.v1.TokenIds\x12\x1b\n\x13\x66irst_slot_position\x18\x0f \x01(\r\x12\'\n\talignment\x18\x10 \x01(\x0e\x32\x14.kvwire.v1.Alignment\"\x97\x01\n\rShareResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kvwire.v1.SealedHeaderH\x00\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.kvwire.v1.CacheChunkH\x00\x12+\n\x07trailer\x18\x03 \x01(\x0b\x32\x18.kvwire.v1.SealedTrailerH\x00\x42\x06\n\x04part\"\x93\x01\n\x0cRelayRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.kvwire.v1.RelayMode\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\r\"\x96\x01\n\rRelayResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\r\x12&\n\x06stages\x18\x04 \x03(\x0b\x32\x16.kvwire.v1.StageTiming\x12\'\n\x06sharer\x18\x05 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding*\x80\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41LIGNMENT_CHARACTERS\x10\x01\x12\x13\n\x0f\x41LIGNMENT_FIRST\x10\x02\x12\x15\n\x11\x41LIGNMENT_LONGEST\x10\x03\x12\x12\n\x0e\x41LIGNMENT_NONE\x10\x04\x32\x89\x01\n\rSharerService\x12<\n\x05Share\x12\x17.kvwire.v1.ShareRequest\x1a\x18.kvwire.v1.ShareResponse0\x01\x12:\n\x05Relay\x12\x17.kvwire.v1.RelayRequest\x1a\x18.kvwire.v1.RelayResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekvwire/v1/sharer_service.proto\x12\tkvwire.v1\x1a\x15kvwire/v1/cache.proto\x1a\x18kvwire/v1/exchange.proto\x1a\x15kvwire/v1/input.proto\x1a\x15kvwire/v1/model.proto\x1a\x1dkvwire/v1/model_service.proto\"\x94\x04\n\x0cShareRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.kvwire.v1.Method\x12!\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12\r\n\x05\x63odec\x18\x04 \x01(\t\x12\x30\n\x0f\x65xpected_sharer\x18\x05 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding\x12)\n\x08receiver\x18\x06 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding\x12\x19\n\x11\x66user_fingerprint\x18\x07 \x01(\x0c\x12!\n\x04head\x18\x08 \x01(\x0b\x32\x13.kvwire.v1.TokenIds\x12\x15\n\rneeded_layers\x18\t \x03(\r\x12(\n\x08on_fault\x18\n \x01(\x0e\x32\x16.kvwire.v1.FaultPolicy\x12\x14\n\x0cheld_digests\x18\x0b \x03(\x0c\x12\x1a\n\x12held_table_digests\x18\x0c \x03(\x0c\x12\x0e\n\x06policy\x18\r \x01(\t\x12%\n\x08question\x18\x0e \x01(\x0b\x32\x13.kvwire.v1.TokenIds\x12\x1b\n\x13\x66irst_slot_position\x18\x0f \x01(\r\x12\'\n\talignment\x18\x10 \x01(\x0e\x32\x14.kvwire.v1.Alignment\"\x97\x01\n\rShareResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kvwire.v1.SealedHeaderH\x00\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.kvwire.v1.CacheChunkH\x00\x12+\n\x07trailer\x18\x03 \x01(\x0b\x32\x18.kvwire.v1.SealedTrailerH\x00\x42\x06\n\x04part\"\xa8\x01\n\x0cRelayRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.kvwire.v1.RelayMode\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\r\x12\x13\n\x0binstruction\x18\x05 \x01(\t\"\x96\x01\n\rRelayResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\r\x12&\n\x06stages\x18\x04 \x03(\x0b\x32\x16.kvwire.v1.StageTiming\x12\'\n\x06sharer\x18\x05 \x01(\x0b\x32\x17.kvwire.v1.ModelBinding*\x80\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41LIGNMENT_CHARACTERS\x10\x01\x12\x13\n\x0f\x41LIGNMENT_FIRST\x10\x02\x12\x15\n\x11\x41LIGNMENT_LONGEST\x10\x03\x12\x12\n\x0e\x41LIGNMENT_NONE\x10\x04\x32\x89\x01\n\rSharerService\x12<\n\x05Share\x12\x17.kvwire.v1.ShareRequest\x1a\x18.kvwire.v1.ShareResponse0\x01\x12:\n\x05Relay\x12\x17.kvwire.v1.RelayRequest\x1a\x18.kvwire.v1.RelayResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kvwire.v1.sharer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALIGNMENT']._serialized_start=1164
-  _globals['_ALIGNMENT']._serialized_end=1292
+  _globals['_ALIGNMENT']._serialized_start=1185
+  _globals['_ALIGNMENT']._serialized_end=1313
   _globals['_SHAREREQUEST']._serialized_start=172
   _globals['_SHAREREQUEST']._serialized_end=704
   _globals['_SHARERESPONSE']._serialized_start=707
   _globals['_SHARERESPONSE']._serialized_end=858
   _globals['_RELAYREQUEST']._serialized_start=861
-  _globals['_RELAYREQUEST']._serialized_end=1008
-  _globals['_RELAYRESPONSE']._serialized_start=1011
-  _globals['_RELAYRESPONSE']._serialized_end=1161
-  _globals['_SHARERSERVICE']._serialized_start=1295
-  _globals['_SHARERSERVICE']._serialized_end=1432
+  _globals['_RELAYREQUEST']._serialized_end=1029
+  _globals['_RELAYRESPONSE']._serialized_start=1032
+  _globals['_RELAYRESPONSE']._serialized_end=1182
+  _globals['_SHARERSERVICE']._serialized_start=1316
+  _globals['_SHARERSERVICE']._serialized_end=1453
 # @@protoc_insertion_point(module_scope)

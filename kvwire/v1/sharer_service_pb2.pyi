@@ -212,10 +212,13 @@ class RelayRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_FIELD_NUMBER: _builtins.int
     mode: _exchange_pb2.RelayMode.ValueType
     """A written message or the context itself."""
     max_new_tokens: _builtins.int
     """Longest message, in tokens; 0 means the sharer's default."""
+    instruction: _builtins.str
+    """What to write, said before the context; empty: a summary of it. Of no use to a context that is forwarded."""
     @_builtins.property
     def info(self) -> _model_service_pb2.RequestInfo:
         """Identity, caller, deadline."""
@@ -231,10 +234,11 @@ class RelayRequest(_message.Message):
         context: _input_pb2.Input | None = ...,
         mode: _exchange_pb2.RelayMode.ValueType = ...,
         max_new_tokens: _builtins.int = ...,
+        instruction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "info", b"info", "max_new_tokens", b"max_new_tokens", "mode", b"mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "info", b"info", "instruction", b"instruction", "max_new_tokens", b"max_new_tokens", "mode", b"mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

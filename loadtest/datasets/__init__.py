@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kvwire.errors import InvalidRequestError, NotFoundError
-from loadtest.datasets import wikitext2, xquad_contexts
+from loadtest.datasets import wikitext2, wikitext2_ends, xquad_contexts
 from loadtest.datasets.arc import load_challenge, load_easy
 from loadtest.datasets.cut import Cut
 from loadtest.datasets.file import load_file
@@ -18,6 +18,7 @@ from loadtest.datasets.mmlu_redux import load_mmlu_redux
 from loadtest.datasets.openbookqa import load_openbookqa
 from loadtest.datasets.pocket import load_pocket
 from loadtest.datasets.source import Fetch, Query, fetch_from_hub
+from loadtest.datasets.training_text import training_text
 from loadtest.datasets.xquad_en import load_xquad_en
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "load",
     "load_continuations",
     "load_spans",
+    "training_text",
 ]
 
 LOADERS: Mapping[str, Callable[[Query], list[Item]]] = {
@@ -43,6 +45,7 @@ SPAN_LOADERS: Mapping[str, Callable[[Query], list[SpanItem]]] = {"xquad_en": loa
 #: Each with the lengths it is cut at unless others are asked for.
 CONTINUATION_LOADERS: Mapping[str, tuple[Callable[[Query, Cut], list[ContinuationItem]], Cut]] = {
     "wikitext2": (wikitext2.load_wikitext2, wikitext2.LENGTHS),
+    "wikitext2_ends": (wikitext2_ends.load_wikitext2_ends, wikitext2_ends.LENGTHS),
     "xquad_contexts": (xquad_contexts.load_xquad_contexts, xquad_contexts.LENGTHS),
 }
 

@@ -30,6 +30,20 @@ def load_wikitext2(query: Query, cut: Cut) -> list[ContinuationItem]:
     Raises:
         InvalidRequestError: No article is long enough.
     """
+    path, text = read_text(query)
+    named = ((f"{number}-{title}", article) for number, (title, article) in enumerate(articles_of(text)))
+    items = [item for name, article in named if (item := cut.item(name, article, cluster=name))]
+    if not items:
+        raise InvalidRequestError(f"{path}: no article has {cut.characters} characters; ask for less")
+    return items
+
+
+def read_text(query: Query) -> tuple[Path, str]:
+    """The split's file, and its text without blank lines.
+
+    Raises:
+        NotFoundError, InvalidRequestError: It is not there, or no text.
+    """
     path = query.find(
         local=(f"wikitext2/wikitext-2-raw_{query.split}.txt", f"wikitext-2-raw/wiki.{_OFFICIAL[query.split]}.raw"),
         remote=HubFile(
@@ -38,14 +52,6 @@ def load_wikitext2(query: Query, cut: Cut) -> list[ContinuationItem]:
             f"wikitext-2-raw-v1/{query.split}-00000-of-00001.parquet",
         ),
     )
-    named = ((f"{number}-{title}", text) for number, (title, text) in enumerate(_articles(_text(path))))
-    items = [item for name, text in named if (item := cut.item(name, text, cluster=name))]
-    if not items:
-        raise InvalidRequestError(f"{path}: no article has {cut.characters} characters; ask for less")
-    return items
-
-
-def _text(path: Path) -> str:
     try:
         text = (
             "".join(str(row.fields.get("text", "")) for row in read_rows(path))
@@ -54,10 +60,10 @@ def _text(path: Path) -> str:
         )
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"{path}: not UTF-8 text ({error})") from error
-    return re.sub(r"\n(\s*\n)+", "\n", text)
+    return path, re.sub(r"\n(\s*\n)+", "\n", text)
 
 
-def _articles(text: str) -> Iterator[tuple[str, str]]:
+def articles_of(text: str) -> Iterator[tuple[str, str]]:
     """Title and text, title line included, of each article."""
     titles = list(_TITLE.finditer(text))
     ends = [title.start() for title in titles[1:]] + [len(text)]

@@ -106,6 +106,19 @@ def test_training_lessens_what_is_lost(sides, files, solved, tmp_path):
     assert torch.equal(back.weights()["0.mean"], solved.fuser.weights()["0.mean"])
 
 
+def test_without_the_sharer_only_what_needs_none_is_learned(sides, files, solved, tmp_path):
+    """The mean of every output moves, no map does, and one text is worth as much as another."""
+    training = Training(solved.fuser.zeroed(), *sides, files)
+    plan = Plan(Schedule(steps=4, rate=5e-3), batch=4, seed=0, loss=LossName.DISTILLATION)
+    list(training.run(plan, training.texts[:-2], tmp_path / "work", {}))
+    before, after = solved.fuser.weights(), training.trained().weights()
+    assert (after["0.bias"] - before["0.bias"]).abs().max() > 1e-4
+    assert torch.allclose(after["0.up"], before["0.up"], atol=1e-6)
+    assert not after["0.down"].any()
+    found = training.gain(training.texts[-2:])
+    assert found.projected == pytest.approx(found.wrong_projected, abs=0.05)
+
+
 def test_what_comes_next_can_be_learned_instead(sides, files, solved, tmp_path):
     """By likelihood the text itself is the teacher: another loss than that of distillation, and it falls too."""
     training = Training(solved.fuser, *sides, files)

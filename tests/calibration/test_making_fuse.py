@@ -144,6 +144,23 @@ def test_training_behind_a_codec_sees_what_it_delivers(sides, files, untrained, 
     assert abs(found["int4+keep=0.5,by=recency"] / found[""] - 1) > 1e-3
 
 
+def test_training_without_the_sharer_hears_nothing_of_it(sides, files, untrained, tmp_path):
+    """Its loss is that of a sharer of zeros, and no weight on what the sharer says is moved."""
+    heard, alone = (FuseTraining(untrained, *sides, files, without_sharer=without) for without in (False, True))
+    steps = plan(LossName.LIKELIHOOD, steps=3)
+    losses = [
+        [each.loss for each in training.run(steps, files, tmp_path / str(at), {})]
+        for at, training in enumerate((heard, alone))
+    ]
+    assert losses[0] != losses[1]
+    says = sides[0].card.kv_heads * sides[0].card.head_dim
+    for training, moved in ((heard, True), (alone, False)):
+        weights = training.trained().weights()
+        before = {name: untrained.weights()[name] for name in weights if name.endswith("_in.weight")}
+        assert any(not torch.equal(weights[name][:, :says], before[name][:, :says]) for name in before) == moved
+        assert any(not torch.equal(weights[name][:, says:], before[name][:, says:]) for name in before)
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_read(side, sides, untrained, tiny_gemma):
     """Another tokenizer, predictions of another size to learn from, latents that C2C does not have."""
     sharer, receiver = sides

@@ -69,6 +69,30 @@ def test_only_the_part_in_question_is_coded(engine, measured):
     assert measured.divergences[2][1][0] == pytest.approx(sum(kl) / len(kl), rel=1e-3)
 
 
+def test_a_head_is_coded_alone_by_the_first_codec(engine, measured):
+    """Layer 2's keys, head 1, by hand; both heads of a part move predictions, neither as both together do."""
+    keys, values = measured.heads[2]
+    assert (len(measured.heads), len(keys), len(values)) == (4, 2, 2)
+    tokens = engine.prompts.plain(TEXT)[: TOKENS + SCORED_TOKENS]
+    cache = engine.new_cache()
+    engine.read(tokens[:TOKENS], cache, 0)
+    two_bits = registry.resolve("hadamard", {"bits": "2"})
+    logprobs = []
+    for coded in (False, True):
+        other = PositionedCache(4)
+        for layer in range(4):
+            keys, values = cache.layer(layer)
+            if coded and layer == 2:
+                alone = keys[1:]
+                ctx = Context(2, Kind.KEY, 1, TOKENS, 16, torch.arange(TOKENS))
+                keys = torch.cat([keys[:1], two_bits.decode(two_bits.encode(alone, ctx), ctx)])
+            other.place(layer, keys, values, torch.arange(TOKENS))
+        part = Part(other, (), TOKENS, branches=(tokens[TOKENS:],))
+        logprobs.append(engine.branch_logits([part])[0].log_softmax(-1))
+    kl, _ = divergences(*logprobs)
+    assert measured.heads[2][0][1] == pytest.approx(sum(kl) / len(kl), rel=1e-3)
+
+
 def test_too_little_text_and_codecs_with_tables_are_refused(engine):
     """Before anything is read."""
     with pytest.raises(InvalidRequestError, match="are needed"):
@@ -86,8 +110,8 @@ def test_the_default_codecs_tell_their_bytes_beforehand():
 
 
 def test_the_plot_shows_every_codec_for_keys_and_values(measured):
-    """One standalone figure with a legend."""
+    """One standalone figure, each curve named at its end."""
     drawn = plot(measured)
-    assert drawn.count("<svg") == 4
-    for text in ("keys", "values", "hadamard:bits=2", "layer 3, int8", "1 texts, 512 tokens coded, 32 scored"):
+    assert drawn.count("<svg") == 3
+    for text in ("keys", "values", ">hadamard:bits=2<", ">int8<", "layer 3, int8"):
         assert text in drawn

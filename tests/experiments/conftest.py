@@ -11,6 +11,7 @@ import pytest
 from experiments.arms import Arm, arms_of
 from experiments.provenance import FORMAT
 from experiments.recipe import Recipe
+from experiments.report import write_report
 from kvwire.processes import Pair, running_pair
 
 RECIPE = Recipe.model_validate(
@@ -60,6 +61,7 @@ def made_up(arm: Arm, item: int, draw: np.random.Generator) -> dict:
             "stages_ms": {},
             "socket_bytes": payload + 200 if payload else 0,
             "socket_isolated": True,
+            "engine": "in-process",
         },
     }
 
@@ -108,6 +110,13 @@ def write_results(tmp_path) -> Write:
         return folder
 
     return write
+
+
+@pytest.fixture
+def report(write_results) -> dict[str, Path]:
+    """The files of a report of one run, by name."""
+    folder = write_results()
+    return {path.name: path for path in write_report(folder.parent)}
 
 
 @dataclass(frozen=True)

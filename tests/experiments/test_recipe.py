@@ -31,7 +31,11 @@ def write(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("codecs:", "codec:", ["line 5 (codec)", "unknown key 'codec'", "codecs, unpruned, selectors, keep"]),
+        (
+            "codecs:",
+            "codec:",
+            ["line 5 (codec)", "unknown key 'codec'", "codecs, unpruned, policies, other_fusers, selectors, keep"],
+        ),
         ("limit:", "limt:", ["line 4 (datasets.0.limt)", "unknown key", "limit"]),
         ("pocket", "poket", ["line 3 (datasets.0)", "pocket", "wikitext2", "file:PATH"]),
         ("limit: 3", "limit: 0", ["line 4 (datasets.0.limit)", "greater than or equal to 1"]),
@@ -51,6 +55,13 @@ def write(tmp_path, text):
         ("title: t", "method: text", ["line 1 (title)", "missing"]),
         ("title: t", "title: [", ["line ", "not YAML"]),
         ("title: t", "title: t\nbaselines: [reads]", ["line 2 (baselines.0)", "'receiver_reads'"]),
+        ("title: t", "title: t\ncontrols: {zeroed: true}", ["line 2 (controls)", "that control is", "receiver_only"]),
+        ("title: t", "title: t\ncontrols: {zero: true}", ["line 2 (controls.zero)", "allowed: zeroed, without_sharer"]),
+        ("title: t", "title: t\npolicies: [budget]", ["line 2 (policies)", "budget=65536"]),
+        ("title: t", "title: t\nneeds: {a: {how: buy}}", ["line 2 (needs.a)", "'calibrate'", "'hub'"]),
+        ("title: t", "title: t\nneeds: {a: {how: calibrate, size: 1}}", ["(needs.a.size)", "allowed: how, pieces"]),
+        ("title: t", "title: t\nneeds: {a: {how: train, start: b, steps: 1}}", ["(needs)", "trained from 'b'"]),
+        ("limit: 3", "scoring: letters", ["line 4 (datasets.0.scoring)", "'loglik' or 'letter'"]),
         ("    limit: 3", "    context_characters: 3", ["line 4 (datasets.0.context_characters)", "open_book"]),
     ],
 )
@@ -71,7 +82,7 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 
 def test_an_unknown_recipe_names_those_we_ship():
     """A name is looked up among the shipped ones."""
-    with pytest.raises(NotFoundError, match="first-curve, fusers, fusers-openbookqa, fusers-xquad, smoke"):
+    with pytest.raises(NotFoundError, match=r"first-curve, fuse-self, fusers, .*, smoke"):
         load_recipe("frist-curve")
 
 
@@ -161,3 +172,56 @@ def test_the_limit_of_the_command_lowers_that_of_the_recipe(tmp_path):
     """It never raises it."""
     named = load_recipe(write(tmp_path, GOOD))
     assert [len(load_questions(named, None, limit)[0]) for limit in (2, 50, None)] == [2, 3, 3]
+
+
+def test_one_dataset_may_be_asked_in_several_ways(tmp_path):
+    """Under labels, by which results tell them apart; without one its name stands twice."""
+    twice = "datasets:\n  - {name: pocket, label: letters, scoring: letter}\n"
+    named = load_recipe(write(tmp_path, GOOD.replace("datasets:\n", twice)))
+    assert [dataset.called for dataset in named.recipe.datasets] == ["letters", "pocket"]
+    with pytest.raises(InvalidRequestError, match="'pocket' is listed twice"):
+        load_recipe(write(tmp_path, GOOD.replace("datasets:\n", twice.replace(", label: letters", ""))))
+
+
+def test_controls_come_behind_all_codecs_and_name_their_fusers(tmp_path):
+    """One sharer needs no name; of two, each has one."""
+    text = f"""fuser: mapped\nother_fusers: [also]\nbaselines: [sharer_only]
+controls: {{zeroed: true, without_sharer: alone, same_model: own}}\n{GOOD}"""
+    arms = arms_of(load_recipe(write(tmp_path, text)).recipe, "none")
+    assert [(arm.control, arm.fuser, arm.sharer) for arm in arms[-3:]] == [
+        ("zeroed sharer", "mapped:zeroed", "sharer"),
+        ("fuser without sharer", "alone:zeroed", "sharer"),
+        ("same model", "own", "self"),
+    ]
+    assert {arm.spec for arm in arms if arm.control} == {"fp32"}
+    assert [arm.spec for arm in arms if arm.fuser == "also"] == ["fp32", "int8"]
+    assert {arm.sharer for arm in arms[:-1]} == {"sharer"}
+    assert {arm.sharer for arm in arms_of(load_recipe(write(tmp_path, GOOD)).recipe, "all")} == {""}
+
+
+def test_a_policy_is_an_arm_that_leaves_the_codec_to_the_sharer(tmp_path):
+    """It sends what an exchange with that policy sends."""
+    recipe = load_recipe(write(tmp_path, f"policies: [budget=9000]\n{GOOD}")).recipe
+    (arm,) = (arm for arm in arms_of(recipe, "none") if arm.policy)
+    assert (arm.name, arm.exchange(0).policy, arm.exchange(0).codec) == ("prefix budget=9000", "budget=9000", "fp16")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "dataset", "said"),
+    [
+        ("text_options", "wikitext2", "wikitext2 has items without options"),
+        ("text_question", "wikitext2", "wikitext2 has items without question"),
+        ("text", "file:rows.jsonl", "has items without context"),
+    ],
+)
+def test_a_relay_that_has_nothing_to_show_is_refused(tmp_path, monkeypatch, baseline, dataset, said):
+    """Continuations have no question, closed-book questions no context."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "a", "question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}\n'
+    )
+    (tmp_path / "wikitext2").mkdir()
+    (tmp_path / "wikitext2" / "wikitext-2-raw_test.txt").write_text(" = A = \n" + "word " * 400)
+    text = f"method: fuse\nbaselines: [{baseline}]\n{GOOD}".replace("pocket", dataset)
+    with pytest.raises(InvalidRequestError, match=rf"line 2 \(baselines\): {baseline}: .*{said}"):
+        load_questions(load_recipe(write(tmp_path, text)), tmp_path, None)

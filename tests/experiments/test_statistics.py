@@ -102,16 +102,18 @@ def test_context_gain_is_one_for_reading_and_nothing_for_not_having_it(helped):
     none = np.full(20, 5.0)
     reads = none - 1 - np.array(helped)
     bootstrap = Bootstrap(20, seed=0, resamples=200)
-    assert context_gain_retained(bootstrap, none, reads, reads)[:3] == pytest.approx((1, 1, 1))
-    assert context_gain_retained(bootstrap, none, none, reads)[:3] == pytest.approx((0, 0, 0))
+    assert bootstrap.ratio(*context_gain_retained(none, reads, reads))[:3] == pytest.approx((1, 1, 1))
+    assert bootstrap.ratio(*context_gain_retained(none, none, reads))[:3] == pytest.approx((0, 0, 0))
 
 
 def test_context_gain_is_the_quotient_of_mean_differences():
     """The table of the article texts: 139.5 without, 41.1 projected, 32.0 read: 83 % retained, 72 % net."""
     none, projected, reads, wrong_own, wrong = (np.log(np.full(24, p)) for p in (139.5, 41.1, 32.0, 135.2, 115.8))
     bootstrap = Bootstrap(24, seed=0)
-    assert context_gain_retained(bootstrap, none, projected, reads).value == pytest.approx(0.83, abs=0.005)
-    assert net_context_gain(bootstrap, projected, wrong, reads, wrong_own).value == pytest.approx(0.72, abs=0.005)
+    assert bootstrap.ratio(*context_gain_retained(none, projected, reads)).value == pytest.approx(0.83, abs=0.005)
+    assert bootstrap.ratio(*net_context_gain(projected, wrong, reads, wrong_own)).value == pytest.approx(
+        0.72, abs=0.005
+    )
 
 
 def test_a_failed_item_has_gained_nothing():
@@ -120,21 +122,22 @@ def test_a_failed_item_has_gained_nothing():
     arm, wrong = np.full(10, 1.0), np.full(10, 3.0)
     arm[:5] = NAN
     bootstrap = Bootstrap(10, seed=0)
-    assert context_gain_retained(bootstrap, none, arm, own).value == pytest.approx(0.5)
-    assert net_context_gain(bootstrap, arm, wrong, own, wrong_own).value == pytest.approx(0.5)
+    assert bootstrap.ratio(*context_gain_retained(none, arm, own)).value == pytest.approx(0.5)
+    assert bootstrap.ratio(*net_context_gain(arm, wrong, own, wrong_own)).value == pytest.approx(0.5)
 
 
 def test_what_is_kept_of_the_net_gain_is_paired_with_the_uncompressed_cache():
     """Items that gain from 0.1 to 2 nats, each 90 % of it through the arm: 90 % in every resample."""
     whole = np.linspace(1, 2.9, 50)
-    found = net_gain_kept(Bootstrap(50, seed=0), 3 - 0.9 * (3 - whole), np.full(50, 3.0), whole, np.full(50, 3.0))
+    kept = net_gain_kept(3 - 0.9 * (3 - whole), np.full(50, 3.0), whole, np.full(50, 3.0))
+    found = Bootstrap(50, seed=0).ratio(*kept)
     assert found[:3] == pytest.approx((0.9, 0.9, 0.9))
 
 
 def test_the_gap_closed_is_the_quotient_of_differences_in_accuracy():
     """28 without, 34 through the arm, 39 read, of 100: 6 of 11."""
     none, arm, reads = ((np.arange(100) < right).astype(float) for right in (28, 34, 39))
-    found = gap_closed(Bootstrap(100, seed=0), none, arm, reads)
+    found = Bootstrap(100, seed=0).ratio(*gap_closed(none, arm, reads))
     assert found.value == pytest.approx(6 / 11)
     assert found.low > 0
 
@@ -142,13 +145,13 @@ def test_the_gap_closed_is_the_quotient_of_differences_in_accuracy():
 def test_there_is_no_gap_to_close_where_reading_does_not_help():
     """30 right without and 31 with the context, of other items: noise."""
     none, reads = (np.roll(np.arange(100) < right, shift).astype(float) for right, shift in ((30, 0), (31, 50)))
-    assert gap_closed(Bootstrap(100, seed=0), none, none, reads) is None
+    assert Bootstrap(100, seed=0).ratio(*gap_closed(none, none, reads)) is None
 
 
 def test_there_is_no_gain_to_retain_where_reading_does_not_help():
     """A quotient of two noises is no number."""
     noise = np.random.default_rng(0).normal(0, 1, 50)
-    assert context_gain_retained(Bootstrap(50, seed=0), noise, noise * 0.5, np.zeros(50)) is None
+    assert Bootstrap(50, seed=0).ratio(*context_gain_retained(noise, noise * 0.5, np.zeros(50))) is None
 
 
 @pytest.mark.parametrize(

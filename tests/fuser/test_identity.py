@@ -8,7 +8,7 @@ import torch
 from codec.layer import LayerKV
 from codec.spec import RopePhase
 from fuser.registry import FUSERS, Fusers
-from kvwire.errors import BindingError, NotFoundError
+from kvwire.errors import BindingError, InvalidRequestError, NotFoundError
 from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 
 BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
@@ -61,3 +61,9 @@ def test_an_unknown_fuser_is_named_with_those_there_are():
     """A list to choose from."""
     with pytest.raises(NotFoundError, match=", ".join(FUSERS)):
         Fusers().named("magic")
+
+
+def test_there_is_nothing_left_of_it_without_the_sharer():
+    """Zeros in the receiver's cache would be tokens of their own, not the lack of a sharer."""
+    with pytest.raises(InvalidRequestError, match="its control is receiver_only"):
+        Fusers().named("identity:zeroed")

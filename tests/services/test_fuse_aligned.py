@@ -9,10 +9,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from experiments.preflight import preflight
+from experiments.recipe import load_recipe
 from fuser.align_official import first
 from fuser.align_official_chat import receiver_chat, sharer_chat
 from fuser.official.layout import read_official
 from fuser.projectors import c2c_file
+from kvwire.client import Client
 from kvwire.errors import InvalidRequestError
 from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, running_pair
@@ -99,6 +102,20 @@ async def test_content_is_fused_and_templates_are_left(running, official_c2c, co
     values = 2 * 3 * SHAPE[1] * SHAPE[2]
     assert found.report.bytes.values == values * sent
     assert {each.what: each.values for each in found.report.bytes.spared}["template_tokens"] == values * begin
+
+
+async def test_a_recipe_of_letters_alone_is_tried_as_a_chat(running, tmp_path):
+    """One that scores likelihoods sends plain text, which this fuser does not take."""
+    named = []
+    for scoring in ("letter", "loglik"):
+        path = tmp_path / f"{scoring}.yaml"
+        sets = f"datasets: [{{name: pocket, scoring: {scoring}}}]\nbaselines: [receiver_only]\n"
+        path.write_text(f"title: t\nmethod: fuse\nfuser: c2c\ncodecs: [int8]\n{sets}")
+        named.append(load_recipe(str(path)))
+    async with Client(running.receiver) as client:
+        await preflight(client, named[0])
+        with pytest.raises(InvalidRequestError, match="as messages"):
+            await preflight(client, named[1])
 
 
 async def test_what_is_no_chat_is_refused(running):

@@ -91,6 +91,16 @@ async def test_a_written_relay_reports_what_the_sharer_wrote(pair):
     assert relayed.report.stage_s("decode", "sharer") > 0
 
 
+async def test_a_sharer_writes_what_it_is_told_to(pair):
+    """By another instruction another message, which the receiver goes on from in another way."""
+    async with pair.receiver_client() as receiver:
+        usual, again, other = [
+            ids(await receiver.generate_all(request(Method.TEXT, relay_max_tokens=5, relay_instruction=told)))
+            for told in ("", "", "Say in one word whose licence it is:")
+        ]
+    assert usual == again != other
+
+
 async def test_scores_equal_the_models_own_log_likelihoods(any_pair):
     """Every token of every continuation, against transformers in float64."""
     tokenizer = AutoTokenizer.from_pretrained(any_pair.model)

@@ -113,9 +113,9 @@ def expected(running, kept=slice(None)):
     return layers, slots
 
 
-def request(codec="fp32", sharer="sharer"):
-    exchange = Exchange(Method.PREFIX, sharer, codec, "ridge")
-    return GenerateRequest(Text("licence"), Text(CONTEXT), exchange, max_new_tokens=4, ignore_eos=True)
+def request(codec="fp32", sharer="sharer", fuser="ridge", context=CONTEXT):
+    exchange = Exchange(Method.PREFIX, sharer, codec, fuser)
+    return GenerateRequest(Text("licence"), Text(context), exchange, max_new_tokens=4, ignore_eos=True)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,19 @@ async def test_the_receivers_cache_is_what_the_fuser_makes_of_the_sharers(runnin
     assert (tokens.head, tokens.slots, tokens.prompt) == (1, len(CONTEXT), len("licence"))
     assert tokens.context < tokens.slots
     assert len(found.tokens) == 4
+
+
+async def test_the_zeroed_control_is_sent_as_much_and_hears_nothing_of_it(running):
+    """Two contexts of one length leave one cache: what the fuser makes of a token of which nothing is known."""
+    other = CONTEXT.replace("licence", "freedom")
+    controls = [await inspect(running.receiver, request(fuser="ridge:zeroed", context=c)) for c in (CONTEXT, other)]
+    own = await inspect(running.receiver, request())
+    assert controls[0].report.bytes.payload_bytes == own.report.bytes.payload_bytes
+    assert controls[0].report.fuser == "ridge:zeroed"
+    bias = running.fuser.weights()["1.bias"][-32:].view(2, 1, 16)  # values of the last layer
+    for found in controls:
+        assert (found.values[3][:, 1 : 1 + len(CONTEXT)] - bias).abs().max() < 1e-5
+    assert (own.values[3][:, 1 : 1 + len(CONTEXT)] - bias).abs().max() > 1e-2
 
 
 async def test_latents_are_counted_as_what_they_are(running):

@@ -41,6 +41,20 @@ def test_every_layer_is_what_float64_makes_of_the_formula(checkpoint, official_c
         assert (fused[0] is own[0]) == (target in {0, 2})
 
 
+def test_the_zeroed_control_is_the_formula_with_a_sharer_of_zeros(checkpoint, official_c2c):
+    """Whatever the sharer sends; the fuser itself hears it still."""
+    fuser = read_official(checkpoint)
+    control, own = fuser.zeroed(), own_layer(1)
+    tensors = torch.load(checkpoint / "final" / "projector_1.pt", weights_only=True)
+    kv = sharer_layer(0)
+    for half, ours, got in zip(("key", "value"), own, control.fuse(1, {0: kv}, *own), strict=True):
+        wanted = official_c2c.reference(tensors, half, torch.zeros_like(kv.keys), ours)
+        assert (got - wanted).abs().max() < 1e-5
+    assert (fuser.fuse(1, {0: kv}, *own)[1] - control.fuse(1, {0: kv}, *own)[1]).abs().max() > 1e-3
+    assert control.fingerprint != fuser.fingerprint
+    assert control.source_layers(1) == fuser.source_layers(1)
+
+
 def test_only_what_open_gates_take_is_asked_for(checkpoint):
     """Layer 0 of the receiver has both gates closed, layer 2 the one of its keys."""
     fuser = read_official(checkpoint)

@@ -44,6 +44,7 @@ exchanges = st.builds(
     words,
     st.lists(st.builds(FurtherSharer, words, words), max_size=2).map(tuple),
     st.sampled_from(FusionOrder),
+    words,
 )
 spared = st.lists(st.builds(Spared, words, counts, counts), max_size=2).map(tuple)
 infos = st.builds(RequestInfo, words, words, counts)

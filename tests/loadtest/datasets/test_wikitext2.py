@@ -89,5 +89,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(NotFoundError, match="no continuation dataset 'c4'; there is wikitext2, xquad_contexts"):
+    with pytest.raises(
+        NotFoundError, match="no continuation dataset 'c4'; there is wikitext2, wikitext2_ends, xquad_contexts"
+    ):
         load_continuations("c4")
