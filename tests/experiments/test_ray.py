@@ -154,6 +154,7 @@ def undisturbed(recipes, models, home, tmp_path_factory) -> tuple[Path, dict]:
     return out, on_ray(recipes, out, models, WORKERS, **home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "tiny", "controls"])
 def test_ray_writes_the_same_lines_in_the_same_order(undisturbed, in_process, name):
     """Every field of every line but what is measured."""
@@ -164,6 +165,7 @@ def test_ray_writes_the_same_lines_in_the_same_order(undisturbed, in_process, na
     assert unmeasured(found) == unmeasured(lines(in_process, name))
 
 
+@pytest.mark.slow
 def test_actors_start_whatever_a_recipe_wants(undisturbed, in_process):
     """A fuser that was made once, for both engines; the sharer by itself; the receiver's own model as a sharer."""
     out, _ = undisturbed
@@ -176,6 +178,7 @@ def test_actors_start_whatever_a_recipe_wants(undisturbed, in_process):
     assert found["zeroed sharer, fuse fp32"]["result"] != found["fuse fp32"]["result"]
 
 
+@pytest.mark.slow
 def test_lines_and_provenance_say_that_the_clock_stood_on_ray(undisturbed, in_process):
     """What was timed there may have run beside anything."""
     out, _ = undisturbed
@@ -185,6 +188,7 @@ def test_lines_and_provenance_say_that_the_clock_stood_on_ray(undisturbed, in_pr
     assert {"engine": "ray", "workers": WORKERS, "actor_cpus": CORES, "actor_gpus": 0}.items() <= machine.items()
 
 
+@pytest.mark.slow
 def test_a_ray_of_our_own_is_open_to_nobody_else(undisturbed):
     """All that listens is on loopback and wants a token that was made for this run; no usage is told to anybody."""
     _, seen = undisturbed
@@ -221,6 +225,7 @@ def test_a_killed_run_leaves_nothing_behind_and_goes_on_to_the_same_file(recipe,
     assert unmeasured(lines(tmp_path, "tiny")) == unmeasured(lines(in_process, "tiny"))
 
 
+@pytest.mark.slow
 def test_more_actors_than_fit_are_refused_before_they_are_waited_for(recipe, models, tmp_path):
     """With what there is and what to lower; the folder stays empty."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'kvwire[ray]'")
@@ -246,6 +251,7 @@ def test_room_is_counted_by_whole_cores_and_parts_of_one_gpu(machine, cpus, gpus
     assert room(machine, cpus, gpus) == fit
 
 
+@pytest.mark.slow
 def test_an_address_without_ray_is_refused_at_once(recipe, models, tmp_path):
     """With what to look at."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'kvwire[ray]'")
