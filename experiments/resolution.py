@@ -1,19 +1,20 @@
 """The smallest difference between two codes that a number of items is expected to show, before any was asked.
 
-A two-sided test at 5 % finds a difference of 2.8 of its standard errors in 80 of 100 experiments. How far items differ
-from one another is taken from runs we have published; what a run itself found is in its report's intervals.
+How far items differ from one another is taken from runs we have published; what a run itself found is in its report's
+intervals.
 """
 
 from dataclasses import dataclass
 from math import sqrt
 
-_STANDARD_ERRORS = 2.8
+from experiments.statistics.power import detectable, detectable_share
+
 # Of one item, from 95 % intervals of docs/experiments.md (first-curve: int4 on 50 articles, KL 0.048 from 0.043 to
 # 0.052, and on 200 questions, 0.087 from 0.077 to 0.097) and docs/fusers.md (net gain kept by nf4 on 60 articles, 92.9
 # to 98.4 %). The KL is relative to itself.
 _KL_OF_TEXT, _KL_OF_CHOICES, _NET_GAIN_KEPT = 0.34, 0.83, 0.11
 # Of questions that only one of two codes gets right. No published run tells; one in ten is assumed.
-_DIFFERING, _FEWEST_DIFFERING = 0.1, 6
+_DIFFERING = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def of_answers(items: int) -> Resolution:
 
 
 def _accuracy(items: int) -> float:
-    return min(1.0, max(_detectable(sqrt(_DIFFERING), items), _FEWEST_DIFFERING / items))
+    return detectable_share(sqrt(_DIFFERING / items), items)
 
 
 def _detectable(deviation: float, items: int) -> float:
-    return _STANDARD_ERRORS * deviation / sqrt(items)
+    return detectable(deviation / sqrt(items))

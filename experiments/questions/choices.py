@@ -1,53 +1,19 @@
 """Multiple choice by likelihood: the choice with the highest log-likelihood per token wins."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from experiments.questions.base import Asking, Reply, Shown, ask_scored, likelihood, score_request, told
+from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
+from experiments.questions.items import ItemQuestion
 from kvwire.client import Client
 from kvwire.report import Scored
 from kvwire.requests import ScoreRequest
 from loadtest import scoring
-from loadtest.datasets import Item
-
-
-def choices_told(item: Item) -> dict[Shown, str]:
-    """What a sharer is told that writes a message about a question with choices."""
-    return told(
-        scoring.context_text(item), f"Question: {item.question}\n", f"Choices:\n{scoring.lettered_choices(item)}"
-    )
 
 
 @dataclass(frozen=True)
-class ChoiceQuestion:
+class ChoiceQuestion(ItemQuestion):
     """KL and top-1 are over the tokens of the right choice, as its likelihood is."""
-
-    item: Item
-
-    @property
-    def id(self) -> str:
-        """The item's."""
-        return self.item.id
-
-    @property
-    def cluster(self) -> str:
-        """The item itself."""
-        return self.item.id
-
-    @property
-    def context(self) -> str | None:
-        """The fact."""
-        return scoring.context_text(self.item)
-
-    @property
-    def told(self) -> dict[Shown, str]:
-        """The fact, the question, and the lettered choices."""
-        return choices_told(self.item)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The item's."""
-        return asdict(self.item)
 
     async def ask(self, client: Client, asking: Asking) -> Reply:
         """Score every choice."""
