@@ -8,8 +8,9 @@ from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.requests import Method
 from receiver_service.fuse_tokens import FusedTokens, Places, read_tokens
-from receiver_service.receive import CacheIntake, Sources, Wanted
+from receiver_service.receive import CacheIntake, Wanted
 from receiver_service.received import Received
+from receiver_service.source_layers import Sources
 
 
 async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:

@@ -15,7 +15,7 @@ from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.report import TokenCounts
 from kvwire.requests import AlignmentRule, Input, Messages, TokenIds
 from kvwire.stream import CacheHeader
-from receiver_service.receive import Sources
+from receiver_service.source_layers import Sources
 
 
 @dataclass(frozen=True)

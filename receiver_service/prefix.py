@@ -15,7 +15,8 @@ from kvwire.report import TokenCounts
 from kvwire.requests import Input, Messages, Method, TokenIds
 from kvwire.stream import CacheHeader
 from receiver_service.held import HeldCache, PlacedLayer
-from receiver_service.receive import CacheIntake, Sources, Wanted
+from receiver_service.receive import CacheIntake, Wanted
+from receiver_service.source_layers import Sources
 
 
 async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:

@@ -8,28 +8,25 @@ import torch
 from codec.calibrations import Calibrations
 from codec.codec import Codec
 from codec.frame import Limits
-from codec.layer import LayerKV
 from codec.rope import RopeTable
 from codec.spec import CodecSpec
-from fuser.base import Fuser
-from fuser.layers import in_phase, rope_table
+from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 from kvwire.model_card import ModelBinding, ModelCard
-from kvwire.progress import Stopwatch
 from kvwire.requests import Input, Method
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.arrival import Arrival
+from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.intake import Intake
 from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received, byte_counts
 from receiver_service.sharers import Meter, SharerLink
-
-Sources = dict[int, LayerKV]
+from receiver_service.source_layers import SourceLayers, Sources
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ class CacheIntake:
         request = request if held is None else replace(request, held_digests=(held.digest,))
         intake = Intake(request, sent, self._max_cache_bytes)
         meter = Meter()
-        layers = _Layers(self.fuser, len(self.engine.card.layers), ready, ropes)
+        layers = SourceLayers(self.fuser, len(self.engine.card.layers), ready, ropes)
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
         arrival = Arrival()
@@ -152,10 +149,13 @@ class CacheIntake:
                     await self.worker.run(place, task)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
-        if wanted.method is Method.PREFIX:  # of fuse nothing is chosen
-            stream = arrival.of(header, trailer, codec.spec.base.name)
-            self.link.pace.learn(question.info.caller, wanted.context, str(self._spec), stream)
+        self._learn(question, wanted, arrival.of(header, trailer, codec.spec.base.name))
         return Received(key, header, trailer, sharer, byte_counts(request, header, trailer, meter, codec, held))
+
+    def _learn(self, question: Question, wanted: Wanted, stream: Stream) -> None:
+        """Of method ``fuse`` nothing is ever chosen."""
+        if wanted.method is Method.PREFIX:
+            self.link.pace.learn(question.info.caller, wanted.context, str(self._spec), stream)
 
     def hold(self, received: Received, layers: Sequence[PlacedLayer]) -> None:
         """Hold what came, as it was placed."""
@@ -204,48 +204,6 @@ def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
     if options[0] != options[1] or str(spec) != header.codec:
         raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
     return Codec(spec, ropes)
-
-
-class _Layers:
-    """Keeps decoded source layers until every target that needs them has run."""
-
-    def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], ropes: RopeTable) -> None:
-        self._ropes = ropes
-        self._missing = {target: set(found) for target in range(targets) if (found := fuser.source_layers(target))}
-        self._fuser = fuser
-        self._ready = ready
-        self._sources: Sources = {}
-
-    def decoding(
-        self, codec: Codec, whole: tuple[int, bytes], header: CacheHeader, limits: Limits, watch: Stopwatch
-    ) -> Callable[[], None]:
-        """The work of decoding one frame and running the targets it completes."""
-
-        def decode() -> None:
-            layer, frame = whole
-            with watch.stage("decode_frames", layer):
-                kv = codec.decode_layer(frame, limits)
-            found = (kv.layer, kv.keys.shape[0], kv.tokens, kv.keys.shape[2])
-            announced = (layer, header.kv_heads, header.source_tokens, header.head_dim)
-            if found != announced:
-                raise DataLossError(
-                    f"layer, heads, tokens and head_dim of a frame are {found}, announced were {announced}; retry"
-                )
-            self._sources[layer] = in_phase(kv, self._fuser.rope, header.first_position, self._ropes)
-            with watch.stage("place", layer):
-                self._run_completed(layer)
-
-        return decode
-
-    def _run_completed(self, layer: int) -> None:
-        for target, missing in list(self._missing.items()):
-            missing.discard(layer)
-            if not missing:
-                self._ready(target, {s: self._sources[s] for s in self._fuser.source_layers(target)})
-                del self._missing[target]
-        needed = {s for target in self._missing for s in self._fuser.source_layers(target)}
-        for done in self._sources.keys() - needed:
-            del self._sources[done]
 
 
 def _frame_limits(sharer: ModelCard, max_tokens: int) -> Limits:
