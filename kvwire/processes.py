@@ -34,6 +34,9 @@ _ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
+#: A service listens, and tells its metrics, on whatever ports of this machine are free.
+FREE_PORTS = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -123,7 +126,7 @@ def running_pair(
     Raises:
         StartError: One of them did not start.
     """
-    free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments]
+    free = [*FREE_PORTS, *arguments]
     logs = [log_dir / f"{name}.log" if log_dir else None for name in ("sharer", "receiver")]
     with ExitStack() as stack:
         own = [*pair.sharer_arguments, *free, *sharer_arguments]

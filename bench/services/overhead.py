@@ -21,7 +21,7 @@ import typer
 
 from bench.services.scrape import Scrape
 from kvwire.client import Client
-from kvwire.processes import Pair, RunningService, running_service
+from kvwire.processes import FREE_PORTS, Pair, RunningService, running_service
 from kvwire.requests import Exchange, Method
 from loadtest.datasets import load
 from loadtest.driver import Driver, Plan
@@ -76,7 +76,7 @@ async def _per_request_s(services: list[RunningService], requests: int, codec: s
 @contextmanager
 def pair_of(prefix: str, pair: Pair, log_level: str, logs: Path, *arguments: str) -> Iterator[list[RunningService]]:
     """Start both modules, whose names come of ``prefix``; their logs go to a folder."""
-    common = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", log_level, *arguments]
+    common = [*FREE_PORTS, "--log-level", log_level, *arguments]
     with ExitStack() as stack:
         own = ["--model", pair.sharer, *common]
         sharer = stack.enter_context(running_service(prefix.format("sharer"), own, logs / "sharer.log"))

@@ -18,7 +18,7 @@ import typer
 from bench.services.facts import facts
 from kvwire.client import Client, Generation
 from kvwire.link.shape import Shape
-from kvwire.processes import Pair, RunningService, running_link, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, RunningService, running_link, running_pair, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
 
 #: Wire time over prefill time.
@@ -109,9 +109,8 @@ def receiver_behind_links(sharer: str, found: Iterable[Case], arguments: Sequenc
     with ExitStack() as stack:
         links = [(each.sharer, running_link(sharer, Shape(each.rate_bytes_s))) for each in found]
         known = [f"{name}={stack.enter_context(link).address}" for name, link in links]
-        free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
         named = [argument for each in known for argument in ("--sharers", each)]
-        yield stack.enter_context(running_service("receiver_service", [*arguments, *free, *named]))
+        yield stack.enter_context(running_service("receiver_service", [*arguments, *FREE_PORTS, *named]))
 
 
 def _told(case: Case, stages: Sequence[Stages]) -> dict[str, Any]:

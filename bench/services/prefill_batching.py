@@ -15,7 +15,7 @@ import typer
 
 from bench.services.wire import SHARE, Reader
 from kvwire.client import Client
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Method, RequestInfo, TokenIds
 from kvwire.rpc.stream_serde import share_request_to_proto
 from kvwire.stream import ShareRequest
@@ -66,7 +66,7 @@ async def _rounds(address: str, rounds: int) -> dict[int, list[float]]:
 
 def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """``prefill_8_together_over_alone`` and the like: medians, and all rounds."""
-    free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+    free = [*FREE_PORTS, "--log-level", "warning"]
     own = ["--model", model, "--device", device, "--threads", str(threads)]
     with running_service("sharer_service", [*own, *free]) as sharer:
         found = asyncio.run(_rounds(sharer.address, rounds))

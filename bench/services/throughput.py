@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kvwire.client import Client
 from kvwire.models.load import load as load_model
 from kvwire.models.store import ModelStore
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, Method
 from loadtest.datasets import load
 from loadtest.scoring import letter_prompt
@@ -71,7 +71,7 @@ def measure(model: str, rounds: int, device: str = "cpu", concurrency: int = 32,
     loaded.tokenizer.padding_side = "left"
     many, few = _prompts(concurrency), _prompts(_ALONE)
     options = ["--threads", str(threads), "--max-in-flight", str(concurrency), "--log-level", "warning"]
-    free = ["--model", model, "--device", device, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    free = ["--model", model, "--device", device, *FREE_PORTS]
     with running_service("receiver_service", [*free, *options]) as receiver:
         found = [
             {

@@ -20,7 +20,7 @@ import typer
 from bench.services.bare.stream import METHOD as BARE
 from bench.services.facts import facts
 from kvwire.client import Client
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Method, RequestInfo, Text
 from kvwire.rpc.stream_serde import share_request_to_proto
 from kvwire.security import ClientSecurity
@@ -110,7 +110,7 @@ def over_bare(sharer: str, codec: str, rounds: int) -> dict[str, Any]:
 
 def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> dict[str, object]:
     """``wire_over_bare_grpc`` of fp16, and all rounds of it and of int8."""
-    free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+    free = [*FREE_PORTS, "--log-level", "warning"]
     own = ["--model", model, "--device", device, "--threads", str(threads), "--reuse-bytes", str(1 << 30)]
     with ExitStack() as stack:
         sharer = stack.enter_context(running_service("sharer_service", [*own, *free]))

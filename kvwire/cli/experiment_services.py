@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kvwire.cli.options import fusers_arguments
-from kvwire.processes import Pair, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 
 # The arms of an item follow one another, so a few contexts are enough; 300 tokens of SmolLM2 take 14 MB.
 _KEEPING = ("--reuse-bytes", str(512 * 1024 * 1024))
@@ -49,7 +49,6 @@ def _same_model(stack: ExitStack, pair: Pair, arguments: Sequence[str]) -> list[
     """Start the receiver's model as a sharer; return how receivers are told of it."""
     from experiments.arms import SAME_MODEL
 
-    free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-    own = [*Pair(pair.receiver, pair.receiver).sharer_arguments, *free, *arguments]
+    own = [*Pair(pair.receiver, pair.receiver).sharer_arguments, *FREE_PORTS, *arguments]
     service = stack.enter_context(running_service("sharer_service", own))
     return ["--sharers", f"{SAME_MODEL}={service.address}"]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
 from kvwire.rpc.inspection import Inspected, inspect
 from kvwire.verify.folders import Expected, Folder, read_folder
 
 _ONE_TOKEN = 1
-_SERVICE = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--threads", "1", "--log-level", "warning"]
+_SERVICE = [*FREE_PORTS, "--threads", "1", "--log-level", "warning"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 
 SCRIPT = Path(__file__).parents[2] / "deploy/docker/healthcheck.py"
 
@@ -58,7 +58,7 @@ def test_a_service_with_tls_is_healthy_to_who_knows_its_ca(tiny_llama, certifica
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
     chain, key = map(str, certificate)
     arguments = ["--model", f"path:{tiny_llama}", "--tls-cert", chain, "--tls-key", key, "--threads", "1"]
-    arguments += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    arguments += FREE_PORTS
     with running_service("sharer_service", arguments, tmp_path / "sharer.log") as sharer:
         assert health(sharer.address, KVWIRE_HEALTH_CA=chain).returncode == 0
         assert health(sharer.address).returncode == 1

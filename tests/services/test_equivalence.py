@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kvwire.client import Client
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, ScoreRequest, TokenIds
 from kvwire.rpc import serde
 from kvwire.v1 import receiver_service_pb2, receiver_service_pb2_grpc
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 STEPS = 64
 LENGTHS = np.linspace(5, 600, 50).astype(int).tolist()
 LICENSE = (Path(__file__).parents[2] / "LICENSE").read_text()
-FREE = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+FREE = [*FREE_PORTS, "--log-level", "warning"]
 
 #: A next-token choice is a tie where float64 puts the two best logits closer than this.
 TIE = 1e-4

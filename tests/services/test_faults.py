@@ -6,11 +6,11 @@ import pytest
 
 from kvwire.client import Client
 from kvwire.errors import BindingError, DataLossError, UnavailableError
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, Text, TokenIds
 
 LONG = TokenIds(tuple(range(4, 504)))
-ONE_THREAD = ["--threads", "1", "--log-level", "warning", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+ONE_THREAD = ["--threads", "1", "--log-level", "warning", *FREE_PORTS]
 
 
 def asked(on_fault=FaultPolicy.FAIL):

@@ -14,7 +14,7 @@ from fuser.projectors import c2c_file
 from kvwire.client import Client
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.models.store import ModelStore
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, FurtherSharer, FusionOrder, GenerateRequest, Method, TokenIds
 from kvwire.rpc.inspection import inspect
 from kvwire.verify.run import verify
@@ -24,7 +24,7 @@ OPEN, CLOSED = {"key": 0.5, "value": 1.0}, {"key": 0.0, "value": -1.0}
 GATES = [CLOSED, OPEN, {"key": -0.1, "value": 0.1}, OPEN]
 IDS = tuple(range(40, 64))
 STEPS = 6
-FREE = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--threads", "1", "--log-level", "warning"]
+FREE = [*FREE_PORTS, "--threads", "1", "--log-level", "warning"]
 
 
 def float64(folder):

@@ -9,10 +9,10 @@ import urllib.request
 import pytest
 
 from kvwire.errors import StartError
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
 
-FREE = ["--threads", "1", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+FREE = ["--threads", "1", *FREE_PORTS]
 
 
 def metrics(address):

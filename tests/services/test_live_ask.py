@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from kvwire.processes import Pair, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
 
-FREE = ["--threads", "1", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+FREE = ["--threads", "1", *FREE_PORTS]
 QUESTION = {"context": "a perpetual license. ", "prompt": "hello", "codec": "int8", "max_new_tokens": 8}
 LONG = {"method": "receiver_only", "prompt": "hello", "max_new_tokens": 900}
 

@@ -7,10 +7,10 @@ import pytest
 from playwright.async_api import async_playwright, expect
 
 from kvwire.errors import KvwireError
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
 
-FREE = ["--threads", "1", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+FREE = ["--threads", "1", *FREE_PORTS]
 QUESTION = {"context": "a perpetual license. ", "prompt": "hello", "codec": "int8", "max_new_tokens": 8}
 WAYS = ["receiver_only", "text", "prefix"]
 HTML = "<img src=x onerror=document.title=1>"

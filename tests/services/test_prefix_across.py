@@ -23,7 +23,7 @@ from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
-from kvwire.processes import Pair, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text, TokenIds
 from kvwire.rpc.inspection import inspect
 
@@ -78,7 +78,7 @@ def running(tiny_qwen2, tiny_gemma, tmp_path_factory):
     letters(reads_letters)
     both = engine(tiny_gemma), engine(reads_letters)
     ridge_file.write(random_fuser(*both), logs / "fuser.safetensors", {})
-    free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *FREE]
+    free = [*FREE_PORTS, *FREE]
     with running_service("sharer_service", ["--model", f"path:{tiny_gemma}", *free], logs / "stranger.log") as stranger:
         arguments = ["--fusers", f"ridge={logs / 'fuser.safetensors'}", "--sharers", f"stranger={stranger.address}"]
         pair = Pair(f"path:{tiny_gemma}", f"path:{reads_letters}")

@@ -11,11 +11,11 @@ from cryptography.x509.oid import NameOID
 
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, UnavailableError
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Text
 from kvwire.security import ClientSecurity
 
-ONE_THREAD = ["--threads", "1", "--log-level", "warning", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+ONE_THREAD = ["--threads", "1", "--log-level", "warning", *FREE_PORTS]
 ASKED = GenerateRequest(Text("hello"), Text("a fact "), Exchange(codec="int8"), max_new_tokens=2, ignore_eos=True)
 
 

@@ -7,7 +7,7 @@ import pytest
 from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, SpecError
 from kvwire.link.shape import Shape
-from kvwire.processes import running_link, running_service
+from kvwire.processes import FREE_PORTS, running_link, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text, TokenIds
 from tests.services.conftest import ONE_THREAD
 
@@ -63,7 +63,7 @@ async def test_with_all_the_time_in_the_world_the_cache_comes_as_fp16(pair):
 async def test_behind_a_slow_link_the_receiver_reads_again(pair):
     """A cache of 300 tokens takes 2 s there, which one answer taught it; before, it asked for the best."""
     with running_link(pair.sharer.address, Shape(rate_bytes_s=40_000)) as link:
-        addresses = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--sharers", f"far={link.address}"]
+        addresses = [*FREE_PORTS, "--sharers", f"far={link.address}"]
         with running_service("receiver_service", ["--model", f"path:{pair.model}", *addresses, *ONE_THREAD]) as service:
             async with Client(service.address) as receiver:
                 first = await answer(receiver, "ttft=500ms", context=Text("The key is under the pot. " * 20))

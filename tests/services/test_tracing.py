@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext
 from bench.services.collector import Collector, running_collector
 from kvwire.client import Client
 from kvwire.errors import InvalidRequestError, StartError, UnavailableError
-from kvwire.processes import Pair, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.report import Report, Scored
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
 from kvwire.rpc import serde
@@ -25,7 +25,6 @@ from kvwire.v1 import model_service_pb2_grpc
 
 LAYERS = 4
 QUIET = ["--threads", "1", "--log-level", "warning"]
-FREE = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
 GENERATE, SHARE = "kvwire.v1.ModelService/Generate", "kvwire.v1.SharerService/Share"
 TOGETHER = "kvwire.v1.ModelService/ScoreTogether"
 # A caller's trace, as W3C writes it; 01 asks to keep it, 00 not to.
@@ -197,7 +196,7 @@ def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
     """Here for want of a sharer."""
     with socket.socket() as nobody, running_collector() as collector:
         nobody.bind(("127.0.0.1", 0))
-        own = ["--model", f"path:{tiny_llama}", *FREE]
+        own = ["--model", f"path:{tiny_llama}", *FREE_PORTS]
         own += ["--sharers", f"sharer=127.0.0.1:{nobody.getsockname()[1]}", "--otlp-endpoint", collector.address]
         with running_service("receiver_service", own, tmp_path / "log") as receiver, pytest.raises(UnavailableError):
             asyncio.run(generate(receiver.address))
@@ -224,7 +223,7 @@ def test_services_that_trace_nothing_import_nothing_of_opentelemetry(tiny_llama,
     with traced_pair(tiny_llama, tmp_path, "") as receiver:
         asyncio.run(generate(receiver))
     assert ["opentelemetry" in (tmp_path / f"{side}.log").read_text() for side in ("sharer", "receiver")] == [False] * 2
-    tracing = ["--model", f"path:{tiny_llama}", *FREE, "--otlp-endpoint", "http://127.0.0.1:4317"]
+    tracing = ["--model", f"path:{tiny_llama}", *FREE_PORTS, "--otlp-endpoint", "http://127.0.0.1:4317"]
     with running_service("sharer_service", tracing, tmp_path / "tracing.log"):
         pass
     assert "opentelemetry" in (tmp_path / "tracing.log").read_text()
