@@ -84,6 +84,7 @@ def test_rows_of_two_runs_become_one_file_one_plot_and_tables(tmp_path):
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_quality_rows_are_written_and_drawn(smollm2, tmp_path):  # noqa: ARG001  # pulled
     """Of the shipped model on one short document."""
     text = " = One = \n " + "The river runs through the town and under its old bridge . " * 40 + "\n"

@@ -53,6 +53,7 @@ def certificate(tmp_path):
     return tmp_path / "cert.pem", tmp_path / "key.pem"
 
 
+@pytest.mark.slow
 def test_a_service_with_tls_is_healthy_to_who_knows_its_ca(tiny_llama, certificate, tmp_path, monkeypatch):
     """And not to who does not."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))

@@ -150,7 +150,7 @@ def test_the_warm_up_does_not_count():
     assert result["answered_rps"] == 0.5
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, processes):
     """From one process or several; a line per request with both services' stages."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
@@ -180,6 +180,7 @@ def test_the_command_drives_a_pair_at_a_rate(tiny_llama, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("slo", ["ttft=5s", "ttft=0ms"])
+@pytest.mark.slow
 def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch, slo):
     """From its rate on; whatever this machine keeps, the result names a rate that was tried, and all probes."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))

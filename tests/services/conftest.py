@@ -58,7 +58,9 @@ def tiny_pair() -> Callable[..., contextlib.AbstractContextManager[Services]]:
     return tiny_services
 
 
-@pytest.fixture(scope="session", params=["tiny_llama", "tiny_gemma", "tiny_qwen2"])
+@pytest.fixture(
+    scope="session", params=["tiny_llama", "tiny_gemma", pytest.param("tiny_qwen2", marks=pytest.mark.slow)]
+)
 def any_pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A pair of each family in turn."""
     if request.param == "tiny_llama":

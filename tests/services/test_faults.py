@@ -36,13 +36,16 @@ def cut_at(position):
     return lambda offset, data: data if offset + len(data) < position else None
 
 
+@pytest.mark.slow
 async def test_an_unhurt_relay_changes_nothing(hurtful):
     """The laboratory itself is sound."""
     async with hurtful(lambda _, data: data) as receiver:
         assert (await receiver.generate_all(asked())).report.path == "prefix"
 
 
-@pytest.mark.parametrize("position", [100_000, 200_000, 300_000])
+@pytest.mark.parametrize(
+    "position", [200_000, *(pytest.param(at, marks=pytest.mark.slow) for at in (100_000, 300_000))]
+)
 async def test_a_flipped_bit_on_the_wire_is_reported_as_data_loss(hurtful, position):
     """In the middle of three different layers."""
     async with hurtful(flip_at(position)) as receiver:
@@ -51,7 +54,7 @@ async def test_a_flipped_bit_on_the_wire_is_reported_as_data_loss(hurtful, posit
         assert await receiver.describe()
 
 
-@pytest.mark.parametrize("position", [20_000, 400_000])
+@pytest.mark.parametrize("position", [pytest.param(20_000, marks=pytest.mark.slow), 400_000])
 async def test_a_stream_cut_on_the_way_is_unavailable(hurtful, position):
     """Nothing half-done is answered from."""
     async with hurtful(cut_at(position)) as receiver:
@@ -121,6 +124,7 @@ async def test_a_sharer_that_died_comes_back_and_is_used_again(tiny_llama, tmp_p
     assert [t.id for t in after.tokens] == [t.id for t in before.tokens]
 
 
+@pytest.mark.slow
 async def test_a_sharer_replaced_by_another_model_is_refused(tiny_llama, tiny_qwen2, tmp_path):
     """The identity fuser works for one model only; the receiver notices the change, and its mending, by itself."""
     with running_service(

@@ -174,6 +174,7 @@ async def test_methods_a_fuser_does_not_offer_are_refused(trio):
                 await receiver.generate_all(GenerateRequest(TokenIds(IDS), TokenIds(IDS), exchange))
 
 
+@pytest.mark.slow
 async def test_verify_finds_a_random_checkpoint_right_and_a_changed_one_wrong(
     tmp_path, tiny_llama, tiny_qwen2, official_c2c
 ):

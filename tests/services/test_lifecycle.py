@@ -81,7 +81,7 @@ async def test_a_failed_request_is_counted_with_its_status(pair):
     assert value(metrics(pair.receiver.metrics), name) == before + 1
 
 
-@pytest.mark.parametrize("option", ["--listen", "--metrics-listen"])
+@pytest.mark.parametrize("option", ["--listen", pytest.param("--metrics-listen", marks=pytest.mark.slow)])
 def test_a_port_in_use_ends_the_start_with_a_clear_error(pair, tiny_llama, tmp_path, option):
     """A second service on the same port is a mistake; the first goes on."""
     taken = pair.sharer.address if option == "--listen" else pair.sharer.metrics
@@ -99,7 +99,7 @@ def test_an_unknown_model_ends_the_start_with_a_clear_error(tmp_path):
         pytest.fail("started")
 
 
-@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_a_service_with_status_0(tiny_llama, tmp_path, name):
     """Also Ctrl-C is an ordinary way to end."""
     with running_service("sharer_service", ["--model", f"path:{tiny_llama}", *FREE], tmp_path / "log") as service:

@@ -128,6 +128,7 @@ def test_who_goes_away_frees_the_receiver(pair):
     assert metric(pair.receiver, "kvwire_answers_total") == answers
 
 
+@pytest.mark.slow
 async def test_requests_are_told_by_numbers_and_never_by_text(tiny_llama, tmp_path):
     """To the page, and to the log: an answer, and a failure after its prompt was read."""
     name = "Bartholomew"

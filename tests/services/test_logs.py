@@ -50,6 +50,7 @@ async def test_json_logs_name_the_request_on_both_sides(logs):
     assert not any("Health" in each["message"] for found in lines.values() for each in found)
 
 
+@pytest.mark.slow
 async def test_plain_logs_name_it_too(logs):
     """For whoever reads them."""
     folder = await logs("text")

@@ -60,6 +60,7 @@ async def test_with_all_the_time_in_the_world_the_cache_comes_as_fp16(pair):
     assert "reading again " in report.reason
 
 
+@pytest.mark.slow
 async def test_behind_a_slow_link_the_receiver_reads_again(pair):
     """A cache of 300 tokens takes 2 s there, which one answer taught it; before, it asked for the best."""
     with running_link(pair.sharer.address, Shape(rate_bytes_s=40_000)) as link:

@@ -217,6 +217,7 @@ def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer(tiny_llama, tmp_
             assert len(asyncio.run(generate(receiver.address)).tokens) == 3
 
 
+@pytest.mark.slow
 def test_services_that_trace_nothing_import_nothing_of_opentelemetry(tiny_llama, tmp_path, monkeypatch):
     """Python itself tells what running services imported; one that traces did import it."""
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
@@ -234,6 +235,7 @@ async def generate(address):
         return await client.generate_all(asked("the-request"))
 
 
+@pytest.mark.slow
 def test_traces_without_the_extra_are_refused_with_what_to_install(tmp_path, monkeypatch):
     """Before a model is loaded: there is none of that name."""
     (tmp_path / "opentelemetry.py").write_text("raise ModuleNotFoundError(name='opentelemetry')\n")

@@ -71,6 +71,7 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tiny_llama, tmp_path):
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("services", [1, 2])
+@pytest.mark.slow
 def test_a_launcher_that_ends_while_services_start_leaves_nothing_behind(tiny_llama, name, services):
     """At the first sign of life of the sharer, or of the receiver, by Ctrl-C or by force."""
     with launched("--pair", f"path:{tiny_llama}:path:{tiny_llama}") as up:

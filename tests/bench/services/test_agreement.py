@@ -29,6 +29,7 @@ def one_at_a_time():
         service.terminate()
 
 
+@pytest.mark.slow
 def test_mlperfs_loadgen_agrees_within_a_twentieth(one_at_a_time):
     """On p50 and p95 of 200 requests that come to a queue half full: most of both is waiting."""
     target = Target(one_at_a_time, ClientSecurity(), PLAN)

@@ -15,6 +15,7 @@ EXACT = ("no error", "requests, receiver", "requests, sharer", "answers", "paylo
 EXACT += ("payload bytes, sharer", "gRPC bytes")
 
 
+@pytest.mark.slow
 def test_two_services_count_what_their_client_saw(tiny_llama: Path, tmp_path, monkeypatch):
     """Requests and bytes exactly, from three processes."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))

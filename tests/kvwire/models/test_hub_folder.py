@@ -19,7 +19,10 @@ def test_only_a_folder_of_a_commit_is_taken(reference):
             ask(reference)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("HF_HUB_OFFLINE", True), ("ENDPOINT", "http://127.0.0.1:9")])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("HF_HUB_OFFLINE", True), pytest.param("ENDPOINT", "http://127.0.0.1:9", marks=pytest.mark.slow)],
+)
 def test_without_a_hub_it_says_what_it_could_not_fetch(setting, value, monkeypatch):
     """By the whole reference; names of official checkpoints have a plus."""
     monkeypatch.setattr(constants, setting, value)

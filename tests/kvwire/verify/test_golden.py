@@ -10,7 +10,10 @@ from kvwire.verify.run import verify
 GOLDEN = Path(os.environ.get("KVWIRE_DATA", "absent")).parent / "golden"
 
 
-@pytest.mark.parametrize("name", ["c2c_fuser_a", "c2c_fuser_b", "c2c_e2e"])
+_FUSERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("c2c_fuser_a", "c2c_fuser_b")]
+
+
+@pytest.mark.parametrize("name", [*_FUSERS, "c2c_e2e"])
 async def test_official_outputs_come_out_of_two_services(name, tmp_path, monkeypatch):
     """Within 1e-4 of logits and caches, the same greedy tokens, and something was really sent."""
     folder = GOLDEN / name
