@@ -29,6 +29,7 @@ from kvwire.processes import Pair
 if TYPE_CHECKING:
     from experiments.engines.base import Worker
     from experiments.plan import Plan
+    from experiments.results import Results
 
 app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
 app.command("matrix")(experiment_matrix.matrix)
@@ -135,26 +136,35 @@ def make(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of `experiment run --out`")],
+    json_file: JsonOption = None,
 ) -> None:
     """Write the page, the figures and the tables of all results in a folder."""
     from experiments.report import write_report
+    from experiments.results import find_results
 
     for path in write_report(folder, lambda said: typer.echo(said, err=True)):
         print(path)
+    if json_file is not None:
+        _write_rows(find_results(folder), json_file)
 
 
 def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
     """Where the results are, and how many failed."""
-    from experiments.curves import rows_of
     from experiments.results import load_results
 
     results = [load_results(out / name) for name in names]
     if json_file is not None:
-        rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
-        json_file.write_text(json.dumps(rows, indent=1) + "\n")
+        _write_rows(results, json_file)
     if failures := sum(found.failures for found in results):
         sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
     print(f"results in {out}; now: kvwire experiment report {out}")
+
+
+def _write_rows(results: "Sequence[Results]", json_file: Path) -> None:
+    from experiments.curves import rows_of
+
+    rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
+    json_file.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 async def run_all(

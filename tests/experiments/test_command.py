@@ -94,9 +94,11 @@ def test_run_and_report_from_nothing(recipe, tiny_llama, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert f"tiny: {2 * ARMS}/{2 * ARMS} lines, 0 failed" in ended.stderr
     assert [row["items"] for row in json.loads(numbers.read_text())["tiny"]] == [2] * ARMS
-    reported = start(COMMAND, "report", out)
+    again = tmp_path / "again.json"
+    reported = start(COMMAND, "report", out, "--json", again)
     assert reported.returncode == 0, reported.stderr
     assert str(out / "report.html") in reported.stdout
+    assert again.read_bytes() == numbers.read_bytes()
 
 
 def test_one_address_alone_is_refused(recipe, tmp_path):
