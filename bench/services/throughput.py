@@ -73,13 +73,13 @@ def measure(model: str, rounds: int, device: str = "cpu", concurrency: int = 32,
     options = ["--threads", str(threads), "--max-in-flight", str(concurrency), "--log-level", "warning"]
     free = ["--model", model, "--device", device, *FREE_PORTS]
     with running_service("receiver_service", [*free, *options]) as receiver:
-        found = [
+        _, *found = [
             {
                 "many": asyncio.run(service_tokens_per_s(receiver.address, many, concurrency)),
                 "one": asyncio.run(service_tokens_per_s(receiver.address, few, 1)),
                 "generate": generate_tokens_per_s(loaded.model, loaded.tokenizer, many),
             }
-            for _ in range(rounds)
+            for _ in range(rounds + 1)  # the first warms both up
         ]
     return {
         f"throughput_{concurrency}_over_1": float(np.median([each["many"] / each["one"] for each in found])),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kvwire.cli.options import JsonOption
+from kvwire.errors import InvalidRequestError
 
 #: Ratios within a round of neighbours need so many rounds for a median that holds.
 _ROUNDS, _QUICK_ROUNDS = 15, 5
@@ -17,6 +18,7 @@ _QUESTIONS, _QUICK_QUESTIONS = 100, 20
 def bench(
     model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
     device: Annotated[str, typer.Option(help="of both services and of the same work without them: cpu, cuda")] = "cpu",
+    part: Annotated[list[str] | None, typer.Option(help="by name; may be repeated; default: all of them")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer rounds: under ten minutes, and less sure")] = False,
     json_file: JsonOption = None,
 ) -> None:
@@ -33,11 +35,14 @@ def bench(
         "contexts read together": lambda: prefill_batching.measure(model, rounds, device),
         "many answers at once": lambda: throughput.measure(model, rounds, device),
     }
+    for name in part or ():
+        if name not in parts:
+            raise InvalidRequestError(f"there is no part {name!r}; there are {', '.join(map(repr, parts))}")
     ratios: dict[str, float] = {}
     details: dict[str, object] = {}
-    for name, measure in parts.items():
+    for name in part or parts:
         sys.stderr.write(f"{name} ...\n")
-        found = measure()
+        found = parts[name]()
         ratios |= {key: value for key, value in found.items() if isinstance(value, float)}
         details[name] = {key: value for key, value in found.items() if not isinstance(value, float)}
         if json_file is not None:  # who stops it keeps what there is

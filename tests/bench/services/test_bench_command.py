@@ -7,6 +7,7 @@ import pytest
 
 from bench.services import in_process, pipelining, reuse, wire
 from kvwire.cli.bench import bench
+from kvwire.errors import InvalidRequestError
 
 KEYS = {
     "ttft_over_in_process",
@@ -34,3 +35,10 @@ def test_every_figure_is_measured_on_real_services(tiny_llama: Path, tmp_path, m
     moved = found["details"]["one context, many questions"]["bytes"]
     assert max(moved[1:]) < moved[0] / 10
     assert f"reuse_bytes_ratio {found['reuse_bytes_ratio']:.3f}" in capsys.readouterr().out
+
+
+def test_a_part_that_is_not_there_is_refused_before_any_is_measured(tmp_path):
+    """With the names of those there are."""
+    with pytest.raises(InvalidRequestError, match="'the wire alone'"):
+        bench(part=["the wire alone", "the air"], json_file=tmp_path / "bench.json")
+    assert not (tmp_path / "bench.json").exists()
