@@ -18,18 +18,14 @@ _PASS_THROUGH: dict[str, Any] = {
 @app.command(context_settings=_PASS_THROUGH)
 def sharer(context: typer.Context) -> None:
     """Run a sharer: reads contexts and streams their caches."""
-    from kvwire.config import SharerSettings
-    from kvwire.rpc.main import main
-    from sharer_service.server import run
+    from sharer_service.__main__ import serve
 
-    sys.exit(main("sharer", SharerSettings, run, context.args))
+    sys.exit(serve(context.args))
 
 
 @app.command(context_settings=_PASS_THROUGH)
 def receiver(context: typer.Context) -> None:
     """Run a receiver: answers, with the help of sharers."""
-    from kvwire.config import ReceiverSettings
-    from kvwire.rpc.main import main
-    from receiver_service.server import run
+    from receiver_service.__main__ import serve
 
-    sys.exit(main("receiver", ReceiverSettings, run, context.args))
+    sys.exit(serve(context.args))

@@ -30,6 +30,7 @@ def texts(svg):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.slow
 def test_a_page_draws_every_panel_with_data(watched, file):
     """Each in a drawing of its own, with its title, and none is empty after a load test."""
     dashboard = Dashboard.read(file)
@@ -41,6 +42,7 @@ def test_a_page_draws_every_panel_with_data(watched, file):
     assert not [text for text in words if "no data" in text or text.endswith("none")]
 
 
+@pytest.mark.slow
 def test_a_page_says_what_it_is_and_of_what(watched):
     """On top, where nobody can miss it."""
     dashboard = Dashboard.read(FILES[0])
@@ -49,6 +51,7 @@ def test_a_page_says_what_it_is_and_of_what(watched):
     assert "of a tiny model" in words
 
 
+@pytest.mark.slow
 def test_a_picture_is_as_large_as_its_page(watched, tmp_path):
     """Nothing is cut off, and it is small enough to be kept in a repository."""
     chromium = shutil.which("chromium") or pytest.skip("chromium is not here")

@@ -72,7 +72,15 @@ def whole(recipe, addresses, tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.parametrize(("lines", "torn"), [(0, "yes"), (ARMS, ""), (ARMS + 1, "yes"), (2 * ARMS + 3, "yes")])
+_KILLED = [
+    pytest.param(0, "yes", marks=pytest.mark.slow),
+    (ARMS, ""),
+    pytest.param(ARMS + 1, "yes", marks=pytest.mark.slow),
+    (2 * ARMS + 3, "yes"),
+]
+
+
+@pytest.mark.parametrize(("lines", "torn"), _KILLED)
 def test_a_killed_run_goes_on_to_the_same_files(recipe, addresses, whole, tmp_path, lines, torn):
     """Before the first line, between items, after an item's reference, in the middle of an item."""
     killed = start(KILLED, "run", recipe, "--out", tmp_path, *addresses, LINES=str(lines), TORN=torn)

@@ -139,6 +139,7 @@ def test_a_letter_is_written_and_read(lines):
             assert set(line["result"]) == {"decision", "right", "reply"}
 
 
+@pytest.mark.slow
 def test_a_receiver_without_its_own_model_as_sharer_is_refused_at_the_line(pair, tmp_path):
     """And the words say how to start it."""
     text = RECIPE.replace("fuser: c2c", "fuser: identity").replace("other_fusers: [other]", "other_fusers: []")

@@ -67,6 +67,7 @@ def test_a_fuser_is_made_by_its_command_and_only_once(plan, tmp_path, capfd):
     assert again.wanted.fusers == (f"c2c={file}",)
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_ends_the_run_with_its_words(plan, tmp_path):
     """Nothing was started for the recipe yet."""
     text = tmp_path / "data" / "wikitext2" / "wikitext-2-raw_train.txt"

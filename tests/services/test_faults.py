@@ -106,6 +106,7 @@ async def test_a_sharer_killed_in_mid_stream_is_unavailable(hurtful, tiny_llama,
     assert alone.report.path is Method.RECEIVER_ONLY
 
 
+@pytest.mark.slow
 async def test_a_sharer_that_died_comes_back_and_is_used_again(tiny_llama, tmp_path):
     """The receiver says that it is gone, and finds the next one at the same address."""
     model = ["--model", f"path:{tiny_llama}"]

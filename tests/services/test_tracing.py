@@ -206,6 +206,7 @@ def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
     assert failed.attributes["error.type"] == failed.attributes["rpc.response.status_code"] == "UNAVAILABLE"
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer(tiny_llama, tmp_path):
     """The sharer's takes connections and never says a word, the receiver's refuses them."""
     with socket.socket() as silent, socket.socket() as nobody:

@@ -24,7 +24,7 @@ class Both:
     own: Callable[..., HFLM]
 
 
-@pytest.fixture(params=["llama", "gemma"])
+@pytest.fixture(params=["llama", pytest.param("gemma", marks=pytest.mark.slow)])
 def both(request):
     """Without BOS and with full attention, and with BOS and a sliding window."""
     return request.getfixturevalue(request.param)
