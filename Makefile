@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 # A process per core; a file's tests stay together, for they share services.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-all test-gpu fuzz lint proto bench dashboards dashboard-previews clean
+.PHONY: setup demo test test-all test-gpu fuzz lint proto proto-breaking proto-released audit sbom bench dashboards dashboard-previews clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,23 @@ proto: $(STAMP)
 	  proto/kvwire/v1/*.proto
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=. \
 	  --mypy_grpc_out=quiet:. proto/kvwire/v1/*_service.proto
+
+# What a peer of the last release says must still mean the same. Needs no network.
+proto-breaking: $(STAMP)
+	$(BIN)/buf breaking proto --against proto/released.binpb
+
+# With each release: the protos that later ones are held against.
+proto-released: $(STAMP)
+	$(BIN)/buf build proto --exclude-source-info -o proto/released.binpb
+
+# Known vulnerabilities of what constraints.txt pins; fails too where the feed cannot be asked.
+audit: $(STAMP)
+	$(BIN)/python -m deploy.audit
+
+# What an installation is made of, as CycloneDX JSON.
+sbom: $(STAMP)
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.json $(BIN)/python
 
 bench: $(STAMP)
 	$(BIN)/kvwire codec bench

@@ -46,7 +46,9 @@ class ServiceSettings(BaseSettings):
     tls_cert: Path | None = Field(None, description="PEM certificate chain; turns TLS on")
     tls_key: Path | None = Field(None, description="PEM private key")
     tls_client_ca: Path | None = Field(None, description="PEM CA of clients; turns mutual TLS on")
-    token_file: Path | None = Field(None, description="file with the bearer token callers must send")
+    token_file: Path | None = Field(
+        None, description="file with the bearer token callers must send, or, named *.toml, a table for each caller"
+    )
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
     otlp_endpoint: str = Field(

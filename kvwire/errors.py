@@ -11,8 +11,9 @@
     ├── DataLossError            DATA_LOSS            bytes arrived that are not the bytes that were sent
     ├── UnavailableError         UNAVAILABLE          the other side cannot be reached, or went away half-way
     ├── DeadlineError            DEADLINE_EXCEEDED    the caller's time was up
-    ├── OverloadedError          RESOURCE_EXHAUSTED   a limit on size or concurrency was reached
-    ├── AuthenticationError      UNAUTHENTICATED      no token, or the wrong one
+    ├── OverloadedError          RESOURCE_EXHAUSTED   a limit on size, concurrency or rate was reached
+    ├── AuthenticationError      UNAUTHENTICATED      no token, or one that nobody has or that has expired
+    ├── ForbiddenError           PERMISSION_DENIED    a caller who is known, and may not make this call
     ├── UnsupportedError         UNIMPLEMENTED        this service knows the request but does not offer it
     ├── CancelledError           CANCELLED            the caller hung up; compute was stopped
     └── LocalError               INTERNAL             this machine is at fault: never the request's doing
@@ -76,15 +77,21 @@ class DeadlineError(KvwireError):
 
 
 class OverloadedError(KvwireError):
-    """A limit on size or concurrency was reached."""
+    """A limit on size, concurrency or rate was reached."""
 
     status = "RESOURCE_EXHAUSTED"
 
 
 class AuthenticationError(KvwireError):
-    """No token came with the call, or the wrong one."""
+    """No token came with the call, or one that nobody has or that has expired."""
 
     status = "UNAUTHENTICATED"
+
+
+class ForbiddenError(KvwireError):
+    """The caller is known, and may not make this call."""
+
+    status = "PERMISSION_DENIED"
 
 
 class UnsupportedError(KvwireError):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kvwire.requests import Method
+from kvwire.requests import MINOR_VERSION, Method
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,4 @@ class Description:
     limits: Limits
     sharers: tuple[str, ...]
     software: str
+    minor_version: int = MINOR_VERSION

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 PROTOCOL_VERSION = 1
+#: Of that version: goes up with every field, value or call that is added. docs/wire-format.md has the rule.
+MINOR_VERSION = 1
 
 
 class Method(StrEnum):

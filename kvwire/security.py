@@ -1,13 +1,12 @@
 """TLS, bearer tokens and addresses: the same few decisions for servers and clients."""
 
-import hmac
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
-from kvwire.errors import AuthenticationError, StartError
+from kvwire.errors import StartError
 
 # Every option has its reason; sizes in bytes.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -85,11 +84,15 @@ def read_token(path: Path) -> str:
     """A bearer token from a file, surrounding white space removed.
 
     Raises:
-        StartError: The file cannot be read or is empty.
+        StartError: The file cannot be read, is empty, or has several lines.
     """
     token = read_file(path).decode("ascii", errors="replace").strip()
     if not token:
         raise StartError(f"the token file {path} is empty; put the token on its first line")
+    if len(token.splitlines()) > 1:
+        raise StartError(
+            f"the token file {path} has several lines; a token is one, and a service's file of callers is named *.toml"
+        )
     return token
 
 
@@ -103,18 +106,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
-
-
-def check_token(expected: str, authorization: str | None) -> None:
-    """Compare a call's authorization with the expected token in constant time.
-
-    Raises:
-        AuthenticationError: It is missing or different.
-    """
-    if authorization is None:
-        raise AuthenticationError("this service wants a bearer token; send it as 'authorization: Bearer <token>'")
-    if not hmac.compare_digest(authorization.encode(), f"Bearer {expected}".encode()):
-        raise AuthenticationError("the bearer token is not the one this service was started with")
 
 
 def is_loopback(address: str) -> bool:

@@ -7,6 +7,7 @@ from codec.registry import QUANTIZERS
 from codec.warm import warm
 from fuser.registry import Fusers
 from kvwire import __version__
+from kvwire.callers.door import Door
 from kvwire.config import ReceiverSettings
 from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
@@ -33,6 +34,7 @@ from receiver_service.sharers import Sharers
 async def run(settings: ReceiverSettings) -> None:
     """Load the model and serve until told to stop."""
     tracing = tracer("receiver", settings.otlp_endpoint)
+    door = Door.of(settings.server_security())
     calibrations = Calibrations(settings.calibrations_folder())
 
     def ready(engine: Engine) -> None:
@@ -58,7 +60,7 @@ async def run(settings: ReceiverSettings) -> None:
     methods = Methods(engine, worker, sharers, fusers, calibrations, held, chooser, settings.max_cache_bytes)
     answerer = Answerer(engine, worker, methods, "receiver")
     servicer = ModelServicer(answerer, description, metrics, own.heard)
-    access = Access.of(settings)
+    access = Access.of(settings, door)
     shown = pages(Status(metrics, description, sharers, access), Ask(servicer.events, access))
 
     def register(server: grpc.aio.Server) -> None:
@@ -68,7 +70,7 @@ async def run(settings: ReceiverSettings) -> None:
         )
 
     listening = Listening(
-        settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
+        settings.listen, settings.metrics_listen, settings.server_security(), door, settings.max_message_bytes
     )
     try:
         services = ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService")

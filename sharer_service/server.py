@@ -12,6 +12,7 @@ from codec.warm import warm
 from fuser.latents import Divisible
 from fuser.registry import Fusers
 from kvwire import __version__
+from kvwire.callers.door import Door
 from kvwire.config import SharerSettings
 from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
@@ -43,6 +44,7 @@ _PLANS_KEPT = 64
 async def run(settings: SharerSettings) -> None:
     """Load the model and serve until told to stop."""
     tracing = tracer("sharer", settings.otlp_endpoint)
+    door = Door.of(settings.server_security())
     calibrations = Calibrations(settings.calibrations_folder())
 
     def ready(engine: Engine) -> None:
@@ -82,7 +84,7 @@ async def run(settings: SharerSettings) -> None:
 
     pages = {"/": _page(engine)}
     listening = Listening(
-        settings.listen, settings.metrics_listen, settings.server_security(), settings.max_message_bytes
+        settings.listen, settings.metrics_listen, settings.server_security(), door, settings.max_message_bytes
     )
     try:
         services = ("kvwire.v1.ModelService", "kvwire.v1.SharerService")

@@ -4,8 +4,10 @@ The tiny models are made in a second, the same ones in every run: 4 layers, 4 qu
 values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat template.
 """
 
+import datetime as dt
 import importlib.util
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+import trustme
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma3ForCausalLM,
@@ -90,6 +93,32 @@ def official_c2c() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Authority:
+    """A certificate authority of the tests; ``certificate`` is the path of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ca = trustme.CA()
+        self.certificate = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(self.certificate)
+
+    def issue(self, *names: str, expired: bool = False) -> tuple[Path, Path]:
+        """Paths of a certificate of these hosts, and of its key."""
+        ended = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+        times = {"not_before": ended - dt.timedelta(days=1), "not_after": ended} if expired else {}
+        leaf, number = self._ca.issue_cert(*names, **times), len(list(self._folder.iterdir()))
+        certificate, key = (self._folder / f"{number}-{what}.pem" for what in ("certificate", "key"))
+        leaf.cert_chain_pems[0].write_to_path(certificate)
+        leaf.private_key_pem.write_to_path(key)
+        return certificate, key
+
+
+@pytest.fixture(scope="session")
+def new_authority(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Authority]:
+    """Make a certificate authority of one's own."""
+    return lambda: Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")

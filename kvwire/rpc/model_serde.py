@@ -85,6 +85,7 @@ def description_from_proto(message: model_service_pb2.DescribeResponse) -> Descr
         limits=Limits(message.limits.max_tokens, message.limits.max_in_flight, message.limits.max_message_bytes),
         sharers=tuple(message.sharers),
         software=message.software,
+        minor_version=message.minor_version,
     )
 
 
@@ -100,4 +101,5 @@ def description_to_proto(description: Description) -> model_service_pb2.Describe
         frame_versions=[FRAME_VERSION],
         sharers=description.sharers,
         software=description.software,
+        minor_version=description.minor_version,
     )

@@ -1,7 +1,9 @@
 """Requests: protobuf to values and back."""
 
+from kvwire.callers.door import on_behalf_of
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import (
+    MINOR_VERSION,
     PROTOCOL_VERSION,
     ChatMessage,
     Exchange,
@@ -68,10 +70,10 @@ def input_to_proto(value: Input) -> input_pb2.Input:
 
 
 def info_from_proto(message: model_service_pb2.RequestInfo) -> RequestInfo:
-    """Identity of a request.
+    """Identity of a request, as the service that takes it sees it.
 
     Raises:
-        BindingError: Another protocol version.
+        BindingError: Another protocol version, or a minor one that is newer than this build's.
         InvalidRequestError: An id or caller that is too long.
     """
     if message.protocol_version != PROTOCOL_VERSION:
@@ -79,10 +81,15 @@ def info_from_proto(message: model_service_pb2.RequestInfo) -> RequestInfo:
             f"the request speaks protocol version {message.protocol_version}, this service speaks {PROTOCOL_VERSION}; "
             "use matching releases of kvwire"
         )
+    if message.needed_minor_version > MINOR_VERSION:
+        raise BindingError(
+            f"the request needs protocol version {PROTOCOL_VERSION}.{message.needed_minor_version}, this service "
+            f"speaks {PROTOCOL_VERSION}.{MINOR_VERSION}; update the service, or leave out what only the newer one knows"
+        )
     for name, value in (("request_id", message.request_id), ("caller", message.caller)):
         if len(value) > _MAX_ID_CHARACTERS:
             raise InvalidRequestError(f"{name} has {len(value)} characters; at most {_MAX_ID_CHARACTERS} are taken")
-    return RequestInfo(message.request_id, message.caller, message.deadline_ms)
+    return RequestInfo(message.request_id, on_behalf_of(message.caller), message.deadline_ms)
 
 
 def info_to_proto(info: RequestInfo) -> model_service_pb2.RequestInfo:

@@ -10,11 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from kvwire.callers.door import Door
 from kvwire.errors import StartError
 from kvwire.http_server import HttpServer, Route
 from kvwire.launched import announce
 from kvwire.rpc.interceptors import Gate
-from kvwire.security import ServerSecurity, is_loopback, read_token
+from kvwire.security import ServerSecurity, is_loopback
 from kvwire.telemetry import Metrics
 from kvwire.tracing import Tracer
 
@@ -31,6 +32,7 @@ class Listening:
     listen: str
     metrics_listen: str
     security: ServerSecurity
+    door: Door
     max_message_bytes: int
 
 
@@ -57,14 +59,13 @@ async def serve(
     Prints one JSON line with the bound addresses to standard output when ready.
 
     Raises:
-        StartError: The address is taken, or the security files cannot be used.
+        StartError: The address is taken, or the certificates cannot be used.
     """
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    token = read_token(listening.security.token_file) if listening.security.token_file else None
     server = grpc.aio.server(
-        interceptors=[Gate(metrics, token, tracer)],
+        interceptors=[Gate(metrics, listening.door, tracer)],
         options=server_options(listening.max_message_bytes),
     )
     register(server)
@@ -102,9 +103,10 @@ def _bind(server: grpc.aio.Server, listening: Listening) -> str:
             f"cannot listen on {listening.listen}: it is in use or not an address of this machine; "
             "stop the other program or choose another --listen"
         ) from error
-    if not is_loopback(listening.listen) and (credentials is None or listening.security.token_file is None):
+    asks = listening.security.token_file or listening.security.client_ca
+    if not is_loopback(listening.listen) and (credentials is None or asks is None):
         _log.warning(
-            "listening on %s beyond this machine without TLS and a token: a KV cache is as private as its prompt",
+            "listening on %s beyond this machine without TLS and known callers: a KV cache is as private as its prompt",
             listening.listen,
         )
     return f"{host}:{port}"

@@ -31,6 +31,7 @@ class RequestInfo(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    NEEDED_MINOR_VERSION_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Version of this protocol the caller speaks; 1."""
     request_id: _builtins.str
@@ -41,6 +42,10 @@ class RequestInfo(_message.Message):
     """Time the caller will still wait, in milliseconds; 0 means no limit of its own. The shorter of this and gRPC's
     deadline holds, and it is passed on to the sharer.
     """
+    needed_minor_version: _builtins.int
+    """Lowest minor version of the protocol that knows all this request relies on; a service of a lower one refuses it with
+    FAILED_PRECONDITION. 0, or left out: it relies on nothing that version 1.0 did not know.
+    """
     def __init__(
         self,
         *,
@@ -48,10 +53,11 @@ class RequestInfo(_message.Message):
         request_id: _builtins.str = ...,
         caller: _builtins.str = ...,
         deadline_ms: _builtins.int = ...,
+        needed_minor_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "deadline_ms", b"deadline_ms", "protocol_version", b"protocol_version", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "deadline_ms", b"deadline_ms", "needed_minor_version", b"needed_minor_version", "protocol_version", b"protocol_version", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,8 +95,11 @@ class DescribeResponse(_message.Message):
     FRAME_VERSIONS_FIELD_NUMBER: _builtins.int
     SHARERS_FIELD_NUMBER: _builtins.int
     SOFTWARE_FIELD_NUMBER: _builtins.int
+    MINOR_VERSION_FIELD_NUMBER: _builtins.int
     software: _builtins.str
     """Version of the software."""
+    minor_version: _builtins.int
+    """Minor version of the protocol this service speaks; it knows all of the lower ones too. A service without it is 1.0."""
     @_builtins.property
     def card(self) -> _model_pb2.ModelCard:
         """The model."""
@@ -135,10 +144,11 @@ class DescribeResponse(_message.Message):
         frame_versions: _abc.Iterable[_builtins.int] | None = ...,
         sharers: _abc.Iterable[_builtins.str] | None = ...,
         software: _builtins.str = ...,
+        minor_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "codecs", b"codecs", "frame_versions", b"frame_versions", "fusers", b"fusers", "limits", b"limits", "methods", b"methods", "protocol_versions", b"protocol_versions", "sharers", b"sharers", "software", b"software"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "codecs", b"codecs", "frame_versions", b"frame_versions", "fusers", b"fusers", "limits", b"limits", "methods", b"methods", "minor_version", b"minor_version", "protocol_versions", b"protocol_versions", "sharers", b"sharers", "software", b"software"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from kvwire.callers.caller import Caller
+from kvwire.callers.door import Door, Shown
 from kvwire.config import ReceiverSettings
 from kvwire.errors import AuthenticationError, InvalidRequestError, KvwireError, UnsupportedError
-from kvwire.security import check_token, is_loopback, read_token
+from kvwire.security import is_loopback
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -20,35 +22,34 @@ Refusal = tuple[HTTPStatus, KvwireError]
 
 @dataclass(frozen=True)
 class Access:
-    """``closed`` says why nobody may ask here, and is empty if some may; ``token`` is what they must show, if any."""
+    """``closed`` says why nobody may ask here, and is empty if some may; ``door`` is the one of the gRPC port."""
 
     closed: str
-    token: str | None
+    door: Door
 
     @classmethod
-    def of(cls, settings: ReceiverSettings) -> "Access":
-        """As a receiver's settings have it.
+    def of(cls, settings: ReceiverSettings, door: Door) -> "Access":
+        """As a receiver's settings have it."""
+        return cls(_closed(settings), door)
 
-        Raises:
-            StartError: The token's file cannot be read.
-        """
-        return cls(_closed(settings), read_token(settings.token_file) if settings.token_file else None)
+    @property
+    def wants_token(self) -> bool:
+        """Whether who asks must show a token."""
+        return self.door.wants_token
 
-    def refusal(self, environ: "WSGIEnvironment") -> Refusal | None:
-        """Why a request to ask is turned away; None if it may be read."""
+    def entry(self, environ: "WSGIEnvironment") -> Refusal | Caller:
+        """Who asks, or why their request is turned away before it is read."""
         if self.closed:
             return HTTPStatus.FORBIDDEN, UnsupportedError(self.closed)
-        foreign = _foreign(environ, named=self.token is not None)
+        foreign = _foreign(environ, named=self.wants_token)
         if foreign:
             return HTTPStatus.FORBIDDEN, InvalidRequestError(foreign)
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, InvalidRequestError("send the question as application/json")
-        if self.token is not None:
-            try:
-                check_token(self.token, environ.get("HTTP_AUTHORIZATION"))
-            except AuthenticationError as error:
-                return HTTPStatus.UNAUTHORIZED, error
-        return None
+        try:
+            return self.door.who(Shown(environ.get("HTTP_AUTHORIZATION")))
+        except AuthenticationError as error:
+            return HTTPStatus.UNAUTHORIZED, error
 
 
 def _closed(settings: ReceiverSettings) -> str:

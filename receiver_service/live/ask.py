@@ -10,11 +10,14 @@ import queue
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kvwire.callers.caller import Caller, Size
+from kvwire.callers.door import calling, on_behalf_of
 from kvwire.engine.worker import Task
 from kvwire.errors import InvalidRequestError, KvwireError
 from kvwire.http_server import Route, reply
@@ -57,8 +60,17 @@ class _Asked(BaseModel):
             context=Text(self.context) if self.context else None,
             exchange=Exchange(self.method, self.sharer, self.codec, self.fuser),
             max_new_tokens=self.max_new_tokens,
-            info=RequestInfo(request_id=uuid.uuid4().hex),
+            info=RequestInfo(request_id=uuid.uuid4().hex, caller=on_behalf_of("")),
         )
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """A question, who asks it, and its bytes."""
+
+    asked: _Asked
+    caller: Caller
+    nbytes: int
 
 
 class Ask:
@@ -74,20 +86,21 @@ class Ask:
         return Route(self._answer, "POST")
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        refusal = self._access.refusal(environ)
-        if refusal is not None:
-            return _refused(start_response, *refusal)
+        caller = self._access.entry(environ)
+        if not isinstance(caller, Caller):
+            return _refused(start_response, *caller)
+        body = environ["wsgi.input"].read()
         try:
-            asked = _read(environ["wsgi.input"].read())
+            asked = _read(body)
         except InvalidRequestError as error:
             return _refused(start_response, HTTPStatus.BAD_REQUEST, error)
         start_response("200 OK", [("Content-Type", "application/x-ndjson"), ("Cache-Control", "no-store")])
-        return self._lines(asked.request(), environ[GONE])
+        return self._lines(_Entered(asked, caller, len(body)), environ[GONE])
 
-    def _lines(self, asked: GenerateRequest, gone: Callable[[], bool]) -> Iterator[bytes]:
+    def _lines(self, entered: "_Entered", gone: Callable[[], bool]) -> Iterator[bytes]:
         """Yield lines as they come. Closing this, or its asker's going away, stops the request."""
         task, lines = Task(), queue.SimpleQueue[Line | None]()
-        running = asyncio.run_coroutine_threadsafe(self._run(asked, task, lines.put), self._loop)
+        running = asyncio.run_coroutine_threadsafe(self._run(entered, task, lines.put), self._loop)
         try:
             while (line := _next(lines, gone)) is not None:
                 yield _encoded(line)
@@ -95,12 +108,16 @@ class Ask:
             task.cancel()
             running.cancel()
 
-    async def _run(self, asked: GenerateRequest, task: Task, put: Callable[[Line | None], None]) -> None:
+    async def _run(self, entered: "_Entered", task: Task, put: Callable[[Line | None], None]) -> None:
+        calling.set(entered.caller.name)
+        asked = entered.asked.request()
         request_id.set(asked.info.request_id)
+        size = Size(1, entered.nbytes, asked.max_new_tokens)
         try:
-            async with aclosing(self._events(asked, task)) as events:
-                async for event in events:
-                    put({"token": event.text} if isinstance(event, Token) else {"report": report_facts(event)})
+            with self._access.door.admitted(entered.caller, "Generate", size):
+                async with aclosing(self._events(asked, task)) as events:
+                    async for event in events:
+                        put({"token": event.text} if isinstance(event, Token) else {"report": report_facts(event)})
         except Exception as error:  # noqa: BLE001  # every way a question can end is told to its asker
             status, message = status_of(error)
             _log.info("ask: %s: %s", status, message)

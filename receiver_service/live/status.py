@@ -84,7 +84,7 @@ class Status:
         described = self._description
         return {
             "closed": self._access.closed,
-            "wants_token": self._access.token is not None,
+            "wants_token": self._access.wants_token,
             "codecs": described.codecs,
             "fusers": described.fusers,
             "methods": described.methods,

@@ -9,6 +9,7 @@ _ASKED = 'method=~"$method"'
 _HANDLED = "grpc_server_handled_total"
 _ANSWERS = "kvwire_answers_total"
 _WRONG = '"DATA_LOSS|FAILED_PRECONDITION|UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|UNKNOWN"'
+_CALLERS = '"INVALID_ARGUMENT|NOT_FOUND|UNAUTHENTICATED|PERMISSION_DENIED"'
 _UNSURE = "Mean negative log-likelihood of an answer's tokens: 0 is sure, 1 chooses among some three tokens"
 
 
@@ -130,13 +131,11 @@ DASHBOARD = board(
         graph(
             Told(
                 "Requests that cannot be, by status",
-                "Unknown codec, sharer or fuser, too long, no token: the caller's.",
+                "Unknown codec, sharer or fuser, too long, no token, a call not allowed: the caller's.",
                 "reqps",
             ),
             Query(
-                per_second(
-                    _HANDLED, "job, grpc_code", f'{OWN_CALLS}, grpc_code=~"INVALID_ARGUMENT|NOT_FOUND|UNAUTHENTICATED"'
-                ),
+                per_second(_HANDLED, "job, grpc_code", f"{OWN_CALLS}, grpc_code=~{_CALLERS}"),
                 "{{job}} {{grpc_code}}",
             ),
         ),
