@@ -60,10 +60,12 @@ class ClientSecurity:
         """Open a channel; nothing is sent before the first call.
 
         Raises:
-            StartError: A file that cannot be read.
+            StartError: A file that cannot be read, or half of what TLS needs.
         """
         if self.ca is None and (self.certificate or self.private_key):
             raise StartError("a client certificate was given without the CA of the servers; TLS needs it")
+        if (self.certificate is None) != (self.private_key is None):
+            raise StartError("a client proves itself with both a certificate and its private key; one is missing")
         if self.ca is None:
             return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         credentials = grpc.ssl_channel_credentials(

@@ -68,4 +68,4 @@ class Used:
                     f"{self._who} may make {rate}, this asks for {size.requests} at once; ask for fewer"
                 )
             if wait_s > 0:
-                raise OverloadedError(f"{self._who} may make {rate}; try again in {wait_s:.1f} s")
+                raise OverloadedError(f"{self._who} may make {rate}; try again in {max(wait_s, 0.1):.1f} s")

@@ -12,9 +12,11 @@ from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
     CaOption,
+    CertOption,
     FuserOption,
     FusersOption,
     JsonOption,
+    KeyOption,
     PairOption,
     PolicyOption,
     ReceiverOption,
@@ -44,6 +46,8 @@ def ask(
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     token_file: TokenOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -57,7 +61,7 @@ def ask(
         max_new_tokens=max_new_tokens,
     )
     with services(pair, receiver, sharer, fusers) as addresses:
-        answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca=ca, token_file=token_file)))
+        answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca, cert, key, token_file)))
     sys.stdout.write(answer.text + "\n\n")
     sys.stdout.write("\n".join(_summary(answer)) + "\n")
     if json_file is not None:

@@ -31,6 +31,8 @@ class Running:
     receiver: str
     sharer: str
     ca: Path | None
+    certificate: Path | None
+    private_key: Path | None
     token_file: Path | None
 
 
@@ -72,7 +74,8 @@ def in_process(running: Running, workers: int | None, actors: Actors) -> Chosen:
         raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
     if running.receiver and workers is not None:
         raise InvalidRequestError("--workers starts pairs of its own; leave it out, or --receiver and --sharer")
-    connect = partial(Client, security=ClientSecurity(ca=running.ca, token_file=running.token_file))
+    security = ClientSecurity(running.ca, running.certificate, running.private_key, running.token_file)
+    connect = partial(Client, security=security)
     pairs = workers or 1
     threads = () if pairs == 1 else ("--threads", str(max(1, (os.cpu_count() or 1) // pairs)))
     return Chosen(InProcess(pairs, connect), threads)
@@ -85,9 +88,9 @@ def on_ray(running: Running, workers: int | None, actors: Actors) -> Chosen:
         InvalidRequestError: Options that do not go together, or that Ray cannot use.
         UnsupportedError: Ray is not installed.
     """
-    if running != Running("", "", None, None) or workers is not None:
+    if running != Running("", "", None, None, None, None) or workers is not None:
         raise InvalidRequestError(
-            "actors start pairs of their own: leave out --receiver, --sharer, --ca and --token-file, "
+            "actors start pairs of their own: leave out --receiver, --sharer, --ca, --cert, --key and --token-file, "
             "and say --actors for --workers"
         )
     address = actors.address or "local"

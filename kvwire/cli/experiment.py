@@ -16,9 +16,11 @@ from kvwire.cli.engines import Actors, EngineName, Running, in_process, on_ray
 from kvwire.cli.options import (
     ArtifactsOption,
     CaOption,
+    CertOption,
     DataOption,
     FusersOption,
     JsonOption,
+    KeyOption,
     ReceiverOption,
     SharerOption,
     TokenOption,
@@ -70,6 +72,8 @@ def run(
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     token_file: TokenOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -95,7 +99,9 @@ def run(
     if pair:
         Pair.parse(pair)  # refused before an engine is looked for
     chosen = _ENGINES[engine](
-        Running(receiver, sharer, ca, token_file), workers, Actors(actors, actor_cpus, actor_gpus, ray_address)
+        Running(receiver, sharer, ca, cert, key, token_file),
+        workers,
+        Actors(actors, actor_cpus, actor_gpus, ray_address),
     )
     given = Given(pair, tuple(fusers or ()), data, artifacts, chosen.devices, chosen.options)
     if preset:

@@ -10,10 +10,12 @@ import typer
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     CaOption,
+    CertOption,
     DataOption,
     FuserOption,
     FusersOption,
     JsonOption,
+    KeyOption,
     PairOption,
     PolicyOption,
     ReceiverOption,
@@ -52,6 +54,8 @@ def lm_eval(
     fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     token_file: TokenOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -82,6 +86,8 @@ def lm_eval(
             tokenizer=tokenizer or ("" if receiver else _answering(pair, method)),
             num_concurrent=num_concurrent,
             ca=ca,
+            certificate=cert,
+            private_key=key,
             token_file=token_file,
         )
         found = simple_evaluate(

@@ -13,10 +13,12 @@ from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
     CaOption,
+    CertOption,
     DataOption,
     FuserOption,
     FusersOption,
     JsonOption,
+    KeyOption,
     PairOption,
     PolicyOption,
     ReceiverOption,
@@ -88,6 +90,8 @@ def loadtest(
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     token_file: TokenOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -115,7 +119,7 @@ def loadtest(
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:
         run.due_s()  # what cannot be is said before anything is started
-    security = ClientSecurity(ca=ca, token_file=token_file)
+    security = ClientSecurity(ca, cert, key, token_file)
     with services(pair, receiver, sharer, fusers) as addresses:
         target = Target(_asked(plan, addresses), security, plan)
         if capacity:

@@ -36,6 +36,8 @@ ArtifactsOption = Annotated[
     Path | None, typer.Option(help="folder of what recipes need, made once; default: in the model store")
 ]
 CaOption = Annotated[Path | None, typer.Option(help="PEM CA of the services; turns TLS on")]
+CertOption = Annotated[Path | None, typer.Option(help="PEM certificate to show the services (mutual TLS)")]
+KeyOption = Annotated[Path | None, typer.Option(help="PEM private key of --cert")]
 TokenOption = Annotated[Path | None, typer.Option(help="file with the bearer token the services want")]
 
 

@@ -31,6 +31,8 @@ from kvwire.rpc import serde
 from kvwire.security import ClientSecurity
 from kvwire.v1 import receiver_service_pb2, receiver_service_pb2_grpc
 
+pytestmark = pytest.mark.slow  # a pair of its own for each form of log
+
 PROMPT, CONTEXT, INSTRUCTION, CONTINUATION = "Bartholomew", "Ravenscroft", "Quillfeather", "Zanzibarian"
 ROLE = "Ogbomosho"
 TOKEN, WRONG_TOKEN = "sesame-Tamerlane", "barley-Nebuchadnezzar"  # of this test alone
@@ -148,7 +150,7 @@ def ask_page(metrics):
     yield fetch(metrics, "/")
 
 
-@pytest.fixture(scope="module", params=["json", pytest.param("text", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["json", "text"])
 def told(request, tiny_llama, tmp_path_factory):
     """All that a pair told of it, by where, and the answers it gave."""
     folder = tmp_path_factory.mktemp("told")
