@@ -1,15 +1,20 @@
 """Every row of the matrix has its recipes, and says how far it has come."""
 
+import contextlib
 import re
 
 import pytest
 
+from codec.codec import Codec
+from codec.spec import CodecSpec
+from experiments.arms import cache_arms
 from experiments.matrix import ROWS, VARIANTS, entries, recipes_of, variant
 from experiments.needs import Published
 from experiments.recipe import SHIPPED, load_recipe
 from kvwire.cli.experiment_checks import absent, look
 from kvwire.cli.experiment_groups import Given
 from kvwire.cli.experiment_matrix import row_states
+from kvwire.errors import BindingError
 from kvwire.models.catalog import CATALOG
 from kvwire.processes import Pair
 
@@ -46,6 +51,15 @@ def test_a_recipe_of_a_row_names_rows_that_exist_and_its_pair(name):
     named = {recipe.fuser, *recipe.other_fusers, recipe.controls.without_sharer, recipe.controls.same_model}
     assert named - {"", "identity"} <= recipe.needs.keys()
     assert (kind == "-self") == (pair.sharer == pair.receiver)
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_every_codec_of_a_recipe_can_be_made(name):
+    """The services would refuse it, but only once they run; ``rd`` may still want its tables."""
+    for arm in cache_arms(load_recipe(name).recipe):
+        if arm.codec:
+            with contextlib.suppress(BindingError):
+                Codec(CodecSpec.parse(arm.codec))
 
 
 def test_all_six_ordered_pairs_are_there():
