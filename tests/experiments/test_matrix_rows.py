@@ -59,7 +59,7 @@ def test_every_codec_of_a_recipe_can_be_made(name):
     for arm in cache_arms(load_recipe(name).recipe):
         if arm.codec:
             with contextlib.suppress(BindingError):
-                Codec(CodecSpec.parse(arm.codec))
+                Codec(CodecSpec.parse(arm.spec))
 
 
 def test_all_six_ordered_pairs_are_there():
