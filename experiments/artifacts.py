@@ -17,6 +17,9 @@ _TOKENS_PER_S = {"smollm2-135m": 300, "gemma3-270m": 200, "qwen2.5-coder-0.5b": 
 # Of `kvwire fuser calibrate` and `train`: docs/fusers.md.
 _PIECE_TOKENS, _SOLVE_MINUTES, _STEP_S = 380, 2.0, 4.0
 
+# What a fuser is worth is what the experiment asks.
+_ASKED_OVER_THE_WIRE = "--no-worth"
+
 
 @dataclass(frozen=True)
 class Between:
@@ -90,12 +93,12 @@ def _command(need: Need, start: Artifact | None, file: Path, between: Between) -
     match need:
         case Calibrated():
             yield from ("fuser", "calibrate", str(file), *texts)
-            yield from ("--pieces", str(need.pieces), "--megabytes", f"{need.megabytes:g}")
+            yield from ("--pieces", str(need.pieces), "--megabytes", f"{need.megabytes:g}", _ASKED_OVER_THE_WIRE)
         case Fresh():
             yield from ("fuser", "fresh", str(file), "--hidden", str(need.hidden), "--inner", str(need.inner))
         case Trained() if start is not None:
             yield from ("fuser", "train", str(start.file), str(file), *texts)
-            yield from ("--pieces", str(need.pieces), "--steps", str(need.steps))
+            yield from ("--pieces", str(need.pieces), "--steps", str(need.steps), _ASKED_OVER_THE_WIRE)
             yield from ("--codec", need.codec) if need.codec else ()
             yield from ("--without-sharer",) if need.without_sharer else ()
         case Published():

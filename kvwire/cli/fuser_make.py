@@ -27,6 +27,9 @@ PiecesOption = Annotated[int, typer.Option(min=32, help="pieces of text to read,
 ReadingsOption = Annotated[
     Path | None, typer.Option(help="folder of what models have read; default: in the model store")
 ]
+WorthOption = Annotated[
+    bool, typer.Option("--worth/--no-worth", help="tell by held-out text what the fuser is worth, for minutes")
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="torch threads")]
 
 #: Pieces that nothing is learned from: what a fuser is worth is told by them.
@@ -45,6 +48,7 @@ def calibrate(
     window: Annotated[int, typer.Option(min=0, help="sharer layers per receiver layer; 0: all, within the size")] = 0,
     ridge: Annotated[float, typer.Option(min=0, help="what is added to variances of 1; 0: held-out text decides")] = 0,
     readings: ReadingsOption = None,
+    worth: WorthOption = True,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
@@ -65,7 +69,7 @@ def calibrate(
         "r2_keys": solved.r2[:, 0].tolist(),
         "r2_values": solved.r2[:, 1].tolist(),
     }
-    if len(bands) == 1:
+    if worth and len(bands) == 1:
         held = Training(solved.fuser, *pair, files[-HELD_OUT:])
         found |= held.gain(held.texts).to_json()
     tell(found, json_file)

@@ -15,6 +15,7 @@ from kvwire.cli.fuser_make import (
     SharerModel,
     TextOption,
     ThreadsOption,
+    WorthOption,
     collected,
     hashes,
     progress,
@@ -119,6 +120,7 @@ def train(
     plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
     readings: ReadingsOption = None,
+    worth: WorthOption = True,
     threads: ThreadsOption = 2,
     json_file: JsonOption = None,
 ) -> None:
@@ -140,7 +142,8 @@ def train(
     made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": hashes(text), "pieces": pieces}
     made |= plan.to_json() | {"codec": codec, "bfloat16": bfloat16, "bend": bend}
     made |= {"without_sharer": True} if without_sharer else {}
-    before, folder = training.gain(held_out), work or out.with_suffix(".training")
+    before = training.gain(held_out).to_json() if worth else {}
+    folder = work or out.with_suffix(".training")
     with progress(f"{steps} steps", steps) as told:
         for taken in training.run(plan, learned, folder, made):
             told(taken.step + 1, steps)
@@ -150,8 +153,8 @@ def train(
     found = made | {
         "file_bytes": out.stat().st_size,
         "seconds": history[-1].seconds,
-        "before": before.to_json(),
-        **training.gain(held_out).to_json(),
+        "before": before,
+        **(training.gain(held_out).to_json() if worth else {}),
         "losses": [each.loss for each in history],
     }
     tell(found, json_file)

@@ -72,7 +72,7 @@ def test_each_model_read_each_piece_once(made):
 
 
 def test_a_fresh_fuser_is_written_and_trained(tiny_llama, other_llama, tmp_path, monkeypatch):
-    """Of C2C's architecture, by the same command as any other."""
+    """Of C2C's architecture, by the same command as any other; what it is worth may be told elsewhere."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path / "home"))
     (tmp_path / "text.txt").write_text(LICENCE * 10)
     pair = ["--sharer", f"path:{other_llama}", "--receiver", f"path:{tiny_llama}"]
@@ -80,11 +80,13 @@ def test_a_fresh_fuser_is_written_and_trained(tiny_llama, other_llama, tmp_path,
     fresh = ["fresh", str(begun), *pair, "--hidden", "16", "--inner", "16", "--json", str(tmp_path / "fresh.json")]
     train = ["train", str(begun), str(ended), *pair, "--text", str(tmp_path / "text.txt"), "--pieces", "32"]
     train += ["--steps", "2", "--batch", "2", "--threads", "1", "--json", str(tmp_path / "trained.json")]
+    train += ["--no-worth"]
     for command in (fresh, train):
         assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
     written, found = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("fresh", "trained"))
     assert written["file_bytes"] == begun.stat().st_size
     assert written["weights"] > 0
     assert len(found["losses"]) == 2
+    assert "net_gain" not in found
     assert read_fuser(ended).name == "c2c"
     assert read_fuser(ended).fingerprint != read_fuser(begun).fingerprint
