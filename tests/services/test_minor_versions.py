@@ -111,7 +111,7 @@ def ask(folder, address):
     """What a client of the version in a folder finds at an address."""
     (folder / "client.py").write_text(CLIENT)
     command = [sys.executable, folder / "client.py", address, str(MINOR_VERSION + 1)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
