@@ -89,6 +89,17 @@ class Together:
     def arrived(self, sharer: int, target: int, sources: Mapping[int, LayerKV]) -> None:
         """Fuse a target layer of one sharer, as soon as those of all sharers before it have been fused."""
         self._waiting[target, sharer] = sources
+        self._fuse(target)
+
+    def ended(self, sharer: int) -> None:
+        """Nothing more comes of one sharer: where it was awaited it is left out."""
+        for target, turns in self._turns.items():
+            if sharer in turns and (target, sharer) not in self._waiting:
+                turns.remove(sharer)
+                self._fuse(target)
+
+    def _fuse(self, target: int) -> None:
+        """Fuse into a layer whatever has its turn and is there."""
         turns = self._turns[target]
         while turns and (target, turns[0]) in self._waiting:
             turn = turns.pop(0)

@@ -90,7 +90,10 @@ class ReceiverSettings(ServiceSettings):
 
     listen: str = Field("127.0.0.1:50052", description="host:port; port 0 takes a free one")
     metrics_listen: str = Field("127.0.0.1:9102", description="host:port of the metrics")
-    sharers: dict[str, str] = Field(default_factory=dict, description="NAME=HOST:PORT, may be repeated")
+    sharers: dict[str, str] = Field(
+        default_factory=dict,
+        description="NAME=HOST:PORT, may be repeated; several addresses of one model as JSON, with commas between",
+    )
     sharer_ca: Path | None = Field(None, description="PEM CA of the sharers; turns TLS to them on")
     sharer_cert: Path | None = Field(None, description="PEM certificate shown to sharers (mutual TLS)")
     sharer_key: Path | None = Field(None, description="PEM private key of that certificate")

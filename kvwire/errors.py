@@ -9,9 +9,12 @@
     ├── NotFoundError            NOT_FOUND            a model, sharer or dataset by a name nobody knows
     ├── BindingError             FAILED_PRECONDITION  two sides disagree on model, tokenizer, fuser or version
     ├── DataLossError            DATA_LOSS            bytes arrived that are not the bytes that were sent
+    │   └── SpoiledError                              nobody can tell which of them: nothing may be used
     ├── UnavailableError         UNAVAILABLE          the other side cannot be reached, or went away half-way
     ├── DeadlineError            DEADLINE_EXCEEDED    the caller's time was up
+    │   └── StalledError                              and the other side had said nothing for a while
     ├── OverloadedError          RESOURCE_EXHAUSTED   a limit on size, concurrency or rate was reached
+    │   └── TooLargeError                             on size: waiting will not help
     ├── AuthenticationError      UNAUTHENTICATED      no token, or one that nobody has or that has expired
     ├── ForbiddenError           PERMISSION_DENIED    a caller who is known, and may not make this call
     ├── UnsupportedError         UNIMPLEMENTED        this service knows the request but does not offer it
@@ -64,6 +67,10 @@ class DataLossError(KvwireError):
     status = "DATA_LOSS"
 
 
+class SpoiledError(DataLossError):
+    """A whole arrived that is not what was sent, and nobody can tell which part of it."""
+
+
 class UnavailableError(KvwireError):
     """The other side cannot be reached, or went away half-way."""
 
@@ -76,10 +83,18 @@ class DeadlineError(KvwireError):
     status = "DEADLINE_EXCEEDED"
 
 
+class StalledError(DeadlineError):
+    """The time was up, and the other side had said nothing for a while."""
+
+
 class OverloadedError(KvwireError):
     """A limit on size, concurrency or rate was reached."""
 
     status = "RESOURCE_EXHAUSTED"
+
+
+class TooLargeError(OverloadedError):
+    """More than this side ever takes; waiting will not help."""
 
 
 class AuthenticationError(KvwireError):

@@ -89,7 +89,11 @@ class StageTiming:
 
 @dataclass(frozen=True)
 class Report:
-    """What happened to one request."""
+    """What happened to one request.
+
+    ``tries``: calls made to sharers, those that failed included; ``sharer_addresses``: of those whose work is in it;
+    ``layers_needed`` and ``layers_came``: sharer layers that were to come, and that came.
+    """
 
     request_id: str
     method: Method
@@ -102,6 +106,15 @@ class Report:
     stages: tuple[StageTiming, ...] = ()
     sharer_model: str = ""
     answering_model: str = ""
+    tries: int = 0
+    sharer_addresses: tuple[str, ...] = ()
+    layers_needed: int = 0
+    layers_came: int = 0
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was made from less of a cache than was to come."""
+        return self.layers_came < self.layers_needed
 
     def stage_s(self, name: str, side: str | None = None) -> float | None:
         """Seconds of the named stage, summed over its occurrences; None if it did not run."""

@@ -42,6 +42,19 @@ class Metrics:
         self.cache_limit_bytes = self._gauge("kvwire_cache_memory_limit_bytes", "That may be taken for them.")
         self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
         self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
+        self.partial_answers = self._counter(
+            "kvwire_partial_answers", "Answers made from less of a cache than was to come.", "method"
+        )
+        self.sharer_calls = self._counter(
+            "kvwire_sharer_calls",
+            "Calls of sharers, those that were tried again included.",
+            "sharer",
+            "address",
+            "code",
+        )
+        self.sharer_breaker = self._gauge(
+            "kvwire_sharer_breaker", "Circuit breaker: 0 closed, 1 probing, 2 open.", "sharer", "address"
+        )
         self.failures = self._counter("kvwire_failures", "Requests that got no answer.", "method", "code")
         self.first_token_seconds = self._histogram(
             "kvwire_first_token_seconds", "From a request's arrival to its first token.", "method"
@@ -74,8 +87,8 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
@@ -91,6 +104,8 @@ class Metrics:
         self.answers.labels(method, path).inc()
         if method != path:
             self.fallbacks.labels(method, path).inc()
+        if report.partial:
+            self.partial_answers.labels(method).inc()
         for stage in report.stages:
             self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
         first_s, total_s = report.stage_s("first_token"), report.stage_s("total")

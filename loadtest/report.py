@@ -1,11 +1,13 @@
 """Sums a run up: accuracy against bytes and latency, as a plain dictionary that JSON can hold."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 from kvwire.model_card import Description
+from kvwire.report import Report
 from loadtest.driver import Outcome, Plan
 from loadtest.intervals import percentiles, wilson95
 from loadtest.scoring import margin
@@ -36,6 +38,7 @@ def summarize(
         "e2e_ms": _percentiles_ms([o.total_s for o in answered]),
         "stages_mean_ms": _stages(answered),
         "paths": _paths(answered),
+        "sharer_tries": sum(o.report.tries for o in answered if o.report is not None),
         "configuration": {**configuration, "plan": asdict(plan)},
         "models": {name: model_facts(d) for name, d in services.items()},
         "per_item": [item_line(o) for o in outcomes],
@@ -92,11 +95,12 @@ def _stages(answered: Sequence[Outcome]) -> dict[str, float]:
 
 
 def _paths(answered: Sequence[Outcome]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for outcome in answered:
-        if outcome.report is not None:
-            counts[outcome.report.path.value] = counts.get(outcome.report.path.value, 0) + 1
-    return counts
+    """How many answers each way made; one made from less of a cache than was to come is a way of its own."""
+    return dict(Counter(_path(o.report) for o in answered if o.report is not None))
+
+
+def _path(report: Report) -> str:
+    return f"{report.path} (partial)" if report.partial else report.path.value
 
 
 def item_line(outcome: Outcome) -> dict[str, Any]:
@@ -117,6 +121,11 @@ def item_line(outcome: Outcome) -> dict[str, Any]:
         "e2e_ms": 1000 * outcome.total_s,
         "request_id": report.request_id if report else None,
         "path": report.path.value if report else None,
+        "reason": report.reason if report else None,
+        "tries": report.tries if report else None,
+        "sharer_addresses": report.sharer_addresses if report else None,
+        "layers_came": report.layers_came if report else None,
+        "layers_needed": report.layers_needed if report else None,
         "tokens": asdict(report.tokens) if report else None,
         "bytes": asdict(report.bytes) if report and report.bytes else None,
         "stages_ms": {f"{s.side}.{s.name}": 1000 * s.seconds for s in report.stages} if report else None,

@@ -28,6 +28,10 @@ def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
     console = Console()
     console.width = max(console.width, _WIDTH)
     console.print(_table(title, runs))
+    for name, run in runs:
+        if set(run["paths"]) - {run["configuration"]["plan"]["exchange"]["method"]}:
+            ways = ", ".join(f"{count} by {path}" for path, count in run["paths"].items())
+            console.print(f"{name}: answered {ways}")
 
 
 def show_load(run: dict[str, Any]) -> None:

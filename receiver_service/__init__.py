@@ -1,6 +1,7 @@
 """The receiver: answers, alone or with what a sharer sends.
 
 May import: kvwire, codec, fuser, grpc. methods.py picks the way and falls back, prefix.py, fuse.py and text.py are the
-ways, intake.py verifies a cache stream, sharers.py talks to sharers, inspect.py shows the inside to tests, server.py
-puts them together.
+ways, receive.py takes a cache in and intake.py verifies its streams. Towards the sharer: replicas.py knows its
+addresses, tries.py calls them, breaker.py and retry_budget.py say when not to, sharers.py is the link to one.
+inspect.py shows the inside to tests, server.py puts them together.
 """

@@ -3,7 +3,7 @@
 import hashlib
 import zlib
 
-from kvwire.errors import BindingError, DataLossError, OverloadedError
+from kvwire.errors import BindingError, DataLossError, SpoiledError, TooLargeError
 from kvwire.model_card import ModelCard
 from kvwire.requests import PROTOCOL_VERSION, AlignmentRule
 from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
@@ -33,7 +33,7 @@ class Intake:
 
         Raises:
             BindingError: It is bound to something else than what was asked for.
-            OverloadedError: The cache would be larger than this receiver takes.
+            TooLargeError: The cache would be larger than this receiver takes.
         """
         if self._waiting or self._frames:
             raise DataLossError("a second header arrived in one stream; retry the call")
@@ -46,7 +46,7 @@ class Intake:
         self._check_slots(header)
         largest = 4 * header.values + _FRAME_OVERHEAD_BYTES * len(header.expected_layers)
         if largest > self._max_cache_bytes:
-            raise OverloadedError(
+            raise TooLargeError(
                 f"a cache of {header.source_tokens} tokens takes up to {largest} bytes, this receiver accepts "
                 f"{self._max_cache_bytes}; send less context or raise max_cache_bytes"
             )
@@ -100,7 +100,8 @@ class Intake:
         """Hold the trailer against everything that arrived.
 
         Raises:
-            DataLossError: A layer is missing, or the digest differs.
+            DataLossError: A layer is missing.
+            SpoiledError: Counts or digest differ from what arrived.
         """
         if self._waiting or self._partial:
             raise DataLossError(
@@ -110,9 +111,9 @@ class Intake:
         arrived = (self._chunks, self._frames, self.payload_bytes)
         announced = (trailer.chunks, trailer.frames, trailer.payload_bytes)
         if arrived != announced:
-            raise DataLossError(f"chunks, frames and bytes announced {announced}, arrived {arrived}; retry the call")
+            raise SpoiledError(f"chunks, frames and bytes announced {announced}, arrived {arrived}; retry the call")
         if self._digest.digest() != trailer.digest:
-            raise DataLossError("the stream's digest differs from its content; it was changed on the way, retry")
+            raise SpoiledError("the stream's digest differs from its content; it was changed on the way, retry")
 
     def _bindings(self, header: CacheHeader) -> list[tuple[str, object, object]]:
         request, card = self._request, self._sharer

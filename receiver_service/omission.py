@@ -30,10 +30,10 @@ def without_unused(spec: CodecSpec, fuser: Fuser, layers: Sequence[int]) -> Code
 
 
 def omitted_values(header: CacheHeader) -> int:
-    """Numbers that a stream's codec leaves out."""
+    """Numbers that a stream's codec leaves out of the layers that come."""
     half = header.kv_heads * header.source_tokens * header.head_dim
     spans = [part.layers for part in CodecSpec.parse(header.codec).mix if part.base.name == OMIT]
-    return half * sum(last - first + 1 for first, last in filter(None, spans))
+    return half * sum(first <= layer <= last for first, last in filter(None, spans) for layer in header.expected_layers)
 
 
 def _unused(fuser: Fuser, kind: Kind, layers: Sequence[int]) -> Iterator[Part]:

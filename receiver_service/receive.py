@@ -1,6 +1,10 @@
-"""Receives a sharer's cache: asks, verifies, decodes each layer and hands it on as soon as it is whole."""
+"""Receives a sharer's cache: asks, verifies, decodes each layer and hands it on as soon as it is whole.
+
+A stream that breaks off is asked for again, but for the layers that came whole.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,33 +17,37 @@ from codec.spec import CodecSpec
 from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
-from kvwire.engine.worker import Task, Worker
-from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
-from kvwire.model_card import ModelBinding, ModelCard
-from kvwire.requests import Input, Method
+from kvwire.engine.worker import Worker
+from kvwire.errors import BindingError, DataLossError, InvalidRequestError, KvwireError, SpecError
+from kvwire.model_card import Description, ModelBinding, ModelCard
+from kvwire.requests import FaultPolicy, Input, Method
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.arrival import Arrival
 from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
+from receiver_service.incoming import Incoming
 from receiver_service.intake import Intake
 from receiver_service.omission import without_unused
-from receiver_service.received import Named, Received, byte_counts
-from receiver_service.sharers import Meter, SharerLink
+from receiver_service.received import Named, Received
+from receiver_service.sharers import SharerLink
 from receiver_service.source_layers import SourceLayers, Sources
+from receiver_service.tries import FAULTS, Tries
 
 
 @dataclass(frozen=True)
 class Wanted:
     """A cache to ask for: by which method, of what, behind which of the receiver's tokens (``head``).
 
-    ``question`` is told only to codecs that ask.
+    ``question`` is told only to codecs that ask. ``least``: of the receiver's layers, the share below which part of a
+    cache is of no use.
     """
 
     method: Method
     context: Input
     head: tuple[int, ...]
     question: tuple[int, ...] = ()
+    least: float = 0.0
 
 
 class CacheIntake:
@@ -49,7 +57,7 @@ class CacheIntake:
         self,
         engine: Engine,
         worker: Worker,
-        link: SharerLink,
+        tries: Tries,
         named: Named,
         spec: CodecSpec,
         calibrations: Calibrations,
@@ -58,7 +66,7 @@ class CacheIntake:
     ) -> None:
         self.engine = engine
         self.worker = worker
-        self.link = link
+        self.tries = tries
         self.named = named
         self.fuser = named.fuser
         self._spec = spec
@@ -72,27 +80,28 @@ class CacheIntake:
         targets = range(len(self.engine.card.layers))
         return tuple(sorted({source for target in targets for source in self.fuser.source_layers(target)}))
 
-    async def sharer(self, task: Task) -> ModelCard:
+    async def sharer(self) -> ModelCard:
         """What the sharer runs, if the fuser was made for it.
 
         Raises:
             BindingError: It was not.
             UnavailableError: The sharer cannot be reached.
         """
-        card = (await self.link.describe(task)).card
+        card = (await self.tries.described()).card
         try:
             self.fuser.check(card, self.engine.card)
-        except BindingError as error:
-            raise self.link.forget(error) from None
+        except BindingError:
+            self.tries.replicas.forget()
+            raise
         return card
 
-    async def sources_bytes(self, tokens: int, task: Task) -> int:
+    async def sources_bytes(self, tokens: int) -> int:
         """Memory of the sharer's layers, decoded to float32, if all of them wait for the last one.
 
         Raises:
             BindingError, UnavailableError: As :meth:`sharer` does.
         """
-        card = self.fuser.sent_by(await self.sharer(task))
+        card = self.fuser.sent_by(await self.sharer())
         return len(self.needed_layers) * card.kv_heads * tokens * 2 * card.head_dim * torch.float32.itemsize
 
     async def receive(
@@ -104,7 +113,7 @@ class CacheIntake:
         ready: Callable[[int, Sources], None],
         again: Again | None = None,
     ) -> Received:
-        """Receive a cache.
+        """Receive a cache, in as many streams as it takes; under policy ``partial`` perhaps less than all of it.
 
         ``opened`` is called once the header is verified, ``ready(target, sources)`` on the compute thread for each
         target layer as soon as the layers it needs have come; or else ``again`` once, with what :meth:`hold` holds of
@@ -113,54 +122,89 @@ class CacheIntake:
         Raises:
             KvwireError: Whatever went wrong at the sharer, on the wire, or with the pair.
         """
-        task = question.task
-        sharer = await self.sharer(task)
+        sharer = await self.sharer()
         sent = self.fuser.sent_by(sharer)
-        ropes = rope_table(sent)
-        codec = self._codec(sent.binding, ropes)
+        codec = self._codec(sent.binding, rope_table(sent))
         request = self._request(question, wanted, sharer, codec)
         key = content_key(request)
         held = self._held.get(key) if again is not None else None
         request = request if held is None else replace(request, held_digests=(held.digest,))
-        intake = Intake(request, sent, self._max_cache_bytes)
-        meter = Meter()
-        layers = SourceLayers(self.fuser, len(self.engine.card.layers), ready, ropes)
+        layers = SourceLayers(self.fuser, len(self.engine.card.layers), ready, rope_table(sent))
+        incoming = Incoming(question, request, sent, codec, layers, opened, again, held)
+
+        async def streamed(link: SharerLink, description: Description) -> None:
+            if description.card.binding != sharer.binding:
+                raise BindingError(
+                    f"sharer {link.name} at {link.address} was replaced by another model; retry the call"
+                )
+            stream = await self._stream(link, incoming)
+            if incoming.streams == 1 and wanted.method is Method.PREFIX:  # of method fuse nothing is ever chosen
+                self.tries.replicas.pace.learn(question.info.caller, wanted.context, str(self._spec), stream)
+
+        fault: KvwireError | None = None
+        try:
+            await self.tries.run(streamed)
+        except FAULTS as ended:
+            question.task.check()
+            if question.exchange.on_fault is not FaultPolicy.PARTIAL or not incoming.usable_after(ended, wanted.least):
+                raise
+            fault = ended
+        return Received.of(key, sharer, incoming, fault)
+
+    async def _stream(self, link: SharerLink, incoming: Incoming) -> Stream:
+        """One stream of what is still to come, from its header to its trailer; how it went."""
+        request = incoming.asked()
+        intake = Intake(request, incoming.sent, self._max_cache_bytes)
+        arrival = Arrival()
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
-        arrival = Arrival()
-        async for part in self.link.share(request, task, meter):
-            if isinstance(part, bytes):
-                arrival.begins()
-                header = header_from_bytes(part)
-                intake.accept_header(part, header)
-                codec = codec if request.codec == header.codec else _resolved(codec.spec, header, ropes)
-                await opened(header)
-                if again is not None and held is not None and header.content_digest == held.digest:
-                    await self.worker.run(lambda: again(held), task)
-            elif isinstance(part, CacheTrailer):
-                arrival.ends()
-                trailer = part
-                intake.trailer(trailer)
-            elif (whole := intake.chunk(part)) is not None and header is not None:
-                place = layers.decoding(
-                    codec, whole, header, _frame_limits(sent, self.engine.max_tokens), question.watch
-                )
-                with arrival.placing():
-                    await self.worker.run(place, task)
+        async with aclosing(link.share(request, self.tries.left_s(), incoming.meter)) as parts:
+            async for part in parts:
+                if isinstance(part, bytes):
+                    arrival.begins()
+                    header = header_from_bytes(part)
+                    intake.accept_header(part, header)
+                    await self._opened(header, incoming)
+                elif isinstance(part, CacheTrailer):
+                    arrival.ends()
+                    trailer = part
+                    intake.trailer(trailer)
+                elif (whole := intake.chunk(part)) is not None and header is not None:
+                    with arrival.placing():
+                        await self._place(whole, header, incoming)
+                    self.tries.tally.used(link)
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
-        self._learn(question, wanted, arrival.of(header, trailer, codec.spec.base.name))
-        return Received(key, header, trailer, sharer, byte_counts(request, header, trailer, meter, codec, held))
+        self.tries.tally.used(link)
+        incoming.stages = trailer.stages
+        return arrival.of(header, trailer, incoming.codec.spec.base.name)
 
-    def _learn(self, question: Question, wanted: Wanted, stream: Stream) -> None:
-        """Of method ``fuse`` nothing is ever chosen."""
-        if wanted.method is Method.PREFIX:
-            self.link.pace.learn(question.info.caller, wanted.context, str(self._spec), stream)
+    async def _opened(self, header: CacheHeader, incoming: Incoming) -> None:
+        """Go by a verified header; only a cache's first one is news."""
+        if incoming.continues(header):
+            return
+        if incoming.request.codec != header.codec:
+            incoming.codec = _resolved(incoming.codec.spec, header, rope_table(incoming.sent))
+        await incoming.opened(header)
+        incoming.header = header
+        held, again = incoming.held, incoming.again
+        if held is not None and again is not None and header.content_digest == held.digest:
+            await self.worker.run(lambda: again(held), incoming.question.task)
+            incoming.replayed = True
+
+    async def _place(self, whole: tuple[int, bytes], header: CacheHeader, incoming: Incoming) -> None:
+        """Decode a layer's frame and run what it completes."""
+        limits = _frame_limits(incoming.sent, self.engine.max_tokens)
+        question = incoming.question
+        await self.worker.run(
+            incoming.layers.decoding(incoming.codec, whole, header, limits, question.watch), question.task
+        )
+        incoming.payload_bytes += len(whole[1])
 
     def hold(self, received: Received, layers: Sequence[PlacedLayer]) -> None:
         """Hold what came, as it was placed."""
-        if received.trailer.frames:
-            cache = HeldCache(received.header.content_digest, received.trailer.payload_bytes, tuple(layers))
+        if received.bytes.payload_bytes and not received.missing:
+            cache = HeldCache(received.header.content_digest, received.bytes.payload_bytes, tuple(layers))
             self._held.put(received.key, cache)
 
     def _codec(self, model: ModelBinding, ropes: RopeTable) -> Codec:

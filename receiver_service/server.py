@@ -1,5 +1,7 @@
 """Puts a receiver together and serves it."""
 
+from random import Random
+
 import grpc
 
 from codec.calibrations import Calibrations
@@ -28,7 +30,7 @@ from receiver_service.live.ask import Ask
 from receiver_service.live.pages import pages
 from receiver_service.live.status import Status
 from receiver_service.methods import Methods
-from receiver_service.sharers import Sharers
+from receiver_service.replicas import Sharers
 
 
 async def run(settings: ReceiverSettings) -> None:
@@ -44,7 +46,7 @@ async def run(settings: ReceiverSettings) -> None:
     engine, worker = await boot(settings, ready)
     metrics = Metrics("receiver")
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
-    sharers = Sharers(settings.sharers, settings.sharer_security())
+    sharers = Sharers(settings.sharers, settings.sharer_security(), metrics)
     description = Description(
         card=engine.card,
         codecs=tuple(QUANTIZERS),
@@ -57,7 +59,18 @@ async def run(settings: ReceiverSettings) -> None:
     held = held_caches(settings.reuse_bytes)
     own = OwnPasses()
     chooser = Chooser(engine, worker, calibrations, own)
-    methods = Methods(engine, worker, sharers, fusers, calibrations, held, chooser, settings.max_cache_bytes)
+    methods = Methods(
+        engine,
+        worker,
+        sharers,
+        fusers,
+        calibrations,
+        held,
+        chooser,
+        metrics,
+        settings.max_cache_bytes,
+        Random(),  # noqa: S311  # spreads retries, guards nothing
+    )
     answerer = Answerer(engine, worker, methods, "receiver")
     servicer = ModelServicer(answerer, description, metrics, own.heard)
     access = Access.of(settings, door)

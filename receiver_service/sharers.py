@@ -1,17 +1,18 @@
-"""The receiver's links to sharers it knows by name."""
+"""The receiver's link to one address of a sharer."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
 
 import grpc
 from google.protobuf.message import Message
 
-from kvwire.engine.worker import Task
-from kvwire.errors import KvwireError, NotFoundError, StartError
-from kvwire.model_card import Description
+from kvwire.errors import KvwireError, StalledError, StartError
+from kvwire.model_card import Description, ModelBinding
+from kvwire.report import StageTiming
 from kvwire.requests import Exchange, Input, RequestInfo
 from kvwire.rpc import serde, stream_serde
+from kvwire.rpc.answer_serde import stages_from_proto
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.socket_bytes import SocketBytes, socket_bytes
@@ -25,73 +26,104 @@ from kvwire.v1 import (
     sharer_service_pb2,
     sharer_service_pb2_grpc,
 )
-from receiver_service.choosing.pace import Pace
+from receiver_service.breaker import Breaker
+
+# A stream that was silent for so long when its time was up had stalled; one that moved was given too little time.
+_STALLED_S = 1.0
 
 
 @dataclass
 class Meter:
-    """Bytes of one exchange with a sharer, filled in as it goes."""
+    """Bytes of one exchange with a sharer, all its tries together, filled in as it goes."""
 
     grpc_bytes: int = 0
-    socket: SocketBytes | None = None
-    isolated: bool = False
+    _sockets: list[SocketBytes | None] = field(default_factory=list)
 
     def count(self, message: Message) -> None:
         """Add a serialized message."""
         self.grpc_bytes += message.ByteSize()
 
+    def connection(self, moved: SocketBytes | None) -> None:
+        """Add what one call moved on its connection; None if others used it, or nobody can tell."""
+        self._sockets.append(moved)
+
+    @property
+    def socket(self) -> SocketBytes | None:
+        """What all calls moved; None if nobody can tell of one of them."""
+        known = [each for each in self._sockets if each is not None]
+        if not known or len(known) < len(self._sockets):
+            return None
+        return SocketBytes(sum(each.sent for each in known), sum(each.received for each in known))
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """A text message: its length in the sharer's tokens, and who wrote it."""
+
+    text: str
+    tokens: int
+    stages: tuple[StageTiming, ...]
+    sharer_model: str
+
 
 class SharerLink:
-    """One sharer: its channel, its description, the counters of its connection, and what it was seen to take."""
+    """One address: its channel, what runs there, its circuit breaker, and the counters of its connection."""
 
     def __init__(self, name: str, address: str, security: ClientSecurity, *, port_shared: bool) -> None:
         self.name = name
+        self.address = address
+        self.in_flight = 0
+        #: The model it was last seen to run.
+        self.binding: ModelBinding | None = None
+        self.description: Description | None = None
         self._port_shared = port_shared
         self._peer = f"sharer {name} at {address}"
-        self._ports = frozenset({_port(name, address)})
+        self.breaker = Breaker(self._peer)
+        self._ports = frozenset({port(name, address)})
         self._channel = security.channel(address)
         self._metadata = security.metadata()
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
-        self._description: Description | None = None
-        self.pace = Pace()
-        self._in_flight = 0
         self._begun = 0
 
-    async def describe(self, task: Task) -> Description:
+    async def describe(self, timeout_s: float | None) -> Description:
         """What the sharer runs; asked once and kept until a call fails.
 
         Raises:
             UnavailableError: The sharer cannot be reached.
         """
-        if self._description is None:
+        if self.description is None:
+            begun_s = time.monotonic()
             try:
                 answer = await self._model.Describe(
-                    model_service_pb2.DescribeRequest(), timeout=task.remaining_s(), metadata=self._headers()
+                    model_service_pb2.DescribeRequest(), timeout=timeout_s, metadata=self._headers()
                 )
             except grpc.aio.AioRpcError as error:
-                raise error_from_rpc(error, self._peer) from error
-            self._description = description_from_proto(answer)
-        return self._description
+                raise self._failed(error, time.monotonic() - begun_s) from error
+            self.description = description_from_proto(answer)
+            self.binding = self.description.card.binding
+        return self.description
 
     async def share(
-        self, request: ShareRequest, task: Task, meter: Meter
-    ) -> AsyncIterator[bytes | CacheChunk | CacheTrailer]:
+        self, request: ShareRequest, timeout_s: float | None, meter: Meter
+    ) -> AsyncGenerator[bytes | CacheChunk | CacheTrailer, None]:
         """Ask for a cache; yield the stream's parts, seals checked: header bytes, chunks, trailer.
 
         Raises:
             KvwireError: Whatever the sharer answered, or that it went away.
         """
-        message = stream_serde.share_request_to_proto(request)
+        message = stream_serde.share_request_to_proto(replace(request, info=_left(request.info, timeout_s)))
         meter.count(message)
         before = self._begin()
-        call = self._sharer.Share(message, timeout=task.remaining_s(), metadata=self._headers())
+        heard_s = time.monotonic()
+        call = self._sharer.Share(message, timeout=timeout_s, metadata=self._headers())
         try:
             async for part in call:
                 meter.count(part)
                 yield stream_serde.part_from_proto(part)
+                heard_s = time.monotonic()
         except grpc.aio.AioRpcError as error:
-            raise self.forget(error_from_rpc(error, self._peer)) from error
+            raise self._failed(error, time.monotonic() - heard_s) from error
         finally:
             call.cancel()
             self._end(before, meter)
@@ -101,16 +133,16 @@ class SharerLink:
         info: RequestInfo,
         context: Input,
         exchange: Exchange,
-        task: Task,
+        timeout_s: float | None,
         meter: Meter,
-    ) -> sharer_service_pb2.RelayResponse:
+    ) -> Relayed:
         """Ask for a text message.
 
         Raises:
             KvwireError: Whatever the sharer answered, or that it went away.
         """
         message = sharer_service_pb2.RelayRequest(
-            info=serde.info_to_proto(info),
+            info=serde.info_to_proto(_left(info, timeout_s)),
             context=serde.input_to_proto(context),
             mode=RELAY_MODE_NUMBERS[exchange.relay],
             max_new_tokens=exchange.relay_max_tokens,
@@ -119,93 +151,66 @@ class SharerLink:
         meter.count(message)
         before = self._begin()
         try:
-            answer = await self._sharer.Relay(message, timeout=task.remaining_s(), metadata=self._headers())
+            answer = await self._sharer.Relay(message, timeout=timeout_s, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
-            raise self.forget(error_from_rpc(error, self._peer)) from error
+            raise self._failed(error) from error
         finally:
             self._end(before, meter)
         meter.count(answer)
-        return answer
+        return Relayed(answer.text, answer.tokens, stages_from_proto(list(answer.stages)), answer.sharer.id)
 
     async def close(self) -> None:
         """Close the channel."""
         await self._channel.close(None)
 
-    def forget(self, error: KvwireError) -> KvwireError:
+    def forget(self) -> None:
         """Describe the sharer anew next time: it may have been restarted with another model."""
-        self._description = None
-        return error
+        self.description = None
+
+    def _failed(self, error: grpc.aio.AioRpcError, silent_s: float = 0.0) -> KvwireError:
+        """The error of a call of which nothing was heard for so long though something should have been."""
+        self.forget()
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and silent_s >= _STALLED_S:
+            return StalledError(
+                f"{self._peer} had been silent for {silent_s:.1f} s when its time was up; check that it runs, or allow "
+                "more time"
+            )
+        return error_from_rpc(error, self._peer)
 
     def _headers(self) -> Headers:
         """Who calls, and as part of which trace."""
         return (*self._metadata, *span.get().headers())
 
     def _begin(self) -> tuple[SocketBytes | None, int]:
-        self._in_flight += 1
+        self.in_flight += 1
         self._begun += 1
         # Connections are told apart by their remote port, so two sharers on one port cannot be.
-        readable = self._in_flight == 1 and not self._port_shared
+        readable = self.in_flight == 1 and not self._port_shared
         return (socket_bytes(self._ports) if readable else None, self._begun)
 
     def _end(self, before: tuple[SocketBytes | None, int], meter: Meter) -> None:
         counters, begun = before
-        if counters is not None and self._in_flight == 1 and self._begun == begun:
+        moved = None
+        if counters is not None and self.in_flight == 1 and self._begun == begun:
             after = socket_bytes(self._ports)
             moved = None if after is None else after - counters
-            # A connection closed meanwhile took its counters with it.
-            if moved is not None and moved.sent >= 0 and moved.received >= 0:
-                meter.socket, meter.isolated = moved, True
-        self._in_flight -= 1
+        # A connection closed meanwhile took its counters with it.
+        meter.connection(moved if moved is not None and moved.sent >= 0 and moved.received >= 0 else None)
+        self.in_flight -= 1
 
 
-class Sharers:
-    """All sharers of a receiver."""
+def port(name: str, address: str) -> int:
+    """The port of a sharer's address.
 
-    def __init__(self, addresses: Mapping[str, str], security: ClientSecurity) -> None:
-        ports = [_port(name, address) for name, address in addresses.items()]
-        self._links = {
-            name: SharerLink(name, address, security, port_shared=ports.count(_port(name, address)) > 1)
-            for name, address in addresses.items()
-        }
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names a request may use."""
-        return tuple(self._links)
-
-    def named(self, name: str) -> SharerLink:
-        """A link by name; the empty name means the only one.
-
-        Raises:
-            NotFoundError: There is no such sharer, or the name is needed and missing.
-        """
-        if not name and len(self._links) == 1:
-            return next(iter(self._links.values()))
-        if name not in self._links:
-            known = ", ".join(self._links) or "none; start the receiver with --sharers NAME=HOST:PORT"
-            raise NotFoundError(f"no sharer is named {name!r} here; known: {known}")
-        return self._links[name]
-
-    async def models(self, task: Task) -> dict[str, str]:
-        """The model each sharer runs, by the sharer's name; empty for one that does not answer."""
-
-        async def model(link: SharerLink) -> str:
-            try:
-                return (await link.describe(task)).card.binding.id
-            except KvwireError:
-                return ""
-
-        found = await asyncio.gather(*map(model, self._links.values()))
-        return dict(zip(self._links, found, strict=True))
-
-    async def close(self) -> None:
-        """Close all channels."""
-        for link in self._links.values():
-            await link.close()
-
-
-def _port(name: str, address: str) -> int:
-    port = address.rpartition(":")[2]
-    if not port.isdecimal():
+    Raises:
+        StartError: It has none.
+    """
+    text = address.rpartition(":")[2]
+    if not text.isdecimal():
         raise StartError(f"sharer {name} at {address!r} has no port; write NAME=HOST:PORT")
-    return int(port)
+    return int(text)
+
+
+def _left(info: RequestInfo, timeout_s: float | None) -> RequestInfo:
+    """The request with the time that is left of its deadline, in whole milliseconds; at least one."""
+    return info if timeout_s is None else replace(info, deadline_ms=max(1, int(1000 * timeout_s)))

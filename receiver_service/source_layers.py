@@ -21,9 +21,16 @@ class SourceLayers:
     def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], ropes: RopeTable) -> None:
         self._ropes = ropes
         self._missing = {target: set(found) for target in range(targets) if (found := fuser.source_layers(target))}
+        self._targets = len(self._missing)
+        self.arrived: set[int] = set()
         self._fuser = fuser
         self._ready = ready
         self._sources: Sources = {}
+
+    @property
+    def share(self) -> float:
+        """How much of what was to be made has been: of the target layers, those whose sources came."""
+        return 1 - len(self._missing) / self._targets if self._targets else 1.0
 
     def decoding(
         self, codec: Codec, whole: tuple[int, bytes], header: CacheHeader, limits: Limits, watch: Stopwatch
@@ -41,6 +48,7 @@ class SourceLayers:
                     f"layer, heads, tokens and head_dim of a frame are {found}, announced were {announced}; retry"
                 )
             self._sources[layer] = in_phase(kv, self._fuser.rope, header.first_position, self._ropes)
+            self.arrived.add(layer)
             with watch.stage("place", layer):
                 self._run_completed(layer)
 

@@ -13,6 +13,7 @@ from kvwire.cli.options import (
     Addresses,
     CaOption,
     CertOption,
+    DeadlineOption,
     FuserOption,
     FusersOption,
     JsonOption,
@@ -24,10 +25,11 @@ from kvwire.cli.options import (
     TokenOption,
     services,
 )
-from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RelayMode, Text
+from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RelayMode, RequestInfo, Text
 
 if TYPE_CHECKING:
     from kvwire.client import Generation
+    from kvwire.report import Report
     from kvwire.security import ClientSecurity
 
 
@@ -39,6 +41,7 @@ def ask(
     policy: PolicyOption = "",
     fuser: FuserOption = "identity",
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
+    deadline: DeadlineOption = 0.0,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer, in tokens")] = 64,
     pair: PairOption = DEFAULT_PAIR,
@@ -59,6 +62,7 @@ def ask(
         context=Text(context) if context else None,
         exchange=Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay),
         max_new_tokens=max_new_tokens,
+        info=RequestInfo(deadline_ms=round(1000 * deadline)),
     )
     with services(pair, receiver, sharer, fusers) as addresses:
         answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca, cert, key, token_file)))
@@ -81,6 +85,7 @@ def _summary(answer: "Generation") -> list[str]:
     lines = [
         f"path      {report.path} ({report.reason})",
         f"tokens    head {tokens.head}, context {tokens.context}, prompt {tokens.prompt}, answer {tokens.generated}",
+        *_sharing(report),
         f"latency   first token {answer.first_token_s * 1000:.0f} ms, all {answer.total_s * 1000:.0f} ms",
     ]
     if report.bytes is not None:
@@ -93,6 +98,16 @@ def _summary(answer: "Generation") -> list[str]:
             *(f"spared    {one.what}: {one.values} values, {one.bytes} bytes at this rate" for one in moved.spared),
         ]
     return lines
+
+
+def _sharing(report: "Report") -> list[str]:
+    """Who was asked and how often, and how much of a cache came."""
+    if not report.tries:
+        return []
+    answered = ", ".join(report.sharer_addresses) or "nobody"
+    came = f", {report.layers_came} of {report.layers_needed} layers" if report.layers_needed else ""
+    tries = "1 try" if report.tries == 1 else f"{report.tries} tries"
+    return [f"sharer    {answered} answered, {tries}{came}"]
 
 
 def _over(larger: int, payload: int) -> str:

@@ -15,6 +15,7 @@ from kvwire.cli.options import (
     CaOption,
     CertOption,
     DataOption,
+    DeadlineOption,
     FuserOption,
     FusersOption,
     JsonOption,
@@ -83,6 +84,7 @@ def loadtest(
     requests: Annotated[Path | None, typer.Option(help="one line of JSON per request, with --arrivals")] = None,
     html: Annotated[Path | None, typer.Option(help="a page of the run, with --arrivals")] = None,
     on_fault: Annotated[FaultPolicy, typer.Option(help="what to do when the sharer fails")] = FaultPolicy.FAIL,
+    deadline: DeadlineOption = 0.0,
     relay: Annotated[RelayMode, typer.Option(help="what the sharer sends in method text")] = RelayMode.WRITTEN,
     data: DataOption = None,
     pair: PairOption = DEFAULT_PAIR,
@@ -114,7 +116,7 @@ def loadtest(
         raise InvalidRequestError(f"scoring {scoring!r} is not known; use loglik or letter")
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
     exchange = Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay)
-    plan = Plan(exchange, scoring, concurrency)  # type: ignore[arg-type]  # checked above
+    plan = Plan(exchange, scoring, concurrency, round(1000 * deadline))  # type: ignore[arg-type]  # checked above
     configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:

@@ -32,6 +32,7 @@ FusersOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=PATH", help="a fuser for the services that are started here; may be repeated"),
 ]
+DeadlineOption = Annotated[float, typer.Option(min=0, help="seconds within which an answer is of use; 0: no limit")]
 ArtifactsOption = Annotated[
     Path | None, typer.Option(help="folder of what recipes need, made once; default: in the model store")
 ]

@@ -93,6 +93,10 @@ def report_from_proto(message: exchange_pb2.Report) -> Report:
         stages=stages_from_proto(list(message.stages)),
         sharer_model=message.sharer_model,
         answering_model=message.answering_model,
+        tries=message.tries,
+        sharer_addresses=tuple(message.sharer_addresses),
+        layers_needed=message.layers_needed,
+        layers_came=message.layers_came,
     )
 
 
@@ -110,6 +114,10 @@ def report_to_proto(report: Report) -> exchange_pb2.Report:
         stages=stages_to_proto(report.stages),
         sharer_model=report.sharer_model,
         answering_model=report.answering_model,
+        tries=report.tries,
+        sharer_addresses=report.sharer_addresses,
+        layers_needed=report.layers_needed,
+        layers_came=report.layers_came,
     )
 
 

@@ -74,7 +74,9 @@ class _FaultPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaultPoli
     FAULT_POLICY_TEXT: _FaultPolicy.ValueType  # 3
     """A text relay is tried, then the request fails."""
     FAULT_POLICY_PARTIAL: _FaultPolicy.ValueType  # 4
-    """Whole layers that arrived are used, the rest is left unfused. Not offered yet: UNIMPLEMENTED."""
+    """Whole layers that arrived are used, the rest is treated as layers that the sharer left out. Where nothing arrived,
+    the receiver answers by itself: from the prompt alone, in method FUSE from all that it has read.
+    """
 
 class FaultPolicy(_FaultPolicy, metaclass=_FaultPolicyEnumTypeWrapper):
     """What to do when the sharer fails."""
@@ -88,7 +90,9 @@ FAULT_POLICY_RECEIVER_ONLY: FaultPolicy.ValueType  # 2
 FAULT_POLICY_TEXT: FaultPolicy.ValueType  # 3
 """A text relay is tried, then the request fails."""
 FAULT_POLICY_PARTIAL: FaultPolicy.ValueType  # 4
-"""Whole layers that arrived are used, the rest is left unfused. Not offered yet: UNIMPLEMENTED."""
+"""Whole layers that arrived are used, the rest is treated as layers that the sharer left out. Where nothing arrived,
+the receiver answers by itself: from the prompt alone, in method FUSE from all that it has read.
+"""
 Global___FaultPolicy: _TypeAlias = FaultPolicy  # noqa: Y015
 
 class _RelayMode:
@@ -434,6 +438,10 @@ class Report(_message.Message):
     STAGES_FIELD_NUMBER: _builtins.int
     SHARER_MODEL_FIELD_NUMBER: _builtins.int
     ANSWERING_MODEL_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
+    SHARER_ADDRESSES_FIELD_NUMBER: _builtins.int
+    LAYERS_NEEDED_FIELD_NUMBER: _builtins.int
+    LAYERS_CAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's id."""
     method: Global___Method.ValueType
@@ -450,6 +458,12 @@ class Report(_message.Message):
     """The sharer that took part; absent otherwise."""
     answering_model: _builtins.str
     """The model that answered."""
+    tries: _builtins.int
+    """Calls made to sharers for this answer, those that failed included; 0 if none was asked."""
+    layers_needed: _builtins.int
+    """Sharer layers that were to come; 0 if no cache was used."""
+    layers_came: _builtins.int
+    """Those of them that came whole; fewer only under policy PARTIAL."""
     @_builtins.property
     def tokens(self) -> Global___TokenCounts:
         """Token counts."""
@@ -461,6 +475,10 @@ class Report(_message.Message):
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTiming]:
         """Stage durations."""
+
+    @_builtins.property
+    def sharer_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Addresses, as the receiver knows them, of the sharers whose work the answer is made from; absent if it is of none."""
 
     def __init__(
         self,
@@ -476,10 +494,14 @@ class Report(_message.Message):
         stages: _abc.Iterable[Global___StageTiming] | None = ...,
         sharer_model: _builtins.str = ...,
         answering_model: _builtins.str = ...,
+        tries: _builtins.int = ...,
+        sharer_addresses: _abc.Iterable[_builtins.str] | None = ...,
+        layers_needed: _builtins.int = ...,
+        layers_came: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answering_model", b"answering_model", "bytes", b"bytes", "codec", b"codec", "fuser", b"fuser", "method", b"method", "path", b"path", "reason", b"reason", "request_id", b"request_id", "sharer_model", b"sharer_model", "stages", b"stages", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answering_model", b"answering_model", "bytes", b"bytes", "codec", b"codec", "fuser", b"fuser", "layers_came", b"layers_came", "layers_needed", b"layers_needed", "method", b"method", "path", b"path", "reason", b"reason", "request_id", b"request_id", "sharer_addresses", b"sharer_addresses", "sharer_model", b"sharer_model", "stages", b"stages", "tokens", b"tokens", "tries", b"tries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,13 +12,12 @@ from urllib.parse import parse_qs
 
 from prometheus_client import Counter
 
-from kvwire.engine.worker import Task
 from kvwire.http_server import Route, reply
 from kvwire.model_card import Description
 from kvwire.telemetry import Metrics
 from receiver_service.live.access import Access
 from receiver_service.live.facts import ended_facts
-from receiver_service.sharers import Sharers
+from receiver_service.replicas import Sharers
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -54,6 +53,7 @@ class Status:
             "uptime_s": time.monotonic() - self._started_s,
             "model": self._model(),
             "sharers": self._sharer_models(),
+            "breakers": self._breakers(),
             "box": self._box(),
             "totals": self._totals(),
             "requests": [ended_facts(each) for each in self._metrics.recent.after(int(after))],
@@ -73,12 +73,19 @@ class Status:
 
     def _sharer_models(self) -> dict[str, str]:
         """Each sharer's model, empty while it does not answer."""
-        asked = self._sharers.models(Task(time.monotonic() + _DESCRIBE_WITHIN_S))
+        asked = self._sharers.models(_DESCRIBE_WITHIN_S)
         running = asyncio.run_coroutine_threadsafe(asked, self._loop)
         try:
             return running.result(2 * _DESCRIBE_WITHIN_S)
         except FutureTimeoutError:  # the event loop is late; the page asks again in a second
             return dict.fromkeys(self._sharers.names, "")
+
+    def _breakers(self) -> dict[str, dict[str, str]]:
+        """Of each sharer's addresses, whether it is called: closed, probing, or open."""
+        return {
+            name: {address: state.name.lower() for address, state in states.items()}
+            for name, states in self._sharers.states().items()
+        }
 
     def _box(self) -> dict[str, Any]:
         described = self._description

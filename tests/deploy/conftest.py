@@ -112,8 +112,8 @@ def watched(
         held = 'kvwire_cache_memory_bytes{job="receiver"} > 0'
         asyncio.run(hold(pair[1], lambda: eventually(lambda: bool(running.values(held)), "a request in flight")))
         # Rules are evaluated after what they read was scraped, and alerts after rules.
-        known = 'count(ALERTS{alertname=~"KvwireFailures|KvwireFallbacks|KvwireOverloaded"})'
-        eventually(lambda: running.values(known) == [3.0], "alerts have seen the faults")
+        known = 'count(ALERTS{alertname=~"KvwireFailures|KvwireFallbacks|KvwireOverloaded|KvwireSharerLeftAlone"})'
+        eventually(lambda: running.values(known) == [4.0], "alerts have seen the faults")
         yield Watched(running, Span(start_s, time.time() + _STEP_S, _STEP_S))  # one point after the last scrape
 
 

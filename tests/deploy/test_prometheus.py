@@ -62,7 +62,13 @@ def test_every_rule_is_evaluated_without_an_error(prometheus):
 def test_the_faults_of_the_load_test_are_noticed_and_nothing_else_is(watched):
     """Pending, because they have not lasted long enough to be worth waking somebody."""
     noticed = {(alert.labels["alertname"], alert.labels["alertstate"]) for alert in watched.series("ALERTS")}
-    names = {"KvwireFailures", "KvwireFallbacks", "KvwireMismatch", "KvwireOverloaded"}
+    names = {
+        "KvwireFailures",
+        "KvwireFallbacks",
+        "KvwireMismatch",
+        "KvwireOverloaded",
+        "KvwireSharerLeftAlone",
+    }
     assert noticed == {(name, "pending") for name in names}
 
 

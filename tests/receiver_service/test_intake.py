@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedError
+from kvwire.errors import BindingError, DataLossError, KvwireError, OverloadedError, SpoiledError
 from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 from kvwire.requests import AlignmentRule, Method, RequestInfo, TokenIds
 from kvwire.rpc import stream_serde
@@ -226,3 +226,16 @@ def test_a_map_beyond_the_tokens_that_come_is_refused(slots, deltas):
         return
     with pytest.raises(DataLossError):
         accepted(header, AlignmentRule.CHARACTERS)
+
+
+@pytest.mark.parametrize("change", [{"digest": b"x" * 32}, {"payload_bytes": 1}, {"chunks": 9}])
+def test_a_trailer_that_fits_no_part_spoils_the_whole_stream(change):
+    """Each chunk was right by its checksum, so nobody can tell which one is not: none may be used."""
+    intake = Intake(REQUEST, CARD, 1 << 30)
+    messages = map(sharer_service_pb2.ShareResponse.FromString, stream())
+    header, *chunks, trailer = map(stream_serde.part_from_proto, messages)
+    intake.accept_header(header, stream_serde.header_from_bytes(header))
+    for chunk in chunks:
+        intake.chunk(chunk)
+    with pytest.raises(SpoiledError):
+        intake.trailer(dataclasses.replace(trailer, **change))

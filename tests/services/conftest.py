@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvwire.client import Client
-from kvwire.processes import Pair, RunningService, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, RunningService, running_pair, running_service
 
 ONE_THREAD = ["--threads", "1", "--log-level", "warning"]
 
@@ -75,9 +76,13 @@ Hurt = Callable[[int, bytes], bytes | None]
 
 
 @asynccontextmanager
-async def relay(target: str, hurt: Hurt) -> AsyncIterator[str]:
-    """Forward a port to ``target``; ``hurt(offset, data)`` may change what the target sends, or cut it (None)."""
+async def relay(target: str, hurt: Hurt, near: int = 0) -> AsyncIterator[str]:
+    """Forward port ``near`` to ``target``; ``hurt(offset, data)`` may change what the target sends, or cut it (None).
+
+    At the end all connections end.
+    """
     host, _, port = target.rpartition(":")
+    writers: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Hurt) -> None:
         offset = 0
@@ -93,15 +98,18 @@ async def relay(target: str, hurt: Hurt) -> AsyncIterator[str]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, far_writer))
         await asyncio.gather(
             pump(reader, far_writer, lambda _, data: data), pump(far_reader, writer, hurt), return_exceptions=True
         )
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", near)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
 
 
 @asynccontextmanager
@@ -117,6 +125,36 @@ async def receiver_behind(sharer: str, model: Path, logs: Path, hurt: Hurt) -> A
                 yield client
         finally:
             await asyncio.to_thread(started.__exit__, None, None, None)
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A receiver whose sharer is found at a port where each test puts something else."""
+
+    receiver: RunningService
+    near: int
+
+    @asynccontextmanager
+    async def behind(self, sharer: str, hurt: Hurt) -> AsyncIterator[Client]:
+        """A client of the receiver while its sharer is reached through a hurtful relay."""
+        async with relay(sharer, hurt, self.near), Client(self.receiver.address) as client:
+            yield client
+
+    @asynccontextmanager
+    async def without_sharer(self) -> AsyncIterator[Client]:
+        """A client of the receiver while nobody listens where its sharer should be."""
+        async with Client(self.receiver.address) as client:
+            yield client
+
+
+@pytest.fixture(scope="session")
+def exposed(pair: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
+    """One for all tests of what the receiver makes of failures: a start costs seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        near = free.getsockname()[1]
+    arguments = ["--model", f"path:{pair.model}", "--sharers", f"sharer=127.0.0.1:{near}", *FREE_PORTS, *ONE_THREAD]
+    with running_service("receiver_service", arguments, tmp_path_factory.mktemp("logs") / "exposed.log") as receiver:
+        yield Exposed(receiver, near)
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from kvwire.errors import (
     KvwireError,
     NotFoundError,
     OverloadedError,
-    UnsupportedError,
 )
-from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RequestInfo, ScoreRequest, Text, TokenIds
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text, TokenIds
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc, receiver_service_pb2, receiver_service_pb2_grpc
 
 HELLO = Text("hello")
@@ -40,7 +39,6 @@ BAD = {
     "unknown sharer": (asked(sharer="nobody"), NotFoundError, "known: sharer"),
     "unknown fuser": (asked(fuser="magic"), NotFoundError, "known: identity"),
     "a method of the sharer": (asked(method=Method.SHARER_ONLY), InvalidRequestError, "send it there"),
-    "a policy not offered": (asked(on_fault=FaultPolicy.PARTIAL), UnsupportedError, "partial"),
     "a token of another vocabulary": (asked(TokenIds((512,))), InvalidRequestError, "vocabulary of 512"),
     "nothing to generate": (asked(max_new_tokens=0), InvalidRequestError, "at least 1"),
 }

@@ -1,11 +1,11 @@
-"""The sharer fails, on real sockets: the policy holds, and what arrives damaged is loud."""
+"""Sharers die, come back and change, callers hang up: what is left goes on. Policies: test_policies.py."""
 
 import asyncio
 
 import pytest
 
 from kvwire.client import Client
-from kvwire.errors import BindingError, DataLossError, UnavailableError
+from kvwire.errors import BindingError, UnavailableError
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, Text, TokenIds
 
@@ -16,74 +16,6 @@ ONE_THREAD = ["--threads", "1", "--log-level", "warning", *FREE_PORTS]
 def asked(on_fault=FaultPolicy.FAIL):
     exchange = Exchange(method=Method.PREFIX, codec="fp32", on_fault=on_fault)
     return GenerateRequest(Text("hello"), LONG, exchange, max_new_tokens=4, ignore_eos=True)
-
-
-def flip_at(position):
-    """Flip one bit of the byte at ``position`` of what the sharer sends."""
-
-    def hurt(offset, data):
-        if not offset <= position < offset + len(data):
-            return data
-        changed = bytearray(data)
-        changed[position - offset] ^= 4
-        return bytes(changed)
-
-    return hurt
-
-
-def cut_at(position):
-    """End the connection once ``position`` bytes have passed."""
-    return lambda offset, data: data if offset + len(data) < position else None
-
-
-@pytest.mark.slow
-async def test_an_unhurt_relay_changes_nothing(hurtful):
-    """The laboratory itself is sound."""
-    async with hurtful(lambda _, data: data) as receiver:
-        assert (await receiver.generate_all(asked())).report.path == "prefix"
-
-
-@pytest.mark.parametrize(
-    "position", [200_000, *(pytest.param(at, marks=pytest.mark.slow) for at in (100_000, 300_000))]
-)
-async def test_a_flipped_bit_on_the_wire_is_reported_as_data_loss(hurtful, position):
-    """In the middle of three different layers."""
-    async with hurtful(flip_at(position)) as receiver:
-        with pytest.raises(DataLossError, match="checksum"):
-            await receiver.generate_all(asked())
-        assert await receiver.describe()
-
-
-@pytest.mark.parametrize("position", [pytest.param(20_000, marks=pytest.mark.slow), 400_000])
-async def test_a_stream_cut_on_the_way_is_unavailable(hurtful, position):
-    """Nothing half-done is answered from."""
-    async with hurtful(cut_at(position)) as receiver:
-        with pytest.raises(UnavailableError):
-            await receiver.generate_all(asked())
-        assert await receiver.describe()
-
-
-async def test_a_cut_stream_falls_back_to_the_receiver_alone_and_says_so(hurtful):
-    """The answer is the receiver's own, and the report tells why."""
-    async with hurtful(cut_at(200_000)) as receiver:
-        answer = await receiver.generate_all(asked(FaultPolicy.RECEIVER_ONLY))
-        alone = GenerateRequest(Text("hello"), None, Exchange(Method.RECEIVER_ONLY), 4, ignore_eos=True)
-        expected = await receiver.generate_all(alone)
-    assert answer.report.path is Method.RECEIVER_ONLY
-    assert "UNAVAILABLE" in answer.report.reason
-    assert [t.id for t in answer.tokens] == [t.id for t in expected.tokens]
-
-
-async def test_a_damaged_stream_falls_back_to_text(hurtful):
-    """The relay is not hurt: its answer is short of the damaged byte."""
-    async with hurtful(flip_at(200_000)) as receiver:
-        exchange = Exchange(Method.PREFIX, codec="fp32", on_fault=FaultPolicy.TEXT, relay_max_tokens=4)
-        context = Text("Each Contributor hereby grants to You a perpetual license. " * 12)
-        request = GenerateRequest(Text("hello"), context, exchange, max_new_tokens=4, ignore_eos=True)
-        answer = await receiver.generate_all(request)
-    assert answer.report.path is Method.TEXT
-    assert "DATA_LOSS" in answer.report.reason
-    assert answer.report.tokens.relayed > 0
 
 
 async def test_a_sharer_killed_in_mid_stream_is_unavailable(hurtful, tiny_llama, tmp_path):
@@ -139,7 +71,9 @@ async def test_a_sharer_replaced_by_another_model_is_refused(tiny_llama, tiny_qw
                 sharer.process.wait()
                 other = ["--model", f"path:{tiny_qwen2}", *ONE_THREAD, "--listen", sharer.address]
                 with running_service("sharer_service", other, tmp_path / "b.log"):
-                    with pytest.raises(BindingError, match=r"expected sharer|one model on both sides"):
+                    with pytest.raises(
+                        BindingError, match=r"expected sharer|replaced by another|one model on both sides"
+                    ):
                         await _until_served(client)
                     with pytest.raises(BindingError, match="one model on both sides"):
                         await client.generate_all(asked())

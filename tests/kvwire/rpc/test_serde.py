@@ -62,6 +62,10 @@ reports = st.builds(
     st.lists(st.builds(StageTiming, words, st.sampled_from(["sharer", "receiver"]), seconds), max_size=3).map(tuple),
     words,
     words,
+    counts,
+    st.lists(words, max_size=2).map(tuple),
+    counts,
+    counts,
 )
 
 

@@ -1,0 +1,80 @@
+"""A cache that comes in several streams: what each is asked for, and what may be made of a rest."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from kvwire.errors import BindingError, DataLossError, SpoiledError
+from kvwire.model_card import ModelBinding
+from kvwire.requests import Method, RequestInfo, TokenIds
+from kvwire.stream import CacheHeader, ShareRequest
+from receiver_service.incoming import Incoming
+
+BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
+REQUEST = ShareRequest(
+    RequestInfo("r1"),
+    Method.PREFIX,
+    TokenIds((1, 2)),
+    "fp32",
+    BINDING,
+    BINDING,
+    policy="budget=1",
+    needed_layers=(1, 2, 3),
+)
+HEADER = CacheHeader(
+    1, 1, "r1", BINDING, b"", b"", "int8", 4, 1, 4, (), (0,) * 4, 2, 1, 2, 1, (1, 2, 3), content_digest=b"d" * 32
+)
+
+
+@pytest.fixture
+def incoming(question):
+    layers = SimpleNamespace(arrived=set())
+    return Incoming(question(), REQUEST, None, None, layers, None, None, None)
+
+
+def test_the_first_stream_is_asked_for_all(incoming):
+    """As it was asked of us."""
+    assert incoming.asked() is REQUEST
+
+
+def test_a_second_stream_is_asked_for_the_layers_that_are_missing(incoming):
+    """In the codec that the policy came to."""
+    assert not incoming.continues(HEADER)
+    incoming.header = HEADER
+    incoming.layers.arrived = {1, 3}
+    assert incoming.missing == (2,)
+    assert incoming.asked() == replace(REQUEST, needed_layers=(2,), codec="int8", policy="")
+    assert incoming.continues(replace(HEADER, sent_layers=(2,)))
+    assert incoming.missing == (2,)
+
+
+def test_if_only_the_end_was_lost_only_that_is_asked_for(incoming):
+    """The sharer hears that its cache is here, and sends its trailer."""
+    incoming.header = HEADER
+    incoming.layers.arrived = {1, 2, 3}
+    assert incoming.asked().held_digests == (b"d" * 32,)
+    assert incoming.asked().needed_layers == (1, 2, 3)
+
+
+@pytest.mark.parametrize("change", [{"codec": "fp32"}, {"source_tokens": 3}, {"content_digest": b"e" * 32}])
+def test_the_rest_of_another_cache_is_refused(incoming, change):
+    """Halves of two caches make none."""
+    incoming.header = HEADER
+    with pytest.raises(BindingError, match="of another one"):
+        incoming.continues(replace(HEADER, sent_layers=(2,), **change))
+
+
+def test_layers_are_of_use_unless_nobody_knows_which_are_right(incoming):
+    """A stream whose digest differs spoils what it brought."""
+    incoming.header = HEADER
+    incoming.layers.share = 1.0
+    assert incoming.usable_after(DataLossError("a chunk"), 0.9)
+    assert not incoming.usable_after(SpoiledError("the digest"), 0.0)
+
+
+@pytest.mark.parametrize(("share", "least", "usable"), [(0.0, 0.0, False), (0.1, 0.0, True), (0.8, 0.9, False)])
+def test_too_few_layers_are_of_no_use(incoming, share, least, usable):
+    """None at all never, few of them where they would harm."""
+    incoming.layers.share = share
+    assert incoming.usable_after(DataLossError("a chunk"), least) is usable
