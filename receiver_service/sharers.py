@@ -88,8 +88,9 @@ class SharerLink:
         call = self._sharer.Share(message, timeout=task.remaining_s(), metadata=self._headers())
         try:
             async for part in call:
+                checked = stream_serde.part_from_proto(part)
                 meter.count(part)
-                yield stream_serde.part_from_proto(part)
+                yield checked
         except grpc.aio.AioRpcError as error:
             raise self.forget(error_from_rpc(error, self._peer)) from error
         finally:
