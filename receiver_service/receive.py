@@ -23,7 +23,7 @@ from receiver_service.arrival import Arrival
 from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.intake import Intake
-from receiver_service.omission import without_unused
+from receiver_service.omission import omits, without_unused
 from receiver_service.received import Named, Received, byte_counts
 from receiver_service.sharers import Meter, SharerLink
 from receiver_service.source_layers import SourceLayers, Sources
@@ -195,12 +195,12 @@ class CacheIntake:
 
 
 def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
-    """The codec that a policy came to; options are still those that were asked for."""
+    """The codec that a policy came to; options are still those that were asked for, and nothing is left out."""
     try:
         spec = CodecSpec.parse(header.codec)
     except SpecError as error:
         raise DataLossError(f"the stream's codec: {error}") from None
-    options = [(each.keep, each.rope, each.entropy, each.of) for each in (spec, asked)]
+    options = [(each.keep, each.rope, each.entropy, each.of, omits(each)) for each in (spec, asked)]
     if options[0] != options[1] or str(spec) != header.codec:
         raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
     return Codec(spec, ropes)
