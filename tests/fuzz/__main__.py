@@ -17,7 +17,7 @@ _LOOPS = [
 ]
 # The code that reads bytes of others, ours and what it leans on of Python.
 _READERS = ["codec", "fuser", "kvwire", "receiver_service", "pickletools", "zipfile"]
-# No input takes a millisecond; what takes ten seconds hangs.
+# Inputs take milliseconds; what takes ten seconds hangs.
 _TIMEOUT_S = 10
 # The largest thing a target may make is a megabyte or so; the rest is room for the fuzzer's own corpus.
 _HEADROOM_BYTES = 512 << 20
