@@ -30,10 +30,13 @@ test-gpu: $(STAMP)
 	$(BIN)/kvwire models pull smollm2-135m >/dev/null
 	$(BIN)/pytest -m gpu -rs
 
-# Ten minutes of coverage-guided fuzzing of what reads bytes from the wire.
+# Coverage-guided fuzzing of everything that reads foreign bytes; so many seconds for each of four targets.
+FUZZ_SECONDS ?= 600
 fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
-	$(BIN)/python tests/fuzz/frames.py -max_total_time=600
+	for target in frames messages specs checkpoints; do \
+	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -99,7 +99,7 @@ class Calibration:
             metadata, tensors = dict(json.loads(header["__metadata__"]["kvwire"])), load_tensors(data)
             said = (metadata["format"], metadata["version"])
             weights = bytes.fromhex(metadata["weights"])
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise BindingError(f"{name} is no calibration ({error!r}); make it again: kvwire codec calibrate") from None
         if said != (FORMAT, VERSION):
             raise BindingError(f"{name} is {said[0]!r} version {said[1]}, this build reads {VERSION}; make it again")

@@ -83,7 +83,7 @@ class CodecSpec:
             given[name.text] = value
         rope = _default_rope(base)
         mix = parse_mix(given["mix"]) if "mix" in given else ()
-        return cls(
+        spec = cls(
             base=base,
             keep=_parse_keep(given["keep"]) if "keep" in given else None,
             rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else rope,
@@ -91,6 +91,9 @@ class CodecSpec:
             mix=tuple(part for part in mix if part.base != base),
             of=Payload(_one_of(given["of"], tuple(Payload))) if "of" in given else cls.of,
         )
+        if (written := len(str(spec))) > MAX_CHARACTERS:  # 1e-5 is written as 1e-05, which a frame must have room for
+            raise SpecError(f"a codec spec has at most {MAX_CHARACTERS} characters, {text!r} has {written} as written")
+        return spec
 
     def __str__(self) -> str:
         options = {

@@ -1,9 +1,14 @@
 """What a fuser knows of the two models it was made for, and whether two others are those."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from kvwire.errors import BindingError
 from kvwire.model_card import ModelBinding, ModelCard
+
+# Far above any model of today; bounds what a hostile file can ask for.
+_LARGEST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,20 @@ class Side:
     def said(self) -> dict[str, object]:
         """Name and geometry as plain values; the binding stands elsewhere in a file."""
         return {name: value for name, value in asdict(self).items() if name != "binding"}
+
+    @classmethod
+    def parse(cls, said: Mapping[str, Any], binding: ModelBinding | None) -> "Side":
+        """What :meth:`said` gave, as a file has it.
+
+        Raises:
+            ValueError, TypeError, AttributeError: It is no name and geometry.
+        """
+        numbers = {name: number for name, number in said.items() if name != "name" and number is not None}
+        if not isinstance(said.get("name"), str) or not all(
+            type(number) is int and 0 < number <= _LARGEST for number in numbers.values()
+        ):
+            raise ValueError(f"{dict(said)} is no name and geometry of a model")
+        return cls(said["name"], **numbers, binding=binding)
 
     @classmethod
     def of(cls, card: ModelCard) -> "Side":

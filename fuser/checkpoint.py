@@ -72,7 +72,7 @@ def read(path: Path) -> Checkpoint:
         raise NotFoundError(f"{path} is not there; name a fuser's file or an official checkpoint's folder") from None
     except SafetensorError as error:
         raise DataLossError(f"{path} is no whole safetensors file ({error}); fetch it again") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BindingError(f"{path} is no fuser of kvwire ({error!r}); convert or make it with: kvwire fuser") from None
 
 

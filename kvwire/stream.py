@@ -50,7 +50,8 @@ class CacheHeader:
 
     ``source_tokens`` tokens were computed at consecutive positions from ``first_position`` unless ``position_deltas``
     says otherwise, and fill ``slots`` receiver slots from ``first_slot_position``, one each in order unless
-    ``slot_source_deltas`` says otherwise. ``sent_layers`` is empty when all layers come.
+    ``slot_source_deltas`` says otherwise. ``sent_layers`` is empty when all layers come. ``request_digest`` is the
+    SHA-256 of the request as it arrived, so that nobody is answered what was not asked.
     """
 
     protocol_version: int
@@ -74,6 +75,7 @@ class CacheHeader:
     slot_source_deltas: tuple[int, ...] = ()
     table_digests: tuple[bytes, ...] = ()
     content_digest: bytes = b""
+    request_digest: bytes = b""
 
     @property
     def expected_layers(self) -> tuple[int, ...]:

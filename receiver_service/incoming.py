@@ -66,7 +66,7 @@ class Incoming:
         self.streams += 1
         if self.header is None:
             return False
-        if replace(header, sent_layers=()) != replace(self.header, sent_layers=()):
+        if _whole(header) != _whole(self.header):
             raise BindingError(
                 "a stream that was to bring the rest of a cache is of another one: sharer, codec, tokens or tables "
                 "changed meanwhile; retry the call"
@@ -76,3 +76,8 @@ class Incoming:
     def usable_after(self, fault: KvwireError, least: float) -> bool:
         """Whether something was made to do with after a fault that ended it: at least such a share of all."""
         return self.layers.share >= least and self.layers.share > 0 and not isinstance(fault, SpoiledError)
+
+
+def _whole(header: CacheHeader) -> CacheHeader:
+    """What does not depend on which of the cache's streams it heads."""
+    return replace(header, sent_layers=(), request_digest=b"")

@@ -6,6 +6,7 @@ import zlib
 from kvwire.errors import BindingError, DataLossError, SpoiledError, TooLargeError
 from kvwire.model_card import ModelCard
 from kvwire.requests import PROTOCOL_VERSION, AlignmentRule
+from kvwire.rpc.stream_serde import request_digest
 from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 
 # No codec spends more than fp32's 4 bytes on a value, nor more than this on a frame's own header.
@@ -20,9 +21,13 @@ class Intake:
         self._sharer = sharer
         self._max_cache_bytes = max_cache_bytes
         self._digest = hashlib.sha256()
+        self._opened = False
+        self._ended = False
+        self._values = 0
         self._waiting: list[int] = []
         self._partial = bytearray()
         self._partial_layer = -1
+        self._frame_bytes = 0
         self._chunks = 0
         self._frames = 0
         self._max_frame_bytes = 0
@@ -33,10 +38,12 @@ class Intake:
 
         Raises:
             BindingError: It is bound to something else than what was asked for.
+            DataLossError: It is not the first one, or answers a request that was changed on the way.
             TooLargeError: The cache would be larger than this receiver takes.
         """
-        if self._waiting or self._frames:
+        if self._opened:
             raise DataLossError("a second header arrived in one stream; retry the call")
+        self._check_request(header)
         for what, announced, wanted in self._bindings(header):
             if announced != wanted:
                 raise BindingError(
@@ -53,7 +60,19 @@ class Intake:
         self._max_frame_bytes = 4 * header.values // len(header.expected_layers) + _FRAME_OVERHEAD_BYTES
         held = header.content_digest in self._request.held_digests
         self._waiting = [] if held else list(reversed(header.expected_layers))
+        self._values = header.values
         self._digest.update(data)
+        self._opened = True
+
+    def _check_request(self, header: CacheHeader) -> None:
+        """The sharer read what was sent, byte for byte."""
+        if not header.request_digest:
+            raise BindingError("the stream does not say what it answers; upgrade the sharer to this release of kvwire")
+        if header.request_digest != (sent := request_digest(self._request)):
+            raise DataLossError(
+                f"the stream answers request {_shown(header.request_digest)}, but {_shown(sent)} was sent; it was "
+                "changed on the way to the sharer, retry the call"
+            )
 
     def _check_slots(self, header: CacheHeader) -> None:
         """Every slot has a source token; without alignment they are the same."""
@@ -84,6 +103,7 @@ class Intake:
         self._chunks += 1
         if chunk.offset == 0:
             self._partial_layer = self._waiting.pop()
+            self._frame_bytes = chunk.frame_bytes
         frame = chunk.data
         if len(chunk.data) < chunk.frame_bytes:
             self._partial += chunk.data
@@ -100,20 +120,25 @@ class Intake:
         """Hold the trailer against everything that arrived.
 
         Raises:
-            DataLossError: A layer is missing.
+            DataLossError: It is not the only one, or a layer is missing.
             SpoiledError: Counts or digest differ from what arrived.
         """
+        if self._ended or not self._opened:
+            raise DataLossError("a trailer arrived without a header, or after another trailer; retry the call")
         if self._waiting or self._partial:
             raise DataLossError(
                 f"the stream ended with {len(self._waiting)} layers and {len(self._partial)} bytes of one outstanding; "
                 "it was cut, retry the call"
             )
-        arrived = (self._chunks, self._frames, self.payload_bytes)
-        announced = (trailer.chunks, trailer.frames, trailer.payload_bytes)
+        arrived = (self._chunks, self._frames, self.payload_bytes, self._values)
+        announced = (trailer.chunks, trailer.frames, trailer.payload_bytes, trailer.values)
         if arrived != announced:
-            raise SpoiledError(f"chunks, frames and bytes announced {announced}, arrived {arrived}; retry the call")
+            raise SpoiledError(
+                f"chunks, frames, bytes and values announced {announced}, arrived {arrived}; retry the call"
+            )
         if self._digest.digest() != trailer.digest:
             raise SpoiledError("the stream's digest differs from its content; it was changed on the way, retry")
+        self._ended = True
 
     def _bindings(self, header: CacheHeader) -> list[tuple[str, object, object]]:
         request, card = self._request, self._sharer
@@ -154,6 +179,10 @@ class Intake:
             (
                 not 0 < len(chunk.data) <= CHUNK_BYTES,
                 f"it has {len(chunk.data)} bytes, allowed are 1 to {CHUNK_BYTES}",
+            ),
+            (
+                bool(self._partial) and chunk.frame_bytes != self._frame_bytes,
+                f"its frame has {chunk.frame_bytes} bytes, {self._frame_bytes} were announced",
             ),
             (
                 chunk.frame_bytes > self._max_frame_bytes,

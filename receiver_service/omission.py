@@ -21,12 +21,17 @@ def without_unused(spec: CodecSpec, fuser: Fuser, layers: Sequence[int]) -> Code
     Raises:
         SpecError: It leaves out something itself, which could be something that is needed.
     """
-    if any(part.base.name == OMIT for part in spec.mix):
+    if omits(spec):
         raise SpecError(f"codec spec {str(spec)!r}: what nobody takes is left out by itself; leave {OMIT} out of mix=")
     parts = [part for kind in Kind for part in _unused(fuser, kind, layers)]
     if spec.mix or not parts:
         return spec
     return CodecSpec.parse(f"{spec}+mix={'/'.join(map(str, parts))}")
+
+
+def omits(spec: CodecSpec) -> bool:
+    """Whether some of the cache is left out."""
+    return any(part.base.name == OMIT for part in spec.mix)
 
 
 def omitted_values(header: CacheHeader) -> int:

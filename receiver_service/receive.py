@@ -28,9 +28,9 @@ from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.incoming import Incoming
 from receiver_service.intake import Intake
-from receiver_service.omission import without_unused
+from receiver_service.omission import omits, without_unused
 from receiver_service.received import Named, Received
-from receiver_service.sharers import SharerLink
+from receiver_service.sharers import SharerLink, with_time_left
 from receiver_service.source_layers import SourceLayers, Sources
 from receiver_service.tries import FAULTS, Tries
 
@@ -153,12 +153,14 @@ class CacheIntake:
 
     async def _stream(self, link: SharerLink, incoming: Incoming) -> Stream:
         """One stream of what is still to come, from its header to its trailer; how it went."""
-        request = incoming.asked()
+        asked, left_s = incoming.asked(), self.tries.left_s()
+        # The header answers these very bytes, deadline included.
+        request = replace(asked, info=with_time_left(asked.info, left_s))
         intake = Intake(request, incoming.sent, self._max_cache_bytes)
         arrival = Arrival()
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
-        async with aclosing(link.share(request, self.tries.left_s(), incoming.meter)) as parts:
+        async with aclosing(link.share(request, left_s, incoming.meter)) as parts:
             async for part in parts:
                 if isinstance(part, bytes):
                     arrival.begins()
@@ -239,12 +241,12 @@ class CacheIntake:
 
 
 def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
-    """The codec that a policy came to; options are still those that were asked for."""
+    """The codec that a policy came to; options are still those that were asked for, and nothing is left out."""
     try:
         spec = CodecSpec.parse(header.codec)
     except SpecError as error:
         raise DataLossError(f"the stream's codec: {error}") from None
-    options = [(each.keep, each.rope, each.entropy, each.of) for each in (spec, asked)]
+    options = [(each.keep, each.rope, each.entropy, each.of, omits(each)) for each in (spec, asked)]
     if options[0] != options[1] or str(spec) != header.codec:
         raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
     return Codec(spec, ropes)

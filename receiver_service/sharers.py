@@ -112,15 +112,16 @@ class SharerLink:
         Raises:
             KvwireError: Whatever the sharer answered, or that it went away.
         """
-        message = stream_serde.share_request_to_proto(replace(request, info=_left(request.info, timeout_s)))
+        message = stream_serde.share_request_to_proto(request)
         meter.count(message)
         before = self._begin()
         heard_s = time.monotonic()
         call = self._sharer.Share(message, timeout=timeout_s, metadata=self._headers())
         try:
             async for part in call:
+                checked = stream_serde.part_from_proto(part)
                 meter.count(part)
-                yield stream_serde.part_from_proto(part)
+                yield checked
                 heard_s = time.monotonic()
         except grpc.aio.AioRpcError as error:
             raise self._failed(error, time.monotonic() - heard_s) from error
@@ -142,7 +143,7 @@ class SharerLink:
             KvwireError: Whatever the sharer answered, or that it went away.
         """
         message = sharer_service_pb2.RelayRequest(
-            info=serde.info_to_proto(_left(info, timeout_s)),
+            info=serde.info_to_proto(with_time_left(info, timeout_s)),
             context=serde.input_to_proto(context),
             mode=RELAY_MODE_NUMBERS[exchange.relay],
             max_new_tokens=exchange.relay_max_tokens,
@@ -211,6 +212,6 @@ def port(name: str, address: str) -> int:
     return int(text)
 
 
-def _left(info: RequestInfo, timeout_s: float | None) -> RequestInfo:
+def with_time_left(info: RequestInfo, timeout_s: float | None) -> RequestInfo:
     """The request with the time that is left of its deadline, in whole milliseconds; at least one."""
     return info if timeout_s is None else replace(info, deadline_ms=max(1, int(1000 * timeout_s)))

@@ -1,6 +1,8 @@
 """The SharerService: Share and Relay over gRPC."""
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 import grpc
 
@@ -52,10 +54,10 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         self._relay_max_tokens = relay_max_tokens
 
     async def Share(  # type: ignore[override]  # noqa: N802  # generated code knows no serialized parts; the proto names it
-        self, request: pb.ShareRequest, context: Context
+        self, request: bytes, context: Context
     ) -> AsyncIterator[pb.ShareResponse | bytes]:
-        """Stream header, chunks and trailer; chunks come serialized."""
-        asked = stream_serde.share_request_from_proto(request)
+        """Stream header, chunks and trailer; chunks go out serialized, as the request comes in."""
+        asked = stream_serde.share_request_from_bytes(request)
         task = task_for(context, asked.info)
         watch = Stopwatch("sharer")
         with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
@@ -64,7 +66,8 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             if sent and kept is None:  # before the header, which has the receiver wait for the rest
                 await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
             watch.mark("queue")
-            sealed = stream_serde.header_bytes(plan.header)
+            header = replace(plan.header, request_digest=hashlib.sha256(request).digest())
+            sealed = stream_serde.header_bytes(header)
             writer = ChunkWriter(sealed)
             yield stream_serde.sealed_header(sealed)
 
@@ -136,11 +139,11 @@ async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncIterator[F
 
 
 def register(servicer: SharerServicer, server: grpc.aio.Server) -> None:
-    """Add the service as generated code does, but for a serializer that lets chunks through as they are."""
+    """Add the service as generated code does, but let requests for caches, and chunks, through as they are."""
     service = pb.DESCRIPTOR.services_by_name["SharerService"].full_name
     handlers = {
         "Share": grpc.unary_stream_rpc_method_handler(
-            servicer.Share, pb.ShareRequest.FromString, stream_serde.serialized
+            servicer.Share, request_deserializer=None, response_serializer=stream_serde.serialized
         ),
         "Relay": grpc.unary_unary_rpc_method_handler(
             servicer.Relay, pb.RelayRequest.FromString, pb.RelayResponse.SerializeToString

@@ -79,7 +79,7 @@ def _layers(path: Path) -> dict[int, tuple[int, int]]:
         ((receiver, sharers),) = _json(path).items()
         ((sharer, targets),) = sharers.items()
         layers = {int(target): (int(pairs[0][0]), int(pairs[0][1])) for target, pairs in targets.items()}
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise DataLossError(f"{path} maps no layers of one sharer to one receiver ({error}); fetch it again") from None
     numbers = [number for target, pair in layers.items() for number in (target, *pair)]
     if (receiver, sharer) != ("0", "1") or not layers or not all(0 <= number < _MOST_LAYERS for number in numbers):

@@ -8,6 +8,7 @@ the numbers must take no more room than the expected shapes do.
 import math
 import pickle
 import pickletools
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,10 @@ _NAMES = frozenset(
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Opcodes that fetch or make objects without a GLOBAL that names them; torch.save's protocol 2 has no need of them.
 _REFUSED = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
+# What remembers, and what fetches again; a tuple of tuples of ... of one tuple takes for ever where it is a key.
+_PUTS, _GETS = frozenset({"BINPUT", "LONG_BINPUT", "PUT"}), frozenset({"BINGET", "LONG_BINGET", "GET"})
+# How a pickle that was written by hand can end, beside what torch and zipfile say themselves.
+_ENDS = (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, struct.error)
 # A projector's pickle takes 6 KiB; its largest file besides data.pkl and the numbers is a version number.
 _PICKLE_BYTES, _REST_BYTES = 1 << 20, 1 << 16
 _WIDEST_BYTES = 4
@@ -45,7 +50,7 @@ def read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     try:
         _check_archive(path, sum(map(math.prod, shapes.values())))
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, *_ENDS) as error:
         reason = str(error).partition("\n")[0]
         raise DataLossError(f"{path} is no whole torch state dict: {reason}; fetch it again") from None
     return {name: tensor.clone() for name, tensor in _checked(path, loaded, shapes).items()}
@@ -66,7 +71,14 @@ def _check_archive(path: Path, values: int) -> None:
 
 
 def _check_pickle(path: Path, data: bytes) -> None:
+    top, tuples = "", set[object]()
     for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in _GETS and argument in tuples:
+            raise DataLossError(f"{path} uses a tuple more than once, which torch.save does not; fetch it again")
+        if opcode.name not in _PUTS:
+            top = opcode.name
+        elif "TUPLE" in top:
+            tuples.add(argument)
         if opcode.name in _REFUSED or (opcode.name == "GLOBAL" and argument not in _NAMES):
             what = argument if opcode.name == "GLOBAL" else opcode.name
             raise DataLossError(f"{path} holds code ({what}); a state dict of tensors does not, do not load it")

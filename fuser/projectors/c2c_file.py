@@ -49,10 +49,11 @@ def read(found: Checkpoint) -> C2CFuser:
         mapping = str(found.facts["mapping"])
         alignment = AlignmentRule(found.facts.get("alignment", AlignmentRule.NONE))
         pairing = Pairing(
-            Side(**found.facts["sharer"], binding=found.sharer), Side(**found.facts["receiver"], binding=found.receiver)
+            Side.parse(found.facts["sharer"], found.sharer), Side.parse(found.facts["receiver"], found.receiver)
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BindingError(f"{found.path} describes no C2C fuser ({error!r}); convert it again") from None
+    _check(found, pairing, sources, widths)
     if mapping not in {"", *MAPPINGS}:
         raise BindingError(f"{found.path} maps layers by {mapping!r}; this build knows {', '.join(MAPPINGS)}")
     tensors = found.tensors(
@@ -69,3 +70,13 @@ def read(found: Checkpoint) -> C2CFuser:
         for target, wide in widths.items()
     }
     return C2CFuser(projectors, pairing, found.fingerprint, mapping, alignment)
+
+
+def _check(found: Checkpoint, pairing: Pairing, sources: Mapping[int, int], widths: Mapping[int, Widths]) -> None:
+    """Every projector lies between two layers, and is for the heads, of the two models that the file names."""
+    sharer, receiver = pairing.sharer, pairing.receiver
+    for target, wide in widths.items():
+        inside = 0 <= target < receiver.least_layers and 0 <= sources[target] < sharer.least_layers
+        theirs, ours = (wide.source_num_heads, wide.source_dim), (wide.target_num_heads, wide.target_dim)
+        if not inside or theirs != (sharer.kv_heads, sharer.head_dim) or ours != (receiver.kv_heads, receiver.head_dim):
+            raise BindingError(f"{found.path}: projector {target} is for other models than the file; convert it again")

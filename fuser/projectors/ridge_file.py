@@ -52,9 +52,9 @@ def read(found: Checkpoint) -> RidgeFuser:
         bands = [_band(fact) for fact in found.facts["bands"]]
         openings = Openings(**{side: _indices(found.facts["openings"][side]) for side in ("sharer", "receiver")})
         pairing = Pairing(
-            Side(**found.facts["sharer"], binding=found.sharer), Side(**found.facts["receiver"], binding=found.receiver)
+            Side.parse(found.facts["sharer"], found.sharer), Side.parse(found.facts["receiver"], found.receiver)
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BindingError(f"{found.path} describes no ridge fuser ({error!r}); make it again") from None
     if found.sharer is None or found.receiver is None:
         raise BindingError(f"{found.path} does not say for which models it was made; make it again")

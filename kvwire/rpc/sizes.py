@@ -17,6 +17,8 @@ def size_of(request: Any) -> Size:
             return Size(1, request.ByteSize(), _new_tokens(request.generate))
         case Message():
             return Size(1, request.ByteSize(), _new_tokens(request))
+        case bytes():  # a cache is asked for as it came
+            return Size(1, len(request))
         case _:
             return Size()
 

@@ -1,5 +1,6 @@
 """The cache stream and its request: protobuf to values and back. Headers and trailers travel sealed with a CRC."""
 
+import hashlib
 import zlib
 
 from google.protobuf.message import DecodeError
@@ -24,6 +25,27 @@ from kvwire.v1 import cache_pb2, input_pb2, sharer_service_pb2
 # Field number and the kind of fields that have a length (2), as protobuf writes them before a field.
 _DATA_TAG = bytes([cache_pb2.CacheChunk.DATA_FIELD_NUMBER << 3 | 2])
 _CHUNK_TAG = bytes([sharer_service_pb2.ShareResponse.CHUNK_FIELD_NUMBER << 3 | 2])
+
+
+def share_request_from_bytes(data: bytes) -> ShareRequest:
+    """A receiver's request for a cache, as it arrived; its header names the SHA-256 of these bytes.
+
+    Raises:
+        DataLossError: The bytes are not a request.
+        KvwireError: As :func:`share_request_from_proto` does.
+    """
+    try:
+        message = sharer_service_pb2.ShareRequest.FromString(data)
+    except DecodeError as error:
+        raise DataLossError(
+            f"a request of {len(data)} bytes does not parse; it was changed on the way, retry"
+        ) from error
+    return share_request_from_proto(message)
+
+
+def request_digest(request: ShareRequest) -> bytes:
+    """SHA-256 of a request as it is sent, 32 bytes; the header of its answer must have the same."""
+    return hashlib.sha256(share_request_to_proto(request).SerializeToString()).digest()
 
 
 def share_request_from_proto(message: sharer_service_pb2.ShareRequest) -> ShareRequest:
@@ -104,6 +126,7 @@ def header_bytes(header: CacheHeader) -> bytes:
         first_slot_position=header.first_slot_position,
         slot_source_deltas=header.slot_source_deltas,
         content_digest=header.content_digest,
+        request_digest=header.request_digest,
     ).SerializeToString(deterministic=True)
 
 
@@ -139,6 +162,7 @@ def header_from_bytes(data: bytes) -> CacheHeader:
         slot_source_deltas=tuple(message.slot_source_deltas),
         table_digests=tuple(message.table_digests),
         content_digest=message.content_digest,
+        request_digest=message.request_digest,
     )
 
 
@@ -189,12 +213,14 @@ def sealed_trailer(trailer: CacheTrailer) -> sharer_service_pb2.ShareResponse:
     )
 
 
-def part_from_proto(message: sharer_service_pb2.ShareResponse) -> bytes | CacheChunk | CacheTrailer:
+def part_from_proto(message: sharer_service_pb2.ShareResponse | None) -> bytes | CacheChunk | CacheTrailer:
     """One part of a stream, seal checked: the header as its bytes, a chunk, or the trailer.
 
     Raises:
-        DataLossError: The seal does not match, or the part is of no known kind.
+        DataLossError: It does not parse, which gRPC tells as None, its seal does not match, or it is of no known kind.
     """
+    if message is None:
+        raise DataLossError("a part of the stream does not parse; it was changed on the way, retry the call")
     match message.WhichOneof("part"):
         case "header":
             return _unseal(message.header.header, message.header.crc32, "header")
@@ -223,6 +249,6 @@ def _trailer(data: bytes) -> CacheTrailer:
 
 
 def _unseal(data: bytes, crc32: int, what: str) -> bytes:
-    if zlib.crc32(data) != crc32:
+    if not data or zlib.crc32(data) != crc32:  # of nothing it is 0, which is also what is not there
         raise DataLossError(f"the stream's {what} arrived with a wrong checksum; it was changed on the way, retry")
     return data

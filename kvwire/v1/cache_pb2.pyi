@@ -47,6 +47,7 @@ class CacheHeader(_message.Message):
     FIRST_SLOT_POSITION_FIELD_NUMBER: _builtins.int
     SLOT_SOURCE_DELTAS_FIELD_NUMBER: _builtins.int
     CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
+    REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Version of this protocol; 1."""
     frame_version: _builtins.int
@@ -75,6 +76,8 @@ class CacheHeader(_message.Message):
     """Receiver position of slot 0; slots are consecutive."""
     content_digest: _builtins.bytes
     """Content address: SHA-256 over caller, sharer binding, token prefix, codec and tables, 32 bytes."""
+    request_digest: _builtins.bytes
+    """SHA-256 of the serialized ShareRequest as it arrived, 32 bytes."""
     @_builtins.property
     def sharer(self) -> _model_pb2.ModelBinding:
         """The model whose cache this is."""
@@ -127,10 +130,11 @@ class CacheHeader(_message.Message):
         first_slot_position: _builtins.int = ...,
         slot_source_deltas: _abc.Iterable[_builtins.int] | None = ...,
         content_digest: _builtins.bytes = ...,
+        request_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sharer", b"sharer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "content_digest", b"content_digest", "first_position", b"first_position", "first_slot_position", b"first_slot_position", "frame_version", b"frame_version", "fuser_fingerprint", b"fuser_fingerprint", "head_dim", b"head_dim", "kv_heads", b"kv_heads", "layer_ropes", b"layer_ropes", "layers", b"layers", "position_deltas", b"position_deltas", "protocol_version", b"protocol_version", "receiver_tokenizer_fingerprint", b"receiver_tokenizer_fingerprint", "request_id", b"request_id", "ropes", b"ropes", "sent_layers", b"sent_layers", "sharer", b"sharer", "slot_source_deltas", b"slot_source_deltas", "slots", b"slots", "source_tokens", b"source_tokens", "table_digests", b"table_digests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "content_digest", b"content_digest", "first_position", b"first_position", "first_slot_position", b"first_slot_position", "frame_version", b"frame_version", "fuser_fingerprint", b"fuser_fingerprint", "head_dim", b"head_dim", "kv_heads", b"kv_heads", "layer_ropes", b"layer_ropes", "layers", b"layers", "position_deltas", b"position_deltas", "protocol_version", b"protocol_version", "receiver_tokenizer_fingerprint", b"receiver_tokenizer_fingerprint", "request_digest", b"request_digest", "request_id", b"request_id", "ropes", b"ropes", "sent_layers", b"sent_layers", "sharer", b"sharer", "slot_source_deltas", b"slot_source_deltas", "slots", b"slots", "source_tokens", b"source_tokens", "table_digests", b"table_digests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,6 +121,14 @@ def test_a_malformed_spec_is_refused_saying_where_and_what_is_allowed(text, says
         CodecSpec.parse(text)
 
 
+def test_a_spec_whose_canonical_form_is_too_long_is_refused():
+    """A frame would be written that nobody reads: 1e-5 grows to 1e-05."""
+    name = "a" * (512 - len("fp32+keep=1e-5,by="))
+    assert len(str(CodecSpec.parse(f"fp32+keep=1e-5,by={name[1:]}"))) == 512
+    with pytest.raises(SpecError, match="has 513 as written"):
+        CodecSpec.parse(f"fp32+keep=1e-5,by={name}")
+
+
 def test_an_entropy_coder_nobody_has_built_is_not_offered():
     """It parses, and making a codec of it says what there is instead."""
     with pytest.raises(SpecError, match="does not offer entropy=ans; use entropy=zstd or none"):

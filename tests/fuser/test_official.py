@@ -51,6 +51,38 @@ def test_a_truncated_file_is_refused(checkpoint, cut):
         read_official(checkpoint)
 
 
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        pytest.param(b"\x80\x02.", id="nothing is there to return"),
+        pytest.param(b"\x80\x02h\x05.", id="nothing was remembered"),
+        pytest.param(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.", id="a call without arguments"),
+        pytest.param(b"\x80\x02K\x01Q.", id="a number for a storage"),
+    ],
+)
+def test_a_pickle_that_torch_stumbles_over_is_refused(checkpoint, pickled):
+    """Torch has no error of its own for these; fuzzing found the places."""
+    replace_pickle(checkpoint / "final" / "projector_1.pt", pickled)
+    with pytest.raises(DataLossError, match="no whole torch state dict"):
+        read_official(checkpoint)
+
+
+def test_a_pickle_whose_key_would_take_for_ever_to_hash_is_refused(checkpoint):
+    """A tuple of twice a tuple of twice a tuple, and so on 60 times, in a few hundred bytes."""
+    twice = b"".join(b"h%ch%c\x86q%c" % (at, at, at + 1) for at in range(60))
+    replace_pickle(checkpoint / "final" / "projector_1.pt", b"\x80\x02})q\0" + twice + b"Ns.")
+    with pytest.raises(DataLossError, match="a tuple more than once"):
+        read_official(checkpoint)
+
+
+def replace_pickle(path, pickled):
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else data)
+
+
 class Hostile:
     """Unpickling it would run code."""
 

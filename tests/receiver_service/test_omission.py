@@ -1,11 +1,15 @@
 """The receiver leaves out what its fuser does not take, and nothing else."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from codec.quantize.base import Kind
+from codec.rope import RopeTable
 from codec.spec import CodecSpec
-from kvwire.errors import SpecError
+from kvwire.errors import BindingError, SpecError
 from receiver_service.omission import without_unused
+from receiver_service.receive import _resolved
 
 
 class Takes:
@@ -36,3 +40,10 @@ def test_a_request_cannot_leave_out_what_is_needed():
     """Zeros would be taken for keys."""
     with pytest.raises(SpecError, match="left out by itself"):
         without_unused(CodecSpec.parse("fp16+mix=k@omit"), Takes({0}, {0}), (0,))
+
+
+def test_a_policy_leaves_nothing_out_by_itself():
+    """A sharer that did would have the receiver read zeros for keys that it needs."""
+    asked, header = CodecSpec.parse("fp16"), SimpleNamespace(codec="int8+mix=kL0-3@omit")
+    with pytest.raises(BindingError, match="has not the options of 'fp16'"):
+        _resolved(asked, header, RopeTable(()))

@@ -88,6 +88,22 @@ def test_a_converted_file_is_the_same_fuser(checkpoint, pair, tmp_path):
     assert load_file(tmp_path / "fuser.safetensors").keys() == original.weights().keys()
 
 
+@pytest.mark.parametrize(
+    ("side", "change"),
+    [("sharer", {"kv_heads": 4}), ("receiver", {"head_dim": 12}), ("sharer", {"least_layers": 2})],
+    ids=["other heads", "another head_dim", "a layer that is not there"],
+)
+def test_a_file_whose_projectors_are_for_other_models_than_it_says_is_refused(checkpoint, tmp_path, side, change):
+    """When it is read, not in the middle of an answer."""
+    fuser = read_official(checkpoint)
+    fuser.pairing = dataclasses.replace(
+        fuser.pairing, **{side: dataclasses.replace(getattr(fuser.pairing, side), **change)}
+    )
+    c2c_file.write(fuser, tmp_path / "fuser.safetensors", {})
+    with pytest.raises(BindingError, match="for other models than the file"):
+        read_fuser(tmp_path / "fuser.safetensors")
+
+
 @pytest.mark.parametrize("side", [0, 1], ids=["sharer", "receiver"])
 @pytest.mark.parametrize(
     ("change", "words"),

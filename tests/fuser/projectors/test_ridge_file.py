@@ -1,11 +1,14 @@
 """A ridge fuser's file is refused unless it is whole, holds numbers and gives every layer once."""
 
+import json
+import math
 import os
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from fuser.binding import Pairing, Side
 from fuser.projectors import ridge_file
@@ -64,6 +67,52 @@ def test_numbers_that_cannot_be_are_refused(tmp_path, name, value):
     shape = RidgeFuser.shapes(BANDS, Pairing(side("sharer", 3), side("receiver", 3)))[name]
     with pytest.raises(DataLossError, match=name):
         read_fuser(write(tmp_path / "fuser.safetensors", **{name: torch.full(shape, value)}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"layers": "3"},
+        {"layers": 10**12},
+        {"kv_heads": "ab"},
+        {"head_dim": 2.0},
+        {"name": 5},
+        {"layers": -3},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_model_that_cannot_be_is_refused(tmp_path, said):
+    """Text, fractions, or more layers than there is memory to count them."""
+    path = write(tmp_path / "fuser.safetensors")
+    describe(path, lambda facts: facts["receiver"].update(said))
+    with pytest.raises(BindingError, match="describes no ridge fuser"):
+        read_fuser(path)
+
+
+def test_an_infinite_rank_is_refused(tmp_path):
+    """JSON of Python knows the word."""
+    path = write(tmp_path / "fuser.safetensors")
+    describe(path, lambda facts: facts["bands"][0].update(rank=math.inf))
+    with pytest.raises(BindingError, match="describes no ridge fuser"):
+        read_fuser(path)
+
+
+def test_a_description_too_deep_to_read_is_refused(tmp_path):
+    """It would exhaust the stack."""
+    path = tmp_path / "fuser.safetensors"
+    path.write_bytes(save({"x": torch.zeros(1)}, {"kvwire": "[" * 100_000}))
+    with pytest.raises(BindingError, match="no fuser of kvwire"):
+        read_fuser(path)
+
+
+def describe(path, change):
+    """Write a file again with other facts."""
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = json.loads(header["__metadata__"]["kvwire"])
+    change(about["facts"])
+    path.write_bytes(save(load(data), {"kvwire": json.dumps(about)}))
 
 
 def test_a_cut_file_is_refused(tmp_path):
