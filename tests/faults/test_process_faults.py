@@ -160,15 +160,18 @@ async def test_a_full_disk_costs_log_lines_and_no_answer(tiny_llama, tmp_path):
 
 async def test_a_sharer_without_memory_for_a_context_refuses_it_and_the_policy_answers(tiny_llama, tmp_path):
     """Its ceiling holds for a context of 900 tokens; a short one is read."""
-    long = TokenIds(tuple(range(4, 454)) * 2)
-    with laboratory(f"path:{tiny_llama}", tmp_path, *ONE_THREAD, "--cache-memory-bytes", "1000000") as lab:
+    exchange = Exchange(Method.PREFIX, codec="int8", on_fault=FaultPolicy.RECEIVER_ONLY)
+    info = RequestInfo(deadline_ms=round(1000 * DEADLINE_S))
+    request = GenerateRequest(
+        Text("hello"), TokenIds(tuple(range(4, 454)) * 2), exchange, 4, ignore_eos=True, info=info
+    )
+    ceiling = ("--cache-memory-bytes", "1000000")
+    with laboratory(f"path:{tiny_llama}", tmp_path, *ONE_THREAD, sharer_arguments=ceiling) as lab:
         async with lab.client() as client:
-            for policy, path in ((FaultPolicy.RECEIVER_ONLY, Method.RECEIVER_ONLY),):
-                exchange = Exchange(Method.PREFIX, codec="int8", on_fault=policy)
-                info = RequestInfo(deadline_ms=8000)
-                answer = await client.generate_all(GenerateRequest(Text("hello"), long, exchange, 4, True, info))
-                assert answer.report.path is path
-                assert "RESOURCE_EXHAUSTED" in answer.report.reason
+            report = (await client.generate_all(request)).report
+        assert report.path is Method.RECEIVER_ONLY
+        assert "sharer sharer at" in report.reason
+        assert "this service has 1000000 for all" in report.reason
         await check_next(lab)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +98,12 @@ class Laboratory:
 
 
 @contextmanager
-def laboratory(model: str, logs: Path, *arguments: str) -> Iterator[Laboratory]:
-    """Start a pair with one model on both sides."""
+def laboratory(model: str, logs: Path, *arguments: str, sharer_arguments: Sequence[str] = ()) -> Iterator[Laboratory]:
+    """Start a pair with one model on both sides; ``sharer_arguments`` go to the sharer alone."""
     link = f"127.0.0.1:{free_port()}"
     own = ["--model", model, *FREE_PORTS, *arguments]
     with (
-        running_service("sharer_service", own, logs / "sharer.log") as sharer,
+        running_service("sharer_service", [*own, *sharer_arguments], logs / "sharer.log") as sharer,
         running_service("receiver_service", [*own, "--sharers", f"sharer={link}"], logs / "receiver.log") as receiver,
     ):
         yield Laboratory(sharer, receiver, link)
