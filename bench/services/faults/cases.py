@@ -64,7 +64,10 @@ class Case:
         no_text = self.door is not open_door and fallback is Method.TEXT
         if fallback is None or self.answer or no_text:
             return frozenset({self.effect.value})
-        if self.effect is Effect.STALLED:  # a policy can only answer in what time is left
+        late = self.effect is Effect.STALLED  # a policy can only answer in what time is left
+        # The text may be asked for over a connection that has not noticed yet that it ended: "tried, then it fails".
+        over_the_same = self.fault == "cut" and fallback is Method.TEXT
+        if late or over_the_same:
             return frozenset({self.effect.value, fallback.value})
         return frozenset({fallback.value})
 
