@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +68,13 @@ class Troubles:
 
     async def run(self, begin_s: float, duration_s: float) -> None:
         """Trouble the pair from ``begin_s``, by ``time.monotonic``, on; the last one is over before the end."""
-        links = itertools.cycle(
-            {
-                "link cut": lambda: self._strike(Blow.CUT),
-                "link stalled": self._hold,
-                "link reset": lambda: self._strike(Blow.RESET),
-                "bit flipped": lambda: self._strike(Blow.FLIP),
-            }.items()
-        )
+        of_link: dict[str, Callable[[], Awaitable[float]]] = {
+            "link cut": lambda: self._strike(Blow.CUT),
+            "link stalled": self._hold,
+            "link reset": lambda: self._strike(Blow.RESET),
+            "bit flipped": lambda: self._strike(Blow.FLIP),
+        }
+        links = itertools.cycle(of_link.items())
         for number in itertools.count(1):
             due_s = number * self._every_s
             if due_s + self._every_s > duration_s:
