@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import Coroutine, Iterator
 from enum import Enum
 from typing import Self
@@ -11,6 +13,9 @@ from bench.services.faults.pump import READ_BYTES, BrokenError, Harm, Passage, W
 
 #: A blow is meant for a cache; shorter pieces are the protocol's own.
 _STRUCK_AT_BYTE = 4000
+
+#: struct linger: on, for 0 seconds.
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 _End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -67,7 +72,7 @@ class Relay:
     def reset(self) -> None:
         """Break all connections: their ends are told, what is under way is lost."""
         for writer in self._writers:
-            writer.transport.abort()
+            _break(writer)
 
     def hold(self) -> None:
         """Let nothing pass, and tell nobody, until :meth:`release`."""
@@ -110,8 +115,8 @@ class Relay:
 
     def _ways(self, near: _End, far: _End) -> list[Coroutine[None, None, None]]:
         def reset() -> None:
-            near[1].transport.abort()
-            far[1].transport.abort()
+            _break(near[1])
+            _break(far[1])
 
         if self._harm is None:
             return [self._pass(Way.THERE, near[0], far[1]), self._pass(Way.BACK, far[0], near[1])]
@@ -152,8 +157,15 @@ def _struck(blow: Blow, data: bytes, writer: asyncio.StreamWriter) -> bytes:
         case Blow.CUT:
             writer.write(data[:_STRUCK_AT_BYTE])
         case Blow.RESET:
-            writer.transport.abort()
+            _break(writer)
     raise BrokenError(blow.value)
+
+
+def _break(writer: asyncio.StreamWriter) -> None:
+    """Close without a farewell: TCP's RST, which a plain abort does not send."""
+    with contextlib.suppress(OSError):  # it is closed already
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    writer.transport.abort()
 
 
 def _split(address: str) -> tuple[str, int]:
