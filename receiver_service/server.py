@@ -13,6 +13,7 @@ from kvwire.callers.door import Door
 from kvwire.config import ReceiverSettings
 from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
+from kvwire.engine.try_out import try_out
 from kvwire.model_card import Description
 from kvwire.requests import Method
 from kvwire.rpc.boot import boot, limits
@@ -82,12 +83,15 @@ async def run(settings: ReceiverSettings) -> None:
             InspectServicer(answerer, enabled=settings.inspect), server
         )
 
+    async def tried() -> None:
+        await try_out(answerer, Method.RECEIVER_ONLY)
+
     listening = Listening(
         settings.listen, settings.metrics_listen, settings.server_security(), door, settings.max_message_bytes
     )
     try:
         services = ("kvwire.v1.ModelService", "kvwire.v1.ReceiverService")
-        await serve(listening, metrics, tracing, register, services, shown)
+        await serve(listening, metrics, tracing, register, services, shown, tried)
     finally:
         await sharers.close()
         worker.close()

@@ -18,6 +18,7 @@ from kvwire.engine.answer import Answerer
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import read_here
+from kvwire.engine.try_out import try_out
 from kvwire.engine.worker import Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.http_server import Route, page
@@ -67,20 +68,23 @@ async def run(settings: SharerSettings) -> None:
     )
     answerer = Answerer(engine, worker, _Reading(engine, worker), "sharer")
 
+    servicer = SharerServicer(
+        engine,
+        worker,
+        answerer.decoder,
+        metrics,
+        KeptCaches(settings.reuse_bytes),
+        Plans(engine, held, _PLANS_KEPT if settings.reuse_bytes else 0),
+        settings.relay_max_tokens,
+    )
+
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(answerer, description, metrics), server)
-        register_sharer(
-            SharerServicer(
-                engine,
-                worker,
-                answerer.decoder,
-                metrics,
-                KeptCaches(settings.reuse_bytes),
-                Plans(engine, held, _PLANS_KEPT if settings.reuse_bytes else 0),
-                settings.relay_max_tokens,
-            ),
-            server,
-        )
+        register_sharer(servicer, server)
+
+    async def tried() -> None:
+        await try_out(answerer, Method.SHARER_ONLY)
+        await servicer.try_out()
 
     pages = {"/": _page(engine)}
     listening = Listening(
@@ -88,7 +92,7 @@ async def run(settings: SharerSettings) -> None:
     )
     try:
         services = ("kvwire.v1.ModelService", "kvwire.v1.SharerService")
-        await serve(listening, metrics, tracing, register, services, pages)
+        await serve(listening, metrics, tracing, register, services, pages, tried)
     finally:
         worker.close()
 

@@ -1,17 +1,20 @@
 """The SharerService: Share and Relay over gRPC."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import grpc
 
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.engine import Engine
+from kvwire.engine.try_out import TRIED_TOKENS
 from kvwire.engine.worker import Task, Worker
 from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch
-from kvwire.requests import RelayMode
+from kvwire.report import StageTiming
+from kvwire.requests import Method, RelayMode, RequestInfo, TokenIds
 from kvwire.rpc import answer_serde, serde, stream_serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.enums import RELAY_MODES, known
@@ -59,39 +62,61 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         """Stream header, chunks and trailer; chunks go out serialized, as the request comes in."""
         asked = stream_serde.share_request_from_bytes(request)
         task = task_for(context, asked.info)
-        watch = Stopwatch("sharer")
         with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
-            plan, kept = await self._worker.run(lambda: self._planned(asked), task)
-            sent = plan.header.content_digest not in asked.held_digests
-            if sent and kept is None:  # before the header, which has the receiver wait for the rest
-                await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
-            watch.mark("queue")
-            header = replace(plan.header, request_digest=hashlib.sha256(request).digest())
-            sealed = stream_serde.header_bytes(header)
-            writer = ChunkWriter(sealed)
-            yield stream_serde.sealed_header(sealed)
+            digest = hashlib.sha256(request).digest()
+            async with aclosing(self._parts(asked, digest, task, self._metrics.count_share)) as parts:
+                async for part in parts:
+                    yield part
 
-            if sent:
-                async for frame in self._frames(plan, task, watch) if kept is None else _as_kept(kept, watch):
+    async def try_out(self) -> None:
+        """Read a few tokens and encode their cache as :meth:`Share` does, for nobody; it is counted nowhere.
+
+        Raises:
+            KvwireError: What it met.
+        """
+        own, task = self._engine.card.binding, Task()
+        context = TokenIds(TRIED_TOKENS.ids[: self._engine.max_tokens])
+        asked = ShareRequest(RequestInfo("try-out"), Method.PREFIX, context, "fp16", own, own)
+        with self._worker.admit(task):
+            async for _ in self._parts(asked, b"", task, lambda *_: None):
+                pass
+
+    async def _parts(
+        self,
+        asked: ShareRequest,
+        request_digest: bytes,
+        task: Task,
+        count: Callable[[str, int, int, tuple[StageTiming, ...]], None],
+    ) -> AsyncGenerator[pb.ShareResponse | bytes, None]:
+        watch = Stopwatch("sharer")
+        plan, kept = await self._worker.run(lambda: self._planned(asked), task)
+        sent = plan.header.content_digest not in asked.held_digests
+        if sent and kept is None:  # before the header, which has the receiver wait for the rest
+            await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
+        watch.mark("queue")
+        sealed = stream_serde.header_bytes(replace(plan.header, request_digest=request_digest))
+        writer = ChunkWriter(sealed)
+        yield stream_serde.sealed_header(sealed)
+
+        if sent:
+            made = self._frames(plan, task, watch) if kept is None else _as_kept(kept, watch)
+            async with aclosing(made) as frames:  # nothing computes any more once the request's memory is given back
+                async for frame in frames:
                     for chunk in writer.write(frame):
                         yield stream_serde.chunk_message(chunk)
-            watch.add("wait", task.waited_s)
-            watch.mark("share")
-            yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
-            span.get().tell(codec=plan.header.codec, payload_bytes=writer.payload_bytes, wait_s=task.waited_s)
-            self._metrics.count_share(
-                plan.codec.spec.base.name,
-                writer.payload_bytes,
-                plan.header.values if writer.frames else 0,
-                watch.stages(),
-            )
+        watch.add("wait", task.waited_s)
+        watch.mark("share")
+        yield stream_serde.sealed_trailer(writer.trailer(plan.header.values, watch.stages()))
+        span.get().tell(codec=plan.header.codec, payload_bytes=writer.payload_bytes, wait_s=task.waited_s)
+        values = plan.header.values if writer.frames else 0
+        count(plan.codec.spec.base.name, writer.payload_bytes, values, watch.stages())
 
     def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None]:
         """What is to be sent, and its frames if they are kept; on the compute thread."""
         plan = self._plans.of(asked)
         return plan, self._prefiller.frames(plan.codec, plan.reading)
 
-    def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncIterator[Frame]:
+    def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
         """The encoded layers, as they are computed."""
 
         def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
@@ -130,7 +155,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         )
 
 
-async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncIterator[Frame]:
+async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncGenerator[Frame, None]:
     """With the stages of frames that are made, or a trailer's bytes would depend on what is kept."""
     for stage in ("prefill", "encode", "backpressure"):
         watch.add(stage, 0.0)

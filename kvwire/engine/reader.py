@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kvwire.engine.engine import Engine, Part
 from kvwire.engine.question import Prepared, Question, Ready
-from kvwire.engine.worker import Worker
+from kvwire.engine.worker import Worker, check_all
 from kvwire.errors import KvwireError
 
 #: Tokens of one pass; beyond some hundreds the weights' share of a pass is small, and answers being written wait.
@@ -81,6 +81,10 @@ class Reader:
             except KvwireError as ended:
                 outcomes.append((unread, ended))
         begun_s = time.perf_counter()
+        if len(batch) > 1:
+            tasks = [unread.question.task for unread in batch]
+            for unread in batch:  # one that hangs up must not stop the pass of the others
+                unread.prepared.cache.listener = lambda *_: check_all(tasks)
         try:
             found = self._read([each.prepared for each in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
@@ -111,8 +115,6 @@ class Reader:
             [one] = batch
             logits = [self._engine.next_logits(one.unread, one.cache, one.position)]
         else:
-            for each in batch:
-                each.cache.listener = None  # it would stop the pass of all when one hangs up
             parts = [Part(each.cache, each.unread, each.position) for each in batch]
             logits = [rows[0] for rows in self._engine.branch_logits(parts)]
         self._engine.synchronize()

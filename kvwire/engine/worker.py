@@ -4,14 +4,14 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from kvwire.engine.room import Room
-from kvwire.errors import CancelledError, DeadlineError, OverloadedError
+from kvwire.errors import CancelledError, DeadlineError, KvwireError, OverloadedError
 
 T = TypeVar("T")
 
@@ -51,6 +51,22 @@ class Task:
     def remaining_s(self) -> float | None:
         """Seconds left, never negative; None without a deadline."""
         return None if self.deadline_s is None else max(0.0, self.deadline_s - self.clock())
+
+
+def check_all(tasks: Sequence[Task]) -> None:
+    """Raise if work for several requests should stop: when none of them goes on.
+
+    Raises:
+        CancelledError, DeadlineError: All of them ended; how the last did.
+    """
+    for task in tasks:
+        try:
+            task.check()
+        except KvwireError as error:
+            ended = error
+        else:
+            return
+    raise ended
 
 
 class Worker:
@@ -106,7 +122,7 @@ class Worker:
 
     async def stream(
         self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T, None]:
         """Run the work that ``begin(emit)`` gives on the compute thread and yield what is emitted, while it goes on.
 
         At most ``depth`` items wait unread; then ``emit`` blocks, so that a slow reader slows the computation down.

@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kvwire.callers.door import Door
-from kvwire.errors import StartError
+from kvwire.errors import KvwireError, StartError
 from kvwire.http_server import HttpServer, Route
 from kvwire.launched import announce
 from kvwire.rpc.interceptors import Gate
+from kvwire.rpc.probe import Probe
 from kvwire.security import ServerSecurity, is_loopback
 from kvwire.telemetry import Metrics
 from kvwire.tracing import Tracer
@@ -51,15 +52,17 @@ async def serve(
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
     pages: Mapping[str, Route],
+    try_out: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then refuse new calls, finish those in flight and return.
 
-    ``pages``: what the metrics' port answers besides, by path.
+    ``pages``: what the metrics' port answers besides, by path. ``try_out`` answers a request as callers' are answered;
+    the service is ready once it has.
 
     Prints one JSON line with the bound addresses to standard output when ready.
 
     Raises:
-        StartError: The address is taken, or the certificates cannot be used.
+        StartError: The address is taken, the certificates cannot be used, or the request was not answered.
     """
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -69,24 +72,33 @@ async def serve(
         options=server_options(listening.max_message_bytes),
     )
     register(server)
-    probe = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in grpc-stubs
+    probe = Probe(services)
     health_pb2_grpc.add_HealthServicer_to_server(probe, server)
     reflection.enable_server_reflection([*services, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
     address = _bind(server, listening)
     http = HttpServer(listening.metrics_listen, {"/metrics": metrics.route(), **pages})
     try:
         await server.start()
-        for service in ("", *services):
-            await probe.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await _tried(try_out)
+        probe.serves()
         _announce(address, http.address)
         await stop.wait()
         _log.info("stopping: requests in flight may finish within %.0f s", _DRAIN_S)
-        await probe.enter_graceful_shutdown()
+        probe.stops()
         await asyncio.gather(server.stop(_DRAIN_S), asyncio.to_thread(http.drain, _DRAIN_S))
     finally:
         await server.stop(None)
         await asyncio.to_thread(http.close)
         await asyncio.to_thread(tracer.close)
+
+
+async def _tried(try_out: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await try_out()
+    except KvwireError as error:
+        raise StartError(
+            f"the service cannot answer a request of a few tokens, so it is not started: {error}"
+        ) from error
 
 
 def _bind(server: grpc.aio.Server, listening: Listening) -> str:

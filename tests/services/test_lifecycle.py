@@ -1,16 +1,19 @@
 """Starting, stopping and watching a service."""
 
+import asyncio
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
 
-from kvwire.errors import StartError
+from kvwire.errors import OverloadedError, StartError
 from kvwire.processes import FREE_PORTS, running_service
-from kvwire.requests import Exchange, GenerateRequest, Method, Text
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
 
 FREE = ["--threads", "1", *FREE_PORTS]
 
@@ -126,3 +129,37 @@ def test_the_ready_line_is_json_with_the_ports_taken(tiny_llama):
         assert process.wait(20) == 0
     assert ready["event"] == "ready"
     assert not ready["address"].endswith(":0")
+
+
+async def test_one_request_too_many_is_refused_at_once(pair):
+    """Not when its deadline comes; and a place that becomes free is taken by the next."""
+    endless = GenerateRequest(Text("hello"), None, Exchange(Method.RECEIVER_ONLY), 1000, ignore_eos=True)
+    short = GenerateRequest(
+        Text("hello"), None, Exchange(Method.RECEIVER_ONLY), 1, info=RequestInfo(deadline_ms=60_000)
+    )
+    async with pair.receiver_client() as receiver:
+        streams = [receiver.generate(endless) for _ in range(16)]
+        await asyncio.gather(*(anext(stream) for stream in streams))
+        begun_s = time.monotonic()
+        with pytest.raises(OverloadedError, match="16 requests are in flight, the limit is 16; retry with backoff"):
+            await receiver.generate_all(short)
+        took_s = time.monotonic() - begun_s
+        await asyncio.gather(*(stream.aclose() for stream in streams))
+        while True:
+            with contextlib.suppress(OverloadedError):
+                assert (await receiver.generate_all(short)).tokens
+                break
+    assert took_s < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["sharer", "receiver"])
+def test_a_service_that_could_answer_nothing_does_not_start(tiny_llama, tmp_path, side):
+    """Ready means that a request would succeed: it has answered one of its own before it says so."""
+    arguments = ["--model", f"path:{tiny_llama}", *FREE, "--cache-memory-bytes", "1000"]
+    starting = running_service(f"{side}_service", arguments, tmp_path / "log")
+    with (
+        pytest.raises(StartError, match=r"(?s)cannot answer a request of a few tokens.*raise cache_memory_bytes"),
+        starting,
+    ):
+        pytest.fail("started")

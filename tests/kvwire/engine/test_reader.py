@@ -97,3 +97,22 @@ async def test_a_pass_whose_cache_does_not_come_is_stopped_and_the_worker_free(e
         await streamed.logits()
     own.task.check()
     assert await worker.run(lambda: 1) == 1
+
+
+async def test_a_pass_that_nobody_waits_for_any_more_stops_within_a_layer(engine, worker):
+    """Of several: one that goes on keeps it going."""
+    tasks, layers = [Task(), Task()], []
+    starts = [prepared(engine, TOKENS[:10]), prepared(engine, TOKENS[:12])]
+    place = starts[0].cache.place
+
+    def placed(layer, *given):
+        layers.append(layer)
+        tasks[layer if layer < 2 else 0].cancel()  # the first hangs up in layer 0, the second in layer 1
+        place(layer, *given)
+
+    starts[0].cache.place = placed
+    reader = Reader(engine, worker)
+    asked = [reader.read(start, question(task)) for start, task in zip(starts, tasks, strict=True)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in found] == [CancelledError, CancelledError]
+    assert layers == [0, 1]

@@ -1,0 +1,51 @@
+"""A thousand faults against one pair: nothing of them is kept."""
+
+import time
+from random import Random
+
+import pytest
+
+from bench.services.faults.cases import Effect, cases
+from bench.services.faults.laboratory import asked
+from bench.services.faults.resources import resources
+from bench.services.resident import resident_bytes
+from bench.services.soak import Memory
+from kvwire.requests import Method
+
+#: Pools, channels and allocators fill.
+WARM_UP, FAULTS = 100, 1000
+DEADLINE_S = {effect: 0.3 if effect is Effect.STALLED else 8.0 for effect in Effect}
+
+
+@pytest.mark.slow
+async def test_a_thousand_faults_leave_no_thread_file_socket_or_memory(lab):
+    """Of all kinds, drawn at random; then the pair answers as before."""
+    services = {"sharer": lab.sharer, "receiver": lab.receiver}
+    kinds, random = list(cases()), Random(0)  # noqa: S311  # the same faults in every run
+    memory = {name: Memory() for name in services}
+    first = await lab.next_answer(0.0)
+    for number in range(WARM_UP + FAULTS):
+        if number == WARM_UP:
+            assert (await lab.next_answer(3.0)).how == Method.PREFIX
+            before = {name: resources(each.process.pid) for name, each in services.items()}
+        case = random.choice(kinds)
+        ended = await lab.hurt(case, asked(Method.PREFIX, case.policy, DEADLINE_S[case.effect]))
+        assert ended.how in case.ends | {Effect.BROKEN.value}, (case, ended)  # while gRPC has yet to connect anew
+        for name, each in services.items():
+            memory[name].at_s.append(time.monotonic())
+            memory[name].resident_bytes.append(resident_bytes(each))
+    last = await lab.next_answer(3.0)
+    assert last.tokens == first.tokens
+    assert await lab.idle(2.0) == ""
+    found = {}
+    end_s = time.monotonic() + 30.0  # gRPC takes idle threads back after some seconds
+    while time.monotonic() < end_s:
+        found = {name: resources(each.process.pid) for name, each in services.items()}
+        if all(vars(found[name])[what] <= count for name in before for what, count in vars(before[name]).items()):
+            break
+    print("\n", before, found, {name: each.check(name).found for name, each in memory.items()})
+    for name in services:
+        for what, count in vars(before[name]).items():
+            assert vars(found[name])[what] <= count, (name, what, before, found)
+        flat = memory[name].check(name)
+        assert flat.ok, flat
