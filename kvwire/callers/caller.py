@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
-#: The calls that can be allowed one by one, by their names on the wire. Health is always open: a probe has no secret.
+#: Calls that can be allowed one by one, by their names on the wire. Health is always open: a probe has no secret.
 Call = Literal["Describe", "Generate", "Score", "ScoreTogether", "Share", "Relay", "Inspect", "ServerReflectionInfo"]
-CALLS: frozenset[str] = frozenset(get_args(Call))
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,13 @@ class Allowance:
 class Caller:
     """One caller. Known by a token, of which only the SHA-256 is kept, by the name in a certificate, or by both.
 
-    The empty name is whoever holds the one token of a service that has only one, or anybody where none is asked for.
+    ``calls``: those it may make, None for all. The empty name is whoever holds the one token of a service that has only
+    one, or anybody where none is asked for.
     """
 
     name: str = ""
     token_sha256: bytes = b""
     certificate: str = ""
     expires: datetime | None = None
-    calls: frozenset[str] = CALLS
+    calls: frozenset[str] | None = None
     allowance: Allowance = field(default_factory=Allowance)

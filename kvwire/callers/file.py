@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from kvwire.callers.caller import CALLS, Allowance, Call, Caller
+from kvwire.callers.caller import Allowance, Call, Caller
 from kvwire.errors import StartError
 from kvwire.security import read_file, read_token
 
@@ -47,7 +47,7 @@ class _Table(BaseModel):
         if not digest and not self.certificate:
             raise StartError(f"caller {name} has neither a token_sha256 nor a certificate; it could never be known")
         limits = {each: getattr(self, each) for each in Allowance.__dataclass_fields__}
-        calls = CALLS if self.calls is None else frozenset[str](self.calls)
+        calls = None if self.calls is None else frozenset[str](self.calls)
         return Caller(name, digest, self.certificate, _in_utc(self.expires), calls, Allowance(**limits))
 
 
