@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from kvwire.callers.bucket import Bucket
 from kvwire.callers.caller import Caller, Size
-from kvwire.errors import OverloadedError
+from kvwire.errors import OverloadedError, TooLargeError
 
 _DAY_S = 86_400.0
 
@@ -33,7 +33,8 @@ class Used:
         """Take a place and what the request counts as; the place is free again at the end.
 
         Raises:
-            OverloadedError: It would go beyond the caller's allowance; nothing is taken.
+            TooLargeError: No wait would make it fit the caller's allowance; nothing is taken.
+            OverloadedError: It would go beyond it now; nothing is taken.
         """
         self._fits(size)
         for bucket, _ in self._buckets:
@@ -47,12 +48,12 @@ class Used:
     def _fits(self, size: Size) -> None:
         allowance = self._allowance
         if 0 < allowance.max_request_bytes < size.nbytes:
-            raise OverloadedError(
+            raise TooLargeError(
                 f"{self._who} may send {allowance.max_request_bytes} bytes in a request, this one has {size.nbytes}; "
                 "shorten it"
             )
         if 0 < allowance.max_new_tokens < size.new_tokens:
-            raise OverloadedError(
+            raise TooLargeError(
                 f"{self._who} may have {allowance.max_new_tokens} tokens made, {size.new_tokens} are asked for; "
                 "ask for fewer"
             )
@@ -64,7 +65,7 @@ class Used:
         for bucket, rate in self._buckets:
             wait_s = bucket.wait_s(size.requests)
             if wait_s == math.inf:
-                raise OverloadedError(
+                raise TooLargeError(
                     f"{self._who} may make {rate}, this asks for {size.requests} at once; ask for fewer"
                 )
             if wait_s > 0:
