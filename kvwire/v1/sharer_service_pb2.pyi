@@ -85,7 +85,7 @@ class ShareRequest(_message.Message):
     fuser_fingerprint: _builtins.bytes
     """Fingerprint of the fuser the receiver will use, 32 bytes; empty for identity."""
     on_fault: _exchange_pb2.FaultPolicy.ValueType
-    """What to do about faults; PARTIAL lets the sharer send what it has."""
+    """What the receiver does about faults; to a sharer it makes no difference."""
     policy: _builtins.str
     """As in Exchange. The header names the codec it came to."""
     first_slot_position: _builtins.int
