@@ -1,7 +1,7 @@
 """The table: at which stage of a request, what happens to the wire, under which policy, and what has to come of it.
 
-What is not in it: a flipped bit of a request or of an answer. Only a cache has checksums of its own; the rest is TCP's
-and TLS's to keep.
+A fault befalls each try of a request at the same place. What is not in the table: a flipped bit of an answer. Only a
+cache and the request for it have checksums of their own; the rest is the connection's to keep.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,15 @@ from kvwire.requests import FaultPolicy, Method
 #: Layers of the tiny models: a cache comes as header, a message a layer, and trailer.
 LAYERS = 4
 
-#: Policies that are tried. ``partial`` joins them, and :data:`_FALLBACKS`, once receivers offer it.
-POLICIES = (FaultPolicy.FAIL, FaultPolicy.RECEIVER_ONLY, FaultPolicy.TEXT)
-_FALLBACKS = {FaultPolicy.RECEIVER_ONLY: Method.RECEIVER_ONLY, FaultPolicy.TEXT: Method.TEXT}
+#: Of four layers ``partial`` can do without none: it uses a cache whose end did not come, else it is as without one.
+_FALLBACKS = {
+    FaultPolicy.RECEIVER_ONLY: Method.RECEIVER_ONLY,
+    FaultPolicy.PARTIAL: Method.RECEIVER_ONLY,
+    FaultPolicy.TEXT: Method.TEXT,
+}
+#: Behind these stages a try leaves less to come than it met, so that later ones may pass the fault. How many there are
+#: is up to what the sharer's budget of retries has left.
+_HEALED = ("middle layer", "last layer", "trailer")
 
 #: These calls of the sharer pass: what is hurt is the cache, not the text that a policy may ask for instead.
 _SPARED = (b"Relay", b"Describe")
@@ -62,14 +68,13 @@ class Case:
             return frozenset({Method.PREFIX.value})
         fallback = _FALLBACKS.get(self.policy)
         no_text = self.door is not open_door and fallback is Method.TEXT
-        if fallback is None or self.answer or no_text:
-            return frozenset({self.effect.value})
-        late = self.effect is Effect.STALLED  # a policy can only answer in what time is left
-        # The text may be asked for over a connection that has not noticed yet that it ended: "tried, then it fails".
-        over_the_same = self.fault == "cut" and fallback is Method.TEXT
-        if late or over_the_same:
-            return frozenset({self.effect.value, fallback.value})
-        return frozenset({fallback.value})
+        ends = {self.effect.value if fallback is None or self.answer or no_text else fallback.value}
+        late = self.effect is Effect.STALLED
+        if late:  # a policy can only answer in what time is left
+            ends.add(self.effect.value)
+        if (self.stage in _HEALED and not late) or (self.stage == "trailer" and self.policy is FaultPolicy.PARTIAL):
+            ends.add(Method.PREFIX.value)
+        return frozenset(ends)
 
 
 #: The message of the cache stream, or of its request, that a stage is about.
@@ -95,14 +100,12 @@ _FAULTS: dict[str, tuple[Hurt, Effect]] = {
     "drop": (hurts.dropped, Effect.DAMAGED),
     "flip": (hurts.flipped, Effect.DAMAGED),
 }
-#: A request is one message: twice it is the same, and without it the sharer waits. So is a trailer.
+#: A request is one message: twice it is the same, and without it the sharer waits.
 _OTHER_EFFECTS = {
     ("request", "duplicate"): Effect.HARMLESS,
     ("request", "reorder"): Effect.STALLED,
     ("request", "drop"): Effect.STALLED,
-    ("trailer", "duplicate"): Effect.HARMLESS,
 }
-_NOT_TRIED = {("request", "flip")}
 _ANSWER_FAULTS = ("delay", "throttle", "cut", "reset", "stall")
 
 _DOORS: dict[str, tuple[Door | None, Effect]] = {
@@ -117,14 +120,13 @@ _DURING = {"cut": Relay.cut, "reset": Relay.reset, "stall": Relay.hold}
 
 def cases() -> Iterator[Case]:
     """All of them, by the stages of a request in order."""
-    for policy in POLICIES:
+    for policy in FaultPolicy:
         for fault, (door, effect) in _DOORS.items():
             yield Case("connect", fault, policy, effect, door=door)
         for stage, (way, index) in _STAGES.items():
             for fault, (hurt, effect) in _FAULTS.items():
-                if (stage, fault) not in _NOT_TRIED:
-                    found = _OTHER_EFFECTS.get((stage, fault), effect)
-                    yield Case(stage, fault, policy, found, Harm(way, index, hurt, _SPARED))
+                found = _OTHER_EFFECTS.get((stage, fault), effect)
+                yield Case(stage, fault, policy, found, Harm(way, index, hurt, _SPARED))
         for fault, act in _DURING.items():
             yield Case("decode", fault, policy, Effect.HARMLESS, during=act)
         for stage, index in _ANSWER_STAGES.items():
