@@ -90,7 +90,7 @@ class Arrived:
     def facts(self) -> tuple[object, ...]:
         """All of it, to be compared: equal facts mean that nobody could tell two arrivals apart."""
         moved = replace(self.received.bytes, grpc_bytes=0)  # measured here, not told by the sharer
-        return ([facts(kv) for kv in self.layers.values()], self.received.header, self.received.trailer, moved)
+        return ([facts(kv) for kv in self.layers.values()], self.received.header, self.received.stages, moved)
 
 
 class Pair:
@@ -144,7 +144,7 @@ class Pair:
         intake = CacheIntake(
             engine=SimpleNamespace(card=CARD, max_tokens=64),
             worker=_Worker(),
-            link=link,
+            tries=_Tries(link),
             named=Named("identity", IdentityFuser()),
             spec=self._codec.spec,
             calibrations=SimpleNamespace(needed=lambda *_: self._codec.calibration),
@@ -196,15 +196,30 @@ class _Link:
     def __init__(self, messages: Sequence[bytes]) -> None:
         self._messages = messages
         self.asked = b""
-        self.pace = SimpleNamespace(learn=lambda *_: None)
 
-    async def describe(self, _task):
-        return SimpleNamespace(card=CARD)
-
-    async def share(self, request, _task, _meter):
+    async def share(self, request, _timeout_s, _meter):
         self.asked = stream_serde.share_request_to_proto(request).SerializeToString()
         for message in self._messages:
             yield stream_serde.part_from_proto(_parsed(message))
+
+
+class _Tries:
+    """Calls that link once: what would be noticed by another try is noticed by the first."""
+
+    replicas = SimpleNamespace(pace=SimpleNamespace(learn=lambda *_: None), forget=lambda: None)
+    tally = SimpleNamespace(used=lambda _: None)
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+
+    def left_s(self):
+        return None
+
+    async def described(self):
+        return SimpleNamespace(card=CARD)
+
+    async def run(self, call):
+        return await call(self._link, await self.described())
 
 
 def _parsed(message: bytes) -> pb.ShareResponse | None:

@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench.services.faults.laboratory import free_port
+from kvwire.callers.door import Door
 from kvwire.errors import OverloadedError, StartError
 from kvwire.rpc import server as module
 from kvwire.rpc.server import Listening, serve
@@ -29,7 +30,7 @@ def announced(monkeypatch):
 
 def served(try_out, port=0):
     """A server of no service but health."""
-    listening = Listening(f"127.0.0.1:{port}", "127.0.0.1:0", ServerSecurity(), 4096)
+    listening = Listening(f"127.0.0.1:{port}", "127.0.0.1:0", ServerSecurity(), Door(), 4096)
     return serve(listening, Metrics("sharer"), tracer("sharer", ""), lambda _: None, ("a.Service",), {}, try_out)
 
 
