@@ -36,6 +36,7 @@ def test_the_files_are_what_the_source_makes():
 
 
 @pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.slow
 def test_a_query_returns_data_over_a_load_test(watched, name):
     """Every series has numbers, all of them finite, and some are above zero."""
     found = watched.series(QUERIES[name])

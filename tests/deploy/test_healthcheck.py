@@ -23,6 +23,7 @@ def health(listen, **variables):
     return subprocess.run([sys.executable, SCRIPT], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_service_that_runs_is_healthy(pair):
     """Asked at the port of its listening address."""
     for service in pair:

@@ -194,6 +194,7 @@ def test_a_question_in_flight_is_answered_before_the_end_and_an_open_page_delays
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_a_flood_is_refused_as_over_grpc(tiny_llama, tmp_path):
     """One place, two questions."""
     arguments = ["--model", f"path:{tiny_llama}", *FREE, "--max-in-flight", "1"]

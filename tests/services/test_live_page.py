@@ -127,6 +127,7 @@ async def test_a_token_is_asked_for(tiny_llama, tmp_path):
             assert await page.evaluate("localStorage.length + sessionStorage.length + document.cookie.length") == 0
 
 
+@pytest.mark.slow
 async def test_a_box_that_is_off_says_why_and_a_receiver_that_went_away_is_told(tiny_llama, tmp_path):
     """Numbers are shown all the same."""
     with running_service(

@@ -192,6 +192,7 @@ def test_a_call_that_was_wrong_has_its_status_and_is_no_failure_of_ours(seen):
     assert not wrong.failed
 
 
+@pytest.mark.slow
 def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
     """Here for want of a sharer."""
     with socket.socket() as nobody, running_collector() as collector:
