@@ -22,7 +22,7 @@ _FAILURES_IN_A_ROW = 5
 
 # Long enough to spare callers and a sharer that starts, short enough that one which is back is soon found again.
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 3.0
 
 
 class State(IntEnum):

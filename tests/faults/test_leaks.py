@@ -1,6 +1,7 @@
 """A thousand faults against one pair: nothing of them is kept."""
 
 import time
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -26,15 +27,16 @@ async def test_a_thousand_faults_leave_no_thread_file_socket_or_memory(lab):
     first = await lab.next_answer(0.0)
     for number in range(WARM_UP + FAULTS):
         if number == WARM_UP:
-            assert (await lab.next_answer(3.0)).how == Method.PREFIX
+            assert (await lab.next_answer(10.0)).how == Method.PREFIX
             before = {name: resources(each.process.pid) for name, each in services.items()}
         case = random.choice(kinds)
         ended = await lab.hurt(case, asked(Method.PREFIX, case.policy, DEADLINE_S[case.effect]))
-        assert ended.how in case.ends | {Effect.BROKEN.value}, (case, ended)  # while gRPC has yet to connect anew
+        left_alone = replace(case, effect=Effect.BROKEN)  # after too many faults in a row, for some seconds
+        assert ended.how in case.ends | left_alone.ends | {Effect.BROKEN.value}, (case, ended)
         for name, each in services.items():
             memory[name].at_s.append(time.monotonic())
             memory[name].resident_bytes.append(resident_bytes(each))
-    last = await lab.next_answer(3.0)
+    last = await lab.next_answer(10.0)
     assert last.tokens == first.tokens
     assert await lab.idle(2.0) == ""
     found = {}

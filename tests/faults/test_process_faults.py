@@ -36,7 +36,7 @@ async def check(lab: Laboratory, case: Case, deadline_s: float = DEADLINE_S) -> 
 
 async def check_next(lab: Laboratory) -> None:
     """Once the fault is over."""
-    after = await lab.next_answer(3.0)
+    after = await lab.next_answer(10.0)
     assert after.how == Method.PREFIX, after
     assert await lab.idle(GRACE_S) == ""
 
@@ -123,7 +123,7 @@ def limited(pid: int, what: int, soft: int) -> Iterator[None]:
 @pytest.mark.parametrize("policy", POLICIES)
 async def test_a_sharer_without_descriptors_takes_nobody_in_and_recovers(lab, policy):
     """Connections wait at its door: in time the policy answers, or the deadline ends it."""
-    assert (await lab.next_answer(0.0)).how == Method.PREFIX
+    assert (await lab.next_answer(10.0)).how == Method.PREFIX
     case = Case("connect", "no descriptors", policy, Effect.STALLED)
     either = case.ends | {Effect.BROKEN.value}
     held = resources(lab.sharer.process.pid)
@@ -148,11 +148,11 @@ async def test_a_receiver_without_descriptors_answers_who_is_connected_and_recov
 async def test_a_full_disk_costs_log_lines_and_no_answer(tiny_llama, tmp_path):
     """Where the log stands nothing more can be written; written again is what comes later."""
     with laboratory(f"path:{tiny_llama}", tmp_path, "--threads", "1") as lab:
-        assert (await lab.next_answer(0.0)).how == Method.PREFIX
+        assert (await lab.next_answer(10.0)).how == Method.PREFIX
         log = tmp_path / "receiver.log"
         full = log.stat().st_size
         with limited(lab.receiver.process.pid, resource.RLIMIT_FSIZE, full):
-            assert (await lab.next_answer(0.0)).how == Method.PREFIX
+            assert (await lab.next_answer(10.0)).how == Method.PREFIX
             assert log.stat().st_size == full
         await check_next(lab)
         assert log.stat().st_size > full

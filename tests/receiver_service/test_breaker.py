@@ -100,14 +100,14 @@ def test_a_probe_that_told_nothing_is_made_again(breaker, clock):
 
 
 def test_pauses_grow_with_every_probe_that_fails_and_have_a_bound(breaker, clock):
-    """Half to whole of 0.5, 1, 2, 4, 8 seconds, then of 10."""
+    """Half to whole of 0.5, 1, 2 seconds, then of 3."""
     fail_until_open(breaker)
     pauses_s = []
     for _ in range(7):
         pauses_s.append(breaker.left_s)
         clock.now_s += breaker.left_s
         fail(breaker)
-    for pause_s, longest_s in zip(pauses_s, [0.5, 1, 2, 4, 8, 10, 10], strict=True):
+    for pause_s, longest_s in zip(pauses_s, [0.5, 1, 2, 3, 3, 3, 3], strict=True):
         assert longest_s / 2 <= pause_s <= longest_s
 
 
