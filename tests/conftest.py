@@ -7,7 +7,7 @@ values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat templat
 import datetime as dt
 import importlib.util
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,6 +72,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """What needs a GPU is skipped, and says so, where there is none."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("no CUDA GPU here: not run")
+
+
+@pytest.fixture(scope="session")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A model store of the tests' own, one for all: services that run must not see another one's files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KVWIRE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -91,6 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_files(recipe, addresses, whole, tmp_pa
     assert results(tmp_path) == whole
 
 
+@pytest.mark.slow
 def test_run_and_report_from_nothing(recipe, tiny_llama, tmp_path):
     """It starts two pairs itself, and ends with a page and the numbers as JSON."""
     pair = f"path:{tiny_llama}:path:{tiny_llama}"

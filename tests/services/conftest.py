@@ -39,11 +39,8 @@ def tiny_services(folder: Path, logs: Path, *arguments: str) -> Iterator[Service
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def in_own_store(own_store: None) -> None:
     """Services of these tests remember fingerprints in a store of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KVWIRE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="session")
