@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections.abc import Iterator
 
 from kvwire.errors import BindingError, DataLossError, SpoiledError, TooLargeError
 from kvwire.model_card import ModelCard
@@ -140,11 +141,11 @@ class Intake:
             raise SpoiledError("the stream's digest differs from its content; it was changed on the way, retry")
         self._ended = True
 
-    def _bindings(self, header: CacheHeader) -> list[tuple[str, object, object]]:
+    def _bindings(self, header: CacheHeader) -> Iterator[tuple[str, object, object]]:
         request, card = self._request, self._sharer
         wanted_layers = request.needed_layers or tuple(range(len(card.layers)))
         chats = request.alignment in (AlignmentRule.FIRST, AlignmentRule.LONGEST)
-        return [
+        yield from [
             ("protocol version", header.protocol_version, PROTOCOL_VERSION),
             ("frame version", header.frame_version, FRAME_VERSION),
             ("request id", header.request_id, request.info.request_id),
@@ -162,6 +163,8 @@ class Intake:
             ("head_dim", header.head_dim, card.head_dim),
             ("RoPE parameters", header.ropes, card.ropes),
             ("RoPE of layers", header.layer_ropes, tuple(layer.rope for layer in card.layers)),
+        ]
+        yield from [  # made of so many layers as the header says, which is known to be right by now
             ("layers", header.expected_layers, wanted_layers),
             # A chat's opening is the sharer's own.
             ("first position", header.first_position, header.first_position if chats else len(request.head)),

@@ -1,6 +1,7 @@
 """A cache stream is verified part by part; anything changed, missing or foreign is refused."""
 
 import dataclasses
+import tracemalloc
 import zlib
 
 import pytest
@@ -234,6 +235,16 @@ def test_a_header_bound_to_something_else_is_refused(field):
     """Every binding is held against what was asked for."""
     with pytest.raises(BindingError):
         receive(stream(dataclasses.replace(HEADER, **{field: FOREIGN[field]})))
+
+
+def test_a_header_of_any_number_of_layers_costs_nothing():
+    """It is refused by its number; fuzzing found that the numbers of all layers were written out first."""
+    header = stream(dataclasses.replace(HEADER, layers=1_000_000))[:1]
+    tracemalloc.start()
+    with pytest.raises(BindingError, match="layer count is 1000000"):
+        receive(header)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_a_cache_beyond_the_limit_is_refused_before_it_comes():
