@@ -4,12 +4,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from codec.codec import Codec
+from codec.rope import RopeTable
+from codec.spec import CodecSpec
+from fuser.layers import rope_table
 from kvwire.engine.question import Question
-from kvwire.errors import BindingError, KvwireError, SpoiledError
+from kvwire.errors import BindingError, DataLossError, KvwireError, SpecError, SpoiledError
 from kvwire.model_card import ModelCard
 from kvwire.report import StageTiming
 from kvwire.stream import CacheHeader, ShareRequest
 from receiver_service.held import Again, HeldCache
+from receiver_service.omission import omits
 from receiver_service.sharers import Meter
 from receiver_service.source_layers import SourceLayers
 
@@ -73,6 +77,15 @@ class Incoming:
             )
         return True
 
+    def resolve(self, header: CacheHeader) -> None:
+        """Read frames by the codec that the header names, which a policy may have come to.
+
+        Raises:
+            DataLossError, BindingError: It is no codec, or none with the options that were asked for.
+        """
+        if self.request.codec != header.codec:
+            self.codec = resolved(self.codec.spec, header, rope_table(self.sent))
+
     def usable_after(self, fault: KvwireError, least: float) -> bool:
         """Whether something was made to do with after a fault that ended it: at least such a share of all."""
         return self.layers.share >= least and self.layers.share > 0 and not isinstance(fault, SpoiledError)
@@ -81,3 +94,15 @@ class Incoming:
 def _whole(header: CacheHeader) -> CacheHeader:
     """What does not depend on which of the cache's streams it heads."""
     return replace(header, sent_layers=(), request_digest=b"")
+
+
+def resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
+    """The codec that a policy came to; options are still those that were asked for, and nothing is left out."""
+    try:
+        spec = CodecSpec.parse(header.codec)
+    except SpecError as error:
+        raise DataLossError(f"the stream's codec: {error}") from None
+    options = [(each.keep, each.rope, each.entropy, each.of, omits(each)) for each in (spec, asked)]
+    if options[0] != options[1] or str(spec) != header.codec:
+        raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
+    return Codec(spec, ropes)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvwire.errors import BindingError, DataLossError, SpoiledError, TooLargeError
 from kvwire.model_card import ModelCard
 from kvwire.requests import PROTOCOL_VERSION, AlignmentRule
-from kvwire.rpc.stream_serde import request_digest
+from kvwire.rpc import share_request_serde
 from kvwire.stream import CHUNK_BYTES, FRAME_VERSION, CacheChunk, CacheHeader, CacheTrailer, ShareRequest
 
 # No codec spends more than fp32's 4 bytes on a value, nor more than this on a frame's own header.
@@ -69,7 +69,7 @@ class Intake:
         """The sharer read what was sent, byte for byte."""
         if not header.request_digest:
             raise BindingError("the stream does not say what it answers; upgrade the sharer to this release of kvwire")
-        if header.request_digest != (sent := request_digest(self._request)):
+        if header.request_digest != (sent := share_request_serde.digest(self._request)):
             raise DataLossError(
                 f"the stream answers request {_shown(header.request_digest)}, but {_shown(sent)} was sent; it was "
                 "changed on the way to the sharer, retry the call"

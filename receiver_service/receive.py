@@ -18,7 +18,7 @@ from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
 from kvwire.engine.worker import Worker
-from kvwire.errors import BindingError, DataLossError, InvalidRequestError, KvwireError, SpecError
+from kvwire.errors import BindingError, DataLossError, InvalidRequestError, KvwireError
 from kvwire.model_card import Description, ModelBinding, ModelCard
 from kvwire.requests import FaultPolicy, Input, Method
 from kvwire.rpc.stream_serde import header_from_bytes
@@ -28,7 +28,7 @@ from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.incoming import Incoming
 from receiver_service.intake import Intake
-from receiver_service.omission import omits, without_unused
+from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received
 from receiver_service.sharers import SharerLink, with_time_left
 from receiver_service.source_layers import SourceLayers, Sources
@@ -185,8 +185,7 @@ class CacheIntake:
         """Go by a verified header; only a cache's first one is news."""
         if incoming.continues(header):
             return
-        if incoming.request.codec != header.codec:
-            incoming.codec = _resolved(incoming.codec.spec, header, rope_table(incoming.sent))
+        incoming.resolve(header)
         await incoming.opened(header)
         incoming.header = header
         held, again = incoming.held, incoming.again
@@ -238,18 +237,6 @@ class CacheIntake:
             policy=question.exchange.policy,
             question=wanted.question if codec.needs_question else (),
         )
-
-
-def _resolved(asked: CodecSpec, header: CacheHeader, ropes: RopeTable) -> Codec:
-    """The codec that a policy came to; options are still those that were asked for, and nothing is left out."""
-    try:
-        spec = CodecSpec.parse(header.codec)
-    except SpecError as error:
-        raise DataLossError(f"the stream's codec: {error}") from None
-    options = [(each.keep, each.rope, each.entropy, each.of, omits(each)) for each in (spec, asked)]
-    if options[0] != options[1] or str(spec) != header.codec:
-        raise BindingError(f"the stream's codec is {header.codec!r}, which has not the options of {str(asked)!r}")
-    return Codec(spec, ropes)
 
 
 def _frame_limits(sharer: ModelCard, max_tokens: int) -> Limits:

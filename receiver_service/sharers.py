@@ -11,7 +11,7 @@ from kvwire.errors import KvwireError, StalledError, StartError
 from kvwire.model_card import Description, ModelBinding
 from kvwire.report import StageTiming
 from kvwire.requests import Exchange, Input, RequestInfo
-from kvwire.rpc import serde, stream_serde
+from kvwire.rpc import serde, share_request_serde, stream_serde
 from kvwire.rpc.answer_serde import stages_from_proto
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
 from kvwire.rpc.model_serde import description_from_proto
@@ -112,7 +112,7 @@ class SharerLink:
         Raises:
             KvwireError: Whatever the sharer answered, or that it went away.
         """
-        message = stream_serde.share_request_to_proto(request)
+        message = share_request_serde.to_proto(request)
         meter.count(message)
         before = self._begin()
         heard_s = time.monotonic()

@@ -15,7 +15,7 @@ from kvwire.errors import InvalidRequestError
 from kvwire.progress import Stopwatch
 from kvwire.report import StageTiming
 from kvwire.requests import Method, RelayMode, RequestInfo, TokenIds
-from kvwire.rpc import answer_serde, serde, stream_serde
+from kvwire.rpc import answer_serde, serde, share_request_serde, stream_serde
 from kvwire.rpc.context import Context
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.rpc.model_serde import binding_to_proto
@@ -60,7 +60,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         self, request: bytes, context: Context
     ) -> AsyncIterator[pb.ShareResponse | bytes]:
         """Stream header, chunks and trailer; chunks go out serialized, as the request comes in."""
-        asked = stream_serde.share_request_from_bytes(request)
+        asked = share_request_serde.from_bytes(request)
         task = task_for(context, asked.info)
         with self._worker.admit(task), self._metrics.in_flight.track_inprogress():
             digest = hashlib.sha256(request).digest()

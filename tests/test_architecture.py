@@ -31,7 +31,9 @@ MAY_IMPORT = {
             "kvwire.rpc.interceptors",
             "kvwire.telemetry",
         ),  # the last two to leave them out
-        *("kvwire.launched", "kvwire.rpc.server", "kvwire.rpc.stream_serde", "kvwire.stream"),  # a stream without them
+        # A stream without the services.
+        *("kvwire.launched", "kvwire.rpc.server", "kvwire.rpc.share_request_serde", "kvwire.rpc.stream_serde"),
+        "kvwire.stream",
     },
     "kvwire/cli": {
         "bench",

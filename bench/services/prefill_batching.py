@@ -17,7 +17,7 @@ from bench.services.wire import SHARE, Reader
 from kvwire.client import Client
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Method, RequestInfo, TokenIds
-from kvwire.rpc.stream_serde import share_request_to_proto
+from kvwire.rpc.share_request_serde import to_proto
 from kvwire.stream import ShareRequest
 
 _TOKENS = 64
@@ -33,7 +33,7 @@ async def _readers(address: str) -> list[Reader]:
     for index, context in enumerate(ids):
         info = RequestInfo(f"batching {index}")
         asked = ShareRequest(info, Method.PREFIX, TokenIds(tuple(context)), "int8", card.binding, card.binding)
-        readers.append(Reader(address, SHARE, share_request_to_proto(asked).SerializeToString()))
+        readers.append(Reader(address, SHARE, to_proto(asked).SerializeToString()))
     return readers
 
 

@@ -22,7 +22,7 @@ from bench.services.facts import facts
 from kvwire.client import Client
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Method, RequestInfo, Text
-from kvwire.rpc.stream_serde import share_request_to_proto
+from kvwire.rpc.share_request_serde import to_proto
 from kvwire.security import ClientSecurity
 from kvwire.stream import ShareRequest
 
@@ -65,7 +65,7 @@ async def _request(address: str, codec: str) -> bytes:
         binding = (await client.describe()).card.binding
     info, context = RequestInfo("wire"), Text(facts(_CHARACTERS))
     asked = ShareRequest(info, Method.PREFIX, context, codec, binding, binding)
-    return share_request_to_proto(asked).SerializeToString()
+    return to_proto(asked).SerializeToString()
 
 
 async def _by_turns(share: Reader, bare: Reader, rounds: int) -> list[tuple[float, float]]:

@@ -28,7 +28,7 @@ from kvwire.requests import (
     Text,
     TokenIds,
 )
-from kvwire.rpc import answer_serde, model_serde, serde, stream_serde
+from kvwire.rpc import answer_serde, model_serde, serde, share_request_serde
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.v1 import exchange_pb2, model_service_pb2, receiver_service_pb2, sharer_service_pb2
 from sharer_service.relay import plain_text
@@ -82,8 +82,8 @@ def _stays(value: Any, to_proto: Callable[[Any], Any], from_proto: Callable[[Any
 
 
 def _share(data: bytes) -> None:
-    request = stream_serde.share_request_from_bytes(data)
-    _stays(request, stream_serde.share_request_to_proto, stream_serde.share_request_from_proto)
+    request = share_request_serde.from_bytes(data)
+    _stays(request, share_request_serde.to_proto, share_request_serde.from_proto)
 
 
 def _generate(data: bytes) -> None:

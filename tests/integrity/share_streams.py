@@ -31,7 +31,7 @@ from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 from kvwire.progress import Stopwatch
 from kvwire.report import StageTiming
 from kvwire.requests import Exchange, Method, RequestInfo, Text
-from kvwire.rpc import stream_serde
+from kvwire.rpc import share_request_serde, stream_serde
 from kvwire.stream import CHUNK_BYTES, CacheHeader, ChunkWriter, Frame, ShareRequest
 from kvwire.v1 import sharer_service_pb2 as pb
 from receiver_service.held import held_caches
@@ -120,7 +120,7 @@ class Pair:
         Raises:
             KvwireError: It does not take it.
         """
-        asked = stream_serde.share_request_from_bytes(request)
+        asked = share_request_serde.from_bytes(request)
         codec = codec_of(asked.codec)
         header = replace(_header(asked, codec), request_digest=hashlib.sha256(request).digest())
         sealed = stream_serde.header_bytes(header)
@@ -198,7 +198,7 @@ class _Link:
         self.asked = b""
 
     async def share(self, request, _timeout_s, _meter):
-        self.asked = stream_serde.share_request_to_proto(request).SerializeToString()
+        self.asked = share_request_serde.to_proto(request).SerializeToString()
         for message in self._messages:
             yield stream_serde.part_from_proto(_parsed(message))
 

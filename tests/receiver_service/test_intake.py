@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvwire.errors import BindingError, DataLossError, OverloadedError, SpoiledError
 from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 from kvwire.requests import AlignmentRule, Method, RequestInfo, TokenIds
-from kvwire.rpc import stream_serde
+from kvwire.rpc import share_request_serde, stream_serde
 from kvwire.stream import CHUNK_BYTES, CacheChunk, CacheHeader, ChunkWriter, Frame, ShareRequest
 from kvwire.v1 import sharer_service_pb2
 from receiver_service.intake import Intake
@@ -29,7 +29,7 @@ REQUEST = ShareRequest(
     head=(9,),
     first_slot_position=1,
 )
-DIGEST = stream_serde.request_digest(REQUEST)
+DIGEST = share_request_serde.digest(REQUEST)
 HEADER = CacheHeader(
     protocol_version=1,
     frame_version=1,
@@ -123,7 +123,7 @@ def test_chunks_out_of_order_are_reported():
 
 
 HELD = dataclasses.replace(REQUEST, held_digests=(b"h" * 32,))
-HELD_HEADER = dataclasses.replace(HEADER, content_digest=b"h" * 32, request_digest=stream_serde.request_digest(HELD))
+HELD_HEADER = dataclasses.replace(HEADER, content_digest=b"h" * 32, request_digest=share_request_serde.digest(HELD))
 
 
 @pytest.mark.parametrize("more", range(5))
@@ -195,7 +195,7 @@ def test_what_does_not_parse_is_data_loss():
     with pytest.raises(DataLossError, match="does not parse"):
         stream_serde.part_from_proto(None)
     with pytest.raises(DataLossError, match="does not parse"):
-        stream_serde.share_request_from_bytes(b"\xff")
+        share_request_serde.from_bytes(b"\xff")
 
 
 @pytest.mark.parametrize("part", ["header", "trailer"])
@@ -281,7 +281,7 @@ def uneven(slots, *deltas):
 def accepted(header, alignment):
     """Hold a header against a request for aligned slots, or for none."""
     request = dataclasses.replace(REQUEST, alignment=alignment)
-    header = dataclasses.replace(header, request_digest=stream_serde.request_digest(request))
+    header = dataclasses.replace(header, request_digest=share_request_serde.digest(request))
     data = stream_serde.header_bytes(header)
     intake = Intake(request, CARD, 1 << 20)
     intake.accept_header(data, stream_serde.header_from_bytes(data))

@@ -8,8 +8,8 @@ from codec.quantize.base import Kind
 from codec.rope import RopeTable
 from codec.spec import CodecSpec
 from kvwire.errors import BindingError, SpecError
+from receiver_service.incoming import resolved
 from receiver_service.omission import without_unused
-from receiver_service.receive import _resolved
 
 
 class Takes:
@@ -46,4 +46,4 @@ def test_a_policy_leaves_nothing_out_by_itself():
     """A sharer that did would have the receiver read zeros for keys that it needs."""
     asked, header = CodecSpec.parse("fp16"), SimpleNamespace(codec="int8+mix=kL0-3@omit")
     with pytest.raises(BindingError, match="has not the options of 'fp16'"):
-        _resolved(asked, header, RopeTable(()))
+        resolved(asked, header, RopeTable(()))
