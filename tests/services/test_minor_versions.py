@@ -49,6 +49,8 @@ MORE_IN_CODE = {
     ],
     "rpc/stream_serde.py": [
         ("content_digest=header.content_digest,", 'content_digest=header.content_digest, news="more",'),
+    ],
+    "rpc/share_request_serde.py": [
         ("info=info_to_proto(request.info),", 'info=info_to_proto(request.info), news="more",'),
     ],
 }
