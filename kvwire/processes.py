@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,19 @@ class RunningService:
     metrics: str
 
 
+def started(command: Sequence[str], environment: Mapping[str, str], log: IO[str] | None) -> subprocess.Popen[str]:
+    """The process of a service: its standard output says when it is ready; nothing is written to its standard input."""
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        command,
+        stdin=subprocess.PIPE,  # it ends when this process does, however that happens
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment,
+        start_new_session=True,  # Ctrl-C stops the launcher, which then stops its services in order
+    )
+
+
 @contextmanager
 def running_service(
     module: str, arguments: Sequence[str], log: Path | None = None, inside: Sequence[str] = ()
@@ -92,15 +105,8 @@ def running_service(
         StartError: It ended before it was ready; its last words are in the message.
     """
     sink: IO[str] | None = log.open("a") if log else None
-    process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [*inside, sys.executable, "-m", module, "--stop-with-stdin", *arguments],
-        stdin=subprocess.PIPE,  # never written to; it ends when this process does, however that happens
-        stdout=subprocess.PIPE,
-        stderr=sink,
-        text=True,
-        env={**_ENVIRONMENT, **os.environ},
-        start_new_session=True,  # Ctrl-C stops the launcher, which then stops its services in order
-    )
+    command = [*inside, sys.executable, "-m", module, "--stop-with-stdin", *arguments]
+    process = started(command, {**_ENVIRONMENT, **os.environ}, sink)
     try:
         yield _wait_ready(module, process, log)
     finally:

@@ -7,10 +7,11 @@ values, 512 tokens of vocabulary, and a byte-level tokenizer with a chat templat
 import datetime as dt
 import importlib.util
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import hypothesis
 import pytest
@@ -27,8 +28,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from kvwire import processes
 from kvwire.models.manifest import StoredModel
 from kvwire.models.store import ModelStore, default_home
+from tests import warm
 
 # As in the services: torch computes on one thread, and tests that share a machine do not fight over its cores.
 torch.set_num_threads(1)
@@ -72,6 +75,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """What needs a GPU is skipped, and says so, where there is none."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("no CUDA GPU here: not run")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_services() -> Iterator[None]:
+    """Both services come from a process that has imported what they need, but for those on another host."""
+    cold, parents = processes.started, []
+
+    def started(command: Sequence[str], environment: Mapping[str, str], log: IO[str] | None) -> Any:
+        python, _, module, *arguments = command
+        if python != sys.executable or not module.endswith("_service"):
+            return cold(command, environment, log)
+        parents.extend([] if parents else [warm.Parent(environment)])
+        if not parents[0].fits(environment):
+            return cold(command, environment, log)
+        return parents[0].fork(module, arguments, environment, log.fileno() if log else sys.stderr.fileno())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "started", started)
+        yield
+    for parent in parents:
+        parent.close()
 
 
 @pytest.fixture(scope="session")
