@@ -39,7 +39,8 @@ def read_card(path: Path) -> ModelCard:
             binding[what] = bytes.fromhex(binding[what])
         return _CARD.validate_python(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(f"{path} is no model card ({error}); make one with: python -m serving.card_file") from error
+        words = " ".join(str(error).split())
+        raise StartError(f"{path} is no model card ({words}); make one with: python -m serving.card_file") from error
 
 
 if __name__ == "__main__":

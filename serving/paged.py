@@ -1,9 +1,9 @@
 """Keys and values of some tokens, out of an engine's blocks and back into them.
 
 An engine keeps a layer's cache in blocks of a few tokens each; a request's tokens lie in the blocks it was given. The
-slot of a token is ``block x block size + place in the block``. Layouts are vLLM's: the first two of 0.33
-(``vllm/v1/kv_cache_interface.py``: one logical order of axes, whatever the order in memory), the others of releases
-before that.
+slot of a token is ``block x block size + place in the block``. Layouts are vLLM's: ``content`` is that of 0.33 where
+numbers are plain (``vllm/v1/kv_cache_interface.py``: one order of axes, whatever the order in memory); the others are
+of releases before.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,6 @@ def _in_content(paged: Tensor) -> tuple[Tensor, Tensor]:
     return keys, values
 
 
-def _in_heads(paged: Tensor) -> tuple[Tensor, Tensor]:
-    keys, values = paged.tensor_split(2, dim=1)
-    return keys, values
-
-
 def _outermost(paged: Tensor) -> tuple[Tensor, Tensor]:
     keys, values = (half.squeeze(0).transpose(-2, -3) for half in paged.tensor_split(2, dim=0))
     return keys, values
@@ -40,7 +35,6 @@ def _in_block(paged: Tensor) -> tuple[Tensor, Tensor]:
 #: Where a layout keeps keys and values apart, and its axes.
 LAYOUTS: dict[str, tuple[Halves, str]] = {
     "content": (_in_content, "(blocks, kv_heads, block_size, 2 x head_dim)"),
-    "heads": (_in_heads, "(blocks, 2 x kv_heads, block_size, head_dim)"),
     "outermost": (_outermost, "(2, blocks, block_size, kv_heads, head_dim)"),
     "in_block": (_in_block, "(blocks, 2, block_size, kv_heads, head_dim)"),
 }

@@ -55,7 +55,8 @@ class Kept:
 class Planner:
     """Finds held prefixes, and remembers what is to be loaded, and what saved once its tokens are computed."""
 
-    def __init__(self, frames: Frames, loaded: Kept, saved: Kept, block_size: int) -> None:
+    def __init__(self, frames: Frames, loaded: Kept, saved: Kept | None, block_size: int) -> None:
+        """``saved``: None where nothing is, because what the engine holds may not be its model's own."""
         self._frames = frames
         self._loaded = loaded
         self._saved = saved
@@ -85,6 +86,8 @@ class Planner:
         found = self._found.pop(prompt.request_id, None)
         if found and loaded:
             self._loads[prompt.request_id] = replace(found, end=found.first + loaded)
+        if self._saved is None:
+            return
         keys = self._keys(self._saved, prompt)
         if keys and not self._frames.holds(keys[-1], self._saved.layers):
             end = len(keys) * self._block_size

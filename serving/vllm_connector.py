@@ -45,7 +45,7 @@ class KvwireConnector(KVConnectorBase_V1):  # type: ignore[misc]  # the same
         Raises:
             InvalidRequestError: A setting is missing.
             StartError, NotFoundError: A file cannot be read.
-            UnsupportedError: Several workers, several kinds of layers, or windows of attention.
+            UnsupportedError: Several workers, several kinds of layers, windows of attention, or a packed cache.
             SpecError, BindingError: Codec, fuser, cards and engine do not go together.
         """
         super().__init__(vllm_config, role, kv_cache_config)
@@ -67,7 +67,8 @@ class KvwireConnector(KVConnectorBase_V1):  # type: ignore[misc]  # the same
         self._planner = Planner(
             self._frames,
             loaded=Kept(_seed(sharer, spec), self._exchange.sources),
-            saved=Kept(_seed(self._card, spec), tuple(range(len(self._names)))),
+            # vLLM's own prefix cache does not tell what a fuser made from what the model computed.
+            saved=None if fuser else Kept(_seed(self._card, spec), tuple(range(len(self._names)))),
             block_size=self._block_size,
         )
         self._worker: Worker | None = None
@@ -176,11 +177,18 @@ def _seed(card: ModelCard, spec: CodecSpec) -> str:
 
 
 def _only_group(vllm_config: Any, kv_cache_config: Any) -> Any:
-    """The layers, which all are of one kind."""
+    """The layers, which all are of one kind, and whose cache is plain numbers."""
     workers, groups = vllm_config.parallel_config.world_size, kv_cache_config.kv_cache_groups
     if (workers, len(groups)) != (1, 1):
         raise UnsupportedError(
             f"an engine of {workers} workers, whose model has {len(groups)} kinds of layers; this connector serves one "
             "worker and models whose layers are alike"
         )
-    return groups[0]
+    [group] = groups
+    device, spec = vllm_config.device_config.device_type, group.kv_cache_spec
+    if device == "cpu" or getattr(spec, "state_content_bytes", "unknown") is not None:  # None: plain keys and values
+        raise UnsupportedError(
+            f"the engine's kernels pack the cache in an order of their own ({type(spec).__name__}, {device}); this "
+            "connector reads plain keys and values, as FlashAttention, FlashInfer and Triton keep them on a GPU"
+        )
+    return group

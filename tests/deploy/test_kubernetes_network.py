@@ -5,8 +5,8 @@ import pytest
 PODS = {
     "sharer": ("kvwire", {"app.kubernetes.io/name": "kvwire", "app.kubernetes.io/component": "sharer"}),
     "receiver": ("kvwire", {"app.kubernetes.io/name": "kvwire", "app.kubernetes.io/component": "receiver"}),
-    "client": ("elsewhere", {"kvwire.dev/client": "true"}),
-    "client here": ("kvwire", {"kvwire.dev/client": "true"}),
+    "client": ("elsewhere", {"kvwire-client": "true"}),
+    "client here": ("kvwire", {"kvwire-client": "true"}),
     "prometheus": ("monitoring", {"app.kubernetes.io/name": "prometheus"}),
     "a false prometheus": ("elsewhere", {"app.kubernetes.io/name": "prometheus"}),
     "anybody": ("elsewhere", {}),

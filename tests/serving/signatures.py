@@ -21,11 +21,12 @@ from typing import Any
 BASE = "vllm/distributed/kv_transfer/kv_connector/v1/base.py"
 SOURCES = {
     BASE: ("KVConnectorBase_V1", "KVConnectorMetadata", "KVConnectorRole"),
+    "vllm/config/device.py": ("DeviceConfig",),
     "vllm/config/kv_transfer.py": ("KVTransferConfig",),
     "vllm/config/parallel.py": ("ParallelConfig",),
     "vllm/config/vllm.py": ("VllmConfig",),
     "vllm/v1/core/sched/output.py": ("NewRequestData", "CachedRequestData", "SchedulerOutput"),
-    "vllm/v1/kv_cache_interface.py": ("KVCacheConfig", "KVCacheGroupSpec", "KVCacheSpec"),
+    "vllm/v1/kv_cache_interface.py": ("KVCacheConfig", "KVCacheGroupSpec", "KVCacheSpec", "AttentionSpec"),
     "vllm/v1/metrics/cache_hit_source.py": ("CacheHitSource",),
     "vllm/v1/request.py": ("Request",),
 }

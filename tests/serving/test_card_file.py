@@ -30,7 +30,7 @@ def test_a_file_that_is_no_card_is_refused(llama, tmp_path, change):
     card = json.loads(path.read_text())
     change(card)
     path.write_text(json.dumps(card))
-    with pytest.raises(StartError, match="is no model card.*serving.card_file"):
+    with pytest.raises(StartError, match=r"is no model card.*serving\.card_file"):
         read_card(path)
 
 

@@ -20,7 +20,6 @@ TOKENS = [7, 99, 300, 12, 12, 45, 501, 8, 77, 230]
 SIZE = 4
 SHAPES = {
     "content": lambda card: (9, card.kv_heads, SIZE, 2 * card.head_dim),
-    "heads": lambda card: (9, 2 * card.kv_heads, SIZE, card.head_dim),
     "outermost": lambda card: (2, 9, SIZE, card.kv_heads, card.head_dim),
     "in_block": lambda card: (9, 2, SIZE, card.kv_heads, card.head_dim),
 }

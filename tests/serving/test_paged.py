@@ -9,7 +9,6 @@ from serving.paged import LAYOUTS, PagedLayer, slots_of
 BLOCKS, HEADS, SIZE, DIM = 7, 2, 4, 3
 SHAPES = {
     "content": (BLOCKS, HEADS, SIZE, 2 * DIM),
-    "heads": (BLOCKS, 2 * HEADS, SIZE, DIM),
     "outermost": (2, BLOCKS, SIZE, HEADS, DIM),
     "in_block": (BLOCKS, 2, SIZE, HEADS, DIM),
 }
@@ -17,7 +16,6 @@ SHAPES = {
 #: Where a layout has a number: of keys (0) or values (1), of a block, head, place in the block and channel.
 PLACES = {
     "content": lambda half, block, head, place, channel: (block, head, place, half * DIM + channel),
-    "heads": lambda half, block, head, place, channel: (block, half * HEADS + head, place, channel),
     "outermost": lambda half, block, head, place, channel: (half, block, place, head, channel),
     "in_block": lambda half, block, head, place, channel: (block, half, place, head, channel),
 }

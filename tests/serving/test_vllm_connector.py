@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from codec.spec import CodecSpec
+from fuser.binding import Pairing, Side
+from fuser.projectors import ridge_file
+from fuser.projectors.identity import IdentityFuser
+from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from kvwire.errors import BindingError, InvalidRequestError, UnsupportedError
+from serving.exchange import Exchange
+from serving.frames import FrameFolder, prefix_keys
 from serving.paged import slots_of
 
 SIZE = 4
@@ -19,14 +26,18 @@ NAMES = [f"model.layers.{index}.self_attn.attn" for index in range(4)]
 class Engine:
     """One half or both of a connector, and the caches of its layers."""
 
-    def __init__(self, connector_class, published, extra, names=NAMES, workers=1, groups=1):
+    def __init__(
+        self, connector_class, published, extra, names=NAMES, workers=1, groups=1, device="cuda", packed_bytes=None
+    ):
         self.published = published
-        spec = published.made("KVCacheSpec", block_size=SIZE)
+        spec = published.made("AttentionSpec", state_content_bytes=packed_bytes)
+        vars(spec).update(vars(published.made("KVCacheSpec", block_size=SIZE)))
         group = published.made("KVCacheGroupSpec", layer_names=names, kv_cache_spec=spec)
         transfer = published.made("KVTransferConfig", get_from_extra_config=extra.get)
         config = published.made(
             "VllmConfig",
             parallel_config=published.made("ParallelConfig", world_size=workers),
+            device_config=published.made("DeviceConfig", device_type=device),
             kv_transfer_config=transfer,
         )
         caches = published.made("KVCacheConfig", kv_cache_groups=[group] * groups)
@@ -226,6 +237,8 @@ def test_a_request_that_ended_before_it_was_read_is_not_saved(engine, llama, ext
         ({"workers": 2}, UnsupportedError, "2 workers"),
         ({"groups": 2}, UnsupportedError, "2 kinds of layers"),
         ({"names": NAMES[:3]}, BindingError, "3 layers"),
+        ({"device": "cpu"}, UnsupportedError, "order of their own"),
+        ({"packed_bytes": 128}, UnsupportedError, "order of their own"),
     ],
 )
 def test_an_engine_that_is_not_served_is_refused_when_it_starts(engine, other, error, said):
@@ -240,6 +253,43 @@ def test_a_setting_that_is_missing_is_named(connector_class, published, extra, m
     del extra[f"kvwire_{missing}"]
     with pytest.raises(InvalidRequestError, match=f"no kvwire_{missing}"):
         Engine(connector_class, published, extra)
+
+
+@pytest.fixture
+def fuser(tmp_path, llama, other):
+    """A file with a map from the other model to this one."""
+    pairing = Pairing(Side.of(other.card), Side.of(llama.card))
+    bands = (Band((0, 1, 2), (0, 1, 2, 3), 6),)
+    draw = torch.Generator().manual_seed(3)
+    tensors = {name: torch.rand(shape, generator=draw) for name, shape in RidgeFuser.shapes(bands, pairing).items()}
+    path = tmp_path / "fuser.safetensors"
+    ridge_file.write(RidgeFuser(bands, tensors, pairing, Openings((), ())), path, {})
+    return path
+
+
+def test_with_a_fuser_another_models_frames_are_loaded_and_none_are_saved(engine, other, extra, fuser, card_of):
+    """What was projected is never handed on as the model's own."""
+    exchange = Exchange(CodecSpec.parse("fp32"), IdentityFuser(), other.card, other.card)
+    layers, slots = other.blocks(lambda: torch.zeros(9, 1, SIZE, 64), "content"), slots_of([0, 1], SIZE, 0, 8)
+    frames = FrameFolder(extra["kvwire_folder"])
+    binding = other.card.binding
+    seed = f"{binding.weights_fingerprint.hex()} {binding.tokenizer_fingerprint.hex()} fp32\n"
+    [_, key] = prefix_keys(seed, TOKENS, SIZE)
+    for index, halves in enumerate(other.read(TOKENS[:8])):
+        layers[index].scatter(slots, *halves)
+        frames.put(key, index, exchange.save(index, layers[index], slots))
+    extra |= {"kvwire_fuser": fuser, "kvwire_sharer_card": card_of(other)}
+    second = engine()
+    request = second.request("b")
+    assert second.matched(request) == 8
+    metadata = second.step(request, [0, 7, 2], 8, 2)
+    assert metadata.step.saves == ()
+    second.run(metadata)
+    assert second.worker.get_block_ids_with_load_errors() == set()
+    assert all(second.caches[name][7].any() for name in NAMES)
+    unread = second.request("c", tokens=[9] * 10)
+    assert second.matched(unread) == 0
+    assert second.step(unread, [3, 4, 5], 0, 10).step.saves == ()
 
 
 def test_graphs_leave_room_for_saving(connector_class):
