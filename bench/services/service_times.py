@@ -1,0 +1,221 @@
+"""How long each stage of a pair takes, against tokens: what ``kvwire simulate`` calculates with.
+
+``python -m bench.services.service_times --json FILE``. Requests go to real processes one at a time, but for answers
+that are written together and for what shows how much both services, on one machine, slow each other. Stages are those
+of the public client's reports.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.services.facts import facts
+from bench.services.stage_points import Points, service_times, sizes
+from bench.services.stream_window import window_bytes
+from kvwire.client import Client, Generation
+from kvwire.models.load import load_tokenizer
+from kvwire.models.store import ModelStore
+from kvwire.processes import Pair, RunningService, running_pair
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, TokenIds
+from simulation.times import ServiceTimes, Shape, Sizes
+
+CONTEXTS = (16, 32, 64, 128, 256)
+PROMPTS = (4, 16, 64)
+ROWS = (1, 2, 4, 8)
+_PROMPT, _CONTEXT = 16, 64
+_NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
+#: What keeps a service busy: a receiver by writing, a sharer by reading.
+_LONG_ANSWER, _LONG_CONTEXT = 256, 256
+#: Characters of text to cut contexts from; about four make a token.
+_CHARACTERS = 40_000
+_NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class Asker:
+    """Makes requests of any lengths, no two about the same context."""
+
+    def __init__(self, model: str, codec: str) -> None:
+        tokenizer = load_tokenizer(ModelStore().pull(model))
+        self._ids: list[int] = tokenizer(facts(_CHARACTERS), add_special_tokens=False).input_ids
+        self._exchange = Exchange(Method.PREFIX, codec=codec)
+        self._numbers = count()
+
+    def request(self, context: int, prompt: int, new_tokens: int) -> GenerateRequest:
+        """By method ``prefix``."""
+        return GenerateRequest(
+            self._cut(prompt), self._cut(context), self._exchange, new_tokens, ignore_eos=True, info=RequestInfo()
+        )
+
+    def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
+        """Without a cache."""
+        return GenerateRequest(self._cut(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
+
+    def _cut(self, tokens: int) -> TokenIds:
+        """The next tokens, from another place each time; the first one counts, so that no two cuts are alike."""
+        number = next(self._numbers)
+        first = self._ids[number % len(self._ids)]
+        begin = (7 * number + number // len(self._ids)) % (len(self._ids) - tokens)
+        return TokenIds((first, *self._ids[begin:][: tokens - 1]))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running pair and what asks it."""
+
+    sharer: RunningService
+    receiver: RunningService
+    asker: Asker
+    shape: Shape
+
+    async def calibrate(self, points: Points, rounds: int) -> list[Generation]:
+        """Add measured stages; returns the answers with caches.
+
+        Raises:
+            KvwireError: Whatever a service answered.
+        """
+        asker, layers, answers = self.asker, self.shape.layers, list[Generation]()
+        lengths = [*((each, _PROMPT) for each in CONTEXTS), *((CONTEXTS[0], each) for each in PROMPTS)]
+        async with Client(self.receiver.address) as client:
+            await client.generate_all(asker.request(_CONTEXT, _PROMPT, _NEW_TOKENS))
+            for _ in range(rounds):
+                for context, prompt in lengths:
+                    answers.append(await client.generate_all(asker.request(context, prompt, 1)))
+                    points.add_cache(answers[-1], layers)
+                points.add_own(await client.generate_all(asker.own(_PROMPT, _NEW_TOKENS)))
+                for rows in ROWS:
+                    asked = [asker.own(_PROMPT, _WRITTEN_TOGETHER) for _ in range(rows)]
+                    points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
+                await self._beside(client, points)
+        return answers
+
+    async def _beside(self, client: Client, points: Points) -> None:
+        """One service's stage alone, and while the other one computes."""
+
+        async def prefill(name: str) -> None:
+            answer = await client.generate_all(self.asker.request(_CONTEXT, _PROMPT, 1))
+            points.add(name, _CONTEXT, answer.report.stage_s("prefill", "sharer") or 0.0)
+
+        async def step(name: str) -> None:
+            answer = await client.generate_all(self.asker.own(_PROMPT, _NEW_TOKENS))
+            for gap_s in answer.itl_s[2:]:
+                points.add(name, 1, gap_s)
+
+        await prefill("prefill_alone")
+        await step("step_alone")
+        async with _busy(self.receiver.address, self.asker.own(_PROMPT, _LONG_ANSWER)):
+            await prefill("prefill_beside")
+        async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)):
+            await step("step_beside")
+
+
+@asynccontextmanager
+async def _busy(address: str, request: GenerateRequest) -> AsyncGenerator[None, None]:
+    """Have a service answer one request after the other while the block runs, from its first token on."""
+    begun = asyncio.Event()
+
+    async def ask() -> None:
+        async with Client(address) as client:
+            while True:
+                async with aclosing(client.generate(request)) as events:
+                    async for _ in events:
+                        begun.set()
+
+    asking = asyncio.create_task(ask())
+    try:
+        await asyncio.wait([asking, asyncio.ensure_future(begun.wait())], return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
+@contextmanager
+def running_bench(model: str, codec: str, threads: int) -> Iterator[Bench]:
+    """A pair as it is measured: so many threads each."""
+    with running_pair(Pair(model, model), _arguments(threads)) as (sharer, receiver):
+        shape = asyncio.run(_shape(receiver.address))
+        yield Bench(sharer, receiver, Asker(model, codec), shape)
+
+
+async def messages(model: str, codec: str, threads: int, rounds: int, points: Points) -> None:
+    """Add what a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
+    keeping = ["--reuse-bytes", str(1 << 28)]
+    with running_pair(Pair(model, model), _arguments(threads), sharer_arguments=keeping) as (_, receiver):
+        request = Asker(model, codec).request(_CONTEXT, _PROMPT, 1)
+        async with Client(receiver.address) as client:
+            for index in range(2 + rounds):
+                answer = await client.generate_all(request)
+                if index > 1:
+                    points.add_kept(answer)
+
+
+def _arguments(threads: int) -> list[str]:
+    return ["--threads", str(threads), "--max-in-flight", "64", "--log-level", "warning"]
+
+
+async def _shape(address: str) -> Shape:
+    async with Client(address) as client:
+        card = (await client.describe()).card
+    return Shape(len(card.layers), card.kv_heads, card.head_dim, _NUMBER_BYTES[card.compute_dtype])
+
+
+def fitted(bench: Bench, points: Points, answers: list[Generation], about: dict[str, str]) -> ServiceTimes:
+    """The times, once everything was measured."""
+    size: Sizes = sizes(answers)
+    return service_times(points, bench.shape, size, asyncio.run(window_bytes()), about)
+
+
+def about(model: str, codec: str, threads: int) -> dict[str, str]:
+    """On what it is measured."""
+    cpu = next(
+        (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {
+        "model": model,
+        "codec": codec,
+        "threads": f"{threads} of each service",
+        "machine": cpu,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def written(times: ServiceTimes, points: Points) -> str:
+    """The file: the times, how well the curves fit, and every point."""
+    worst = {name: each.worst for name, each in points.fits().items()}
+    return json.dumps({"times": asdict(times), "worst_misfit": worst, "points": points.found}, indent=1) + "\n"
+
+
+def main(
+    json_file: Annotated[Path, typer.Option("--json", help="the times, and every point they were fitted to")],
+    model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
+    codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "int8",
+    threads: Annotated[int, typer.Option(min=1, help="of each service")] = 1,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Measure, fit, print."""
+    points = Points()
+    asyncio.run(messages(model, codec, threads, rounds, points))
+    with running_bench(model, codec, threads) as bench:
+        answers = asyncio.run(bench.calibrate(points, rounds))
+        times = fitted(bench, points, answers, about(model, codec, threads))
+    json_file.write_text(written(times, points), encoding="utf-8")
+    for name, each in points.fits().items():
+        sys.stdout.write(f"{name}: {each.curve}, misses its points by at most {100 * each.worst:.0f} %\n")
+    for part in (times.sharer, times.receiver, times.calls, times.sizes):
+        sys.stdout.write(f"{part}\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
