@@ -22,7 +22,8 @@ from simulation.summary import share_within
 from simulation.system import Design, System
 from simulation.times import ServiceTimes
 
-MIX = Mix({32: 0.4, 64: 0.4, 128: 0.2}, {8: 0.5, 16: 0.5}, {8: 0.5, 16: 0.5})
+#: Many lengths, all as often: of few, a percentile would stand at the edge between two and say little.
+MIX = Mix(*(dict.fromkeys(lengths, 1.0) for lengths in (range(32, 97, 8), range(8, 17, 2), range(8, 17, 2))))
 _PAIR = Design(one_machine=True)
 #: Seconds of arrivals of each probe, when the capacity is simulated.
 _PROBED_S = 600.0

@@ -13,10 +13,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from bench.services.facts import facts
@@ -26,7 +26,7 @@ from kvwire.client import Client, Generation
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, RunningService, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, TokenIds
+from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
 from simulation.times import ServiceTimes, Shape, Sizes
 
 CONTEXTS = (16, 32, 64, 128, 256)
@@ -36,36 +36,29 @@ _PROMPT, _CONTEXT = 16, 64
 _NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
 #: What keeps a service busy: a receiver by writing, a sharer by reading.
 _LONG_ANSWER, _LONG_CONTEXT = 256, 256
-#: Characters of text to cut contexts from; about four make a token.
-_CHARACTERS = 40_000
+_CHARACTERS = 10_000
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Asker:
-    """Makes requests of any lengths, no two about the same context."""
+    """Makes requests of any lengths: words of a text in random order, so that no two are about the same context."""
 
     def __init__(self, model: str, codec: str) -> None:
         tokenizer = load_tokenizer(ModelStore().pull(model))
         self._ids: list[int] = tokenizer(facts(_CHARACTERS), add_special_tokens=False).input_ids
         self._exchange = Exchange(Method.PREFIX, codec=codec)
-        self._numbers = count()
+        self._random = np.random.default_rng(0)
 
     def request(self, context: int, prompt: int, new_tokens: int) -> GenerateRequest:
         """By method ``prefix``."""
-        return GenerateRequest(
-            self._cut(prompt), self._cut(context), self._exchange, new_tokens, ignore_eos=True, info=RequestInfo()
-        )
+        return GenerateRequest(self._drawn(prompt), self._drawn(context), self._exchange, new_tokens, ignore_eos=True)
 
     def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
         """Without a cache."""
-        return GenerateRequest(self._cut(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
+        return GenerateRequest(self._drawn(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
 
-    def _cut(self, tokens: int) -> TokenIds:
-        """The next tokens, from another place each time; the first one counts, so that no two cuts are alike."""
-        number = next(self._numbers)
-        first = self._ids[number % len(self._ids)]
-        begin = (7 * number + number // len(self._ids)) % (len(self._ids) - tokens)
-        return TokenIds((first, *self._ids[begin:][: tokens - 1]))
+    def _drawn(self, tokens: int) -> TokenIds:
+        return TokenIds(tuple(self._random.choice(self._ids, tokens).tolist()))
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ class Bench:
                     points.add_cache(answers[-1], layers)
                 points.add_own(await client.generate_all(asker.own(_PROMPT, _NEW_TOKENS)))
                 for rows in ROWS:
-                    asked = [asker.own(_PROMPT, _WRITTEN_TOGETHER) for _ in range(rows)]
+                    asked = [asker.own(_CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
                 await self._beside(client, points)
         return answers

@@ -108,7 +108,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="of each service")] = 1,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="of arrivals, for each load in each round")] = 60.0,
-    calibrations: Annotated[int, typer.Option(min=1, help="passes over the single requests, each time")] = 1,
+    calibrations: Annotated[int, typer.Option(min=1, help="passes over the single requests, each time")] = 2,
     ttft: Annotated[float, typer.Option(help="seconds to the first token that capacity promises")] = 2.0,
     plot_file: Annotated[Path | None, typer.Option("--plot", help="also draw it here, SVG")] = None,
 ) -> None:

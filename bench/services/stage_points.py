@@ -51,7 +51,9 @@ class Points:
         decode_s, place_s = (_stage_s(answer, name, "receiver") / layers for name in ("decode_frames", "place"))
         self.add("plan", context, _stage_s(answer, "queue", "sharer"))
         self.add("prefill", context, _stage_s(answer, "prefill", "sharer"))
-        self.add("encode_layer", context, _stage_s(answer, "encode", "sharer") / layers)
+        # With nobody slow behind it, what holds up a layer is that it is handed over.
+        handed_s = _stage_s(answer, "encode", "sharer") + _stage_s(answer, "backpressure", "sharer")
+        self.add("encode_layer", context, handed_s / layers)
         self.add("tokenize", context, _stage_s(answer, "tokenize", "receiver"))
         self.add("decode_layer", context, decode_s)
         self.add("place_layer", context, place_s)

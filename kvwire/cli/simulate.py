@@ -1,12 +1,14 @@
 """``kvwire simulate``: what a system of many services would do, from what was measured of one pair."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kvwire.cli.options import JsonOption
+from kvwire.errors import UnsupportedError
 
 
 def simulate(
@@ -18,6 +20,8 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
+    if find_spec("simpy") is None:
+        raise UnsupportedError("simulations need SimPy, which is not installed here; pip install 'kvwire[simulation]'")
     from simulation.plot import plot
     from simulation.spec import read_spec
     from simulation.summary import summarize

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kvwire.cli.main import app
-from kvwire.errors import InvalidRequestError, NotFoundError
+from kvwire.errors import InvalidRequestError, NotFoundError, UnsupportedError
 from simulation.choice import by_context
 from simulation.spec import read_spec
 from simulation.times import read_times
@@ -98,6 +98,14 @@ def test_the_command_simulates_every_rate_and_writes_what_it_found(spec, tmp_pat
     assert fast > 2 * slow > 0
     assert "2/s: answered" in ran.output
     assert figure.read_text().count("first token, p95, ") == 2
+
+
+def test_without_simpy_the_command_says_what_to_install(spec, monkeypatch):
+    """And does nothing."""
+    monkeypatch.setattr("kvwire.cli.simulate.find_spec", lambda _: None)
+    ran = CliRunner().invoke(app, ["simulate", str(spec)])
+    assert isinstance(ran.exception, UnsupportedError)
+    assert "pip install 'kvwire[simulation]'" in str(ran.exception)
 
 
 @pytest.mark.parametrize("name", ["pair", "fleet"])
