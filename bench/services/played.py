@@ -23,7 +23,11 @@ from simulation.system import Design, System
 from simulation.times import ServiceTimes
 
 #: Many lengths, all as often: of few, a percentile would stand at the edge between two and say little.
-MIX = Mix(*(dict.fromkeys(lengths, 1.0) for lengths in (range(32, 97, 8), range(8, 17, 2), range(8, 17, 2))))
+MIX = Mix(
+    context_tokens=dict.fromkeys(range(32, 97, 8), 1.0),
+    prompt_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
+    answer_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
+)
 _PAIR = Design(one_machine=True)
 #: Seconds of arrivals of each probe, when the capacity is simulated.
 _PROBED_S = 600.0

@@ -67,6 +67,10 @@ def compared(share: float, rate_rps: float, rounds: Sequence[Round], times: Serv
         "measured": found,
         "simulated": model,
         "apart": {name: model[name] / found[name] - 1 for name in found},
+        "first_token_s": {
+            "measured": [each for played in rounds for each in played.measured.first_token_s],
+            "simulated": [each for played in ours for each in played.first_token_s],
+        },
         "rounds": [
             {"measured": each.measured.figures(), "simulated": own.figures()}
             for each, own in zip(rounds, ours, strict=True)

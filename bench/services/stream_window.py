@@ -30,7 +30,7 @@ async def window_bytes() -> int:
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            ask = channel.unary_stream("/bench/Window")
+            ask = channel.unary_stream("/bench/Window", bytes, bytes)
             async for _ in ask(b""):
                 pass
             call = ask(b"")
