@@ -3,8 +3,6 @@
 from collections import deque
 from dataclasses import dataclass
 
-from simpy import Environment
-
 from simulation.compute import Compute
 from simulation.host import Process
 from simulation.memory import Kept, Room, cache_bytes, share_bytes
@@ -29,8 +27,7 @@ class _Job:
 class Sharer:
     """One sharer. ``passes`` and ``contexts`` count what it has read, and in how many passes."""
 
-    def __init__(self, env: Environment, times: ServiceTimes, compute: Compute, room: Room, kept: Kept) -> None:
-        self._env = env
+    def __init__(self, times: ServiceTimes, compute: Compute, room: Room, kept: Kept) -> None:
         self._times = times
         self._room = room
         self._kept = kept

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from experiments.yaml_source import read_yaml
 from kvwire.link.shape import Shape as LinkShape
@@ -43,7 +43,7 @@ class Contexts(Part):
 class Services(Part):
     """Limits of each service, as its options have them."""
 
-    max_in_flight: Count = 64
+    max_in_flight: Count = Limits.max_in_flight
     cache_memory_bytes: Count = Limits.cache_memory_bytes
     sharer_reuse_bytes: Annotated[int, Field(ge=0)] = 0
     receiver_reuse_bytes: Annotated[int, Field(ge=0)] = 0
@@ -71,6 +71,13 @@ class Spec(Part):
     prompt_tokens: Shares
     answer_tokens: Shares
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("warm_up_s")
+    @classmethod
+    def _something_is_left(cls, warm_up_s: float, info: ValidationInfo) -> float:
+        if warm_up_s >= info.data.get("duration_s", float("inf")):
+            raise ValueError(f"it must be shorter than the run of {info.data['duration_s']} s")
+        return warm_up_s
 
 
 @dataclass(frozen=True)

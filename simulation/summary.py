@@ -12,20 +12,18 @@ from simulation.system import Run
 
 
 def summarize(run: Run, warm_up_s: float = 0.0) -> dict[str, Any]:
-    """Of the requests due after ``warm_up_s``; rates per second of the time in which they were due.
+    """Of the requests due after ``warm_up_s``; a rate is per second from then until the last answer.
 
     ``utilisation``: the share of the whole run that a compute thread was busy, and a connection, mean and most of them.
     """
     counted = [each for each in run.outcomes if each.request.due_s >= warm_up_s]
     answered = [each for each in counted if each.first_token_s is not None]
-    seconds = max(run.due_s - warm_up_s, 1e-9)
     passes = sum(sharer.passes for sharer in run.sharers)
     steps = sum(receiver.decoder.passes for receiver in run.receivers)
     return {
         "requests": len(counted),
         "refused": len(counted) - len(answered),
-        "offered_rps": len(counted) / seconds,
-        "answered_rps": len(answered) / seconds,
+        "answered_rps": len(answered) / (run.seconds - warm_up_s),
         "ttft_ms": _percentiles_ms([each.first_token_s for each in answered if each.first_token_s is not None]),
         "e2e_ms": _percentiles_ms([each.total_s for each in answered if each.total_s is not None]),
         "itl_ms": _percentiles_ms([gap for each in answered for gap in each.gaps_s]),

@@ -19,9 +19,9 @@ from simulation.times import ServiceTimes
 
 @dataclass(frozen=True)
 class Limits:
-    """Of each service, as it is started with them; nothing kept of contexts, and more memory than anybody takes."""
+    """Of each service, as it is started with them; by default with more memory than anybody takes."""
 
-    max_in_flight: int = 64
+    max_in_flight: int = 16
     cache_memory_bytes: int = 1 << 50
     sharer_reuse_bytes: int = 0
     receiver_reuse_bytes: int = 0
@@ -57,13 +57,9 @@ class _ReceiverSide:
 
 @dataclass(frozen=True)
 class Run:
-    """Outcomes in the order of the requests, and what was used meanwhile.
-
-    The last request was due at ``due_s``, and the last answer ended at ``seconds``.
-    """
+    """Outcomes in the order of the requests, and what was used meanwhile; the last answer ended at ``seconds``."""
 
     outcomes: list[Outcome]
-    due_s: float
     seconds: float
     sharers: list[Sharer]
     receivers: list[Receiver]
@@ -85,7 +81,7 @@ class System:
             return compute, Room(env, limits.cache_memory_bytes), Kept(reuse_bytes)
 
         self._sharers = [
-            Sharer(env, times, *parts(times.sharer.slowdown, limits.sharer_reuse_bytes)) for _ in range(design.sharers)
+            Sharer(times, *parts(times.sharer.slowdown, limits.sharer_reuse_bytes)) for _ in range(design.sharers)
         ]
         self._outgoing = [Link(design.rate_bytes_s, design.delay_s) for _ in self._sharers]
         self._sides = [
@@ -117,7 +113,6 @@ class System:
         self._env.run(until=self._env.process(arrive()))
         return Run(
             [outcome for outcome in outcomes if outcome is not None],
-            requests[-1].due_s,
             self._env.now,
             self._sharers,
             [side.receiver for side in self._sides],

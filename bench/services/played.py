@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.services.service_times import Asker, Bench
+from bench.services.service_times import MAX_IN_FLIGHT, Asker, Bench
 from kvwire.client import Client
 from kvwire.errors import KvwireError
 from kvwire.processes import RunningService
@@ -19,7 +19,7 @@ from loadtest.open_loop import Sent, open_loop
 from loadtest.scoring import ItemResult
 from simulation.requests import Mix, Request
 from simulation.summary import share_within
-from simulation.system import Design, System
+from simulation.system import Design, Limits, System
 from simulation.times import ServiceTimes
 
 #: Many lengths, all as often: of few, a percentile would stand at the edge between two and say little.
@@ -28,7 +28,7 @@ MIX = Mix(
     prompt_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
     answer_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
 )
-_PAIR = Design(one_machine=True)
+_PAIR = Design(one_machine=True, limits=Limits(max_in_flight=MAX_IN_FLIGHT))
 #: Seconds of arrivals of each probe, when the capacity is simulated.
 _PROBED_S = 600.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")

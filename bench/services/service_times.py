@@ -29,6 +29,8 @@ from kvwire.processes import Pair, RunningService, running_pair
 from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
 from simulation.times import ServiceTimes, Shape, Sizes
 
+#: More than come at once in any load that a pair bears.
+MAX_IN_FLIGHT = 64
 CONTEXTS = (16, 32, 64, 128, 256)
 PROMPTS = (4, 16, 64)
 ROWS = (1, 2, 4, 8)
@@ -154,7 +156,7 @@ async def messages(model: str, codec: str, threads: int, rounds: int, points: Po
 
 
 def _arguments(threads: int) -> list[str]:
-    return ["--threads", str(threads), "--max-in-flight", "64", "--log-level", "warning"]
+    return ["--threads", str(threads), "--max-in-flight", str(MAX_IN_FLIGHT), "--log-level", "warning"]
 
 
 async def _shape(address: str) -> Shape:
