@@ -28,7 +28,7 @@ MIX = Mix(
     prompt_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
     answer_tokens=dict.fromkeys(range(8, 17, 2), 1.0),
 )
-_PAIR = Design(one_machine=True, limits=Limits(max_in_flight=MAX_IN_FLIGHT))
+PAIR = Design(one_machine=True, limits=Limits(max_in_flight=MAX_IN_FLIGHT))
 #: Seconds of arrivals of each probe, when the capacity is simulated.
 _PROBED_S = 600.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -76,7 +76,7 @@ def requests(rate_rps: float, seconds: float, seed: int) -> list[Request]:
 
 def simulated(times: ServiceTimes, asked: Sequence[Request]) -> Played:
     """Played through the model."""
-    run = System(_PAIR, times).play(asked)
+    run = System(PAIR, times).play(asked)
     answered = [each for each in run.outcomes if each.first_token_s is not None and each.total_s is not None]
     return Played(
         [each.first_token_s for each in answered if each.first_token_s is not None],
@@ -90,7 +90,7 @@ def capacity(times: ServiceTimes, ttft_s: float) -> float:
     """The highest rate at which 99 % of simulated first tokens come within a time."""
 
     def probe(rate_rps: float) -> Probe:
-        outcomes = System(_PAIR, times).play(requests(rate_rps, _PROBED_S, 0)).outcomes
+        outcomes = System(PAIR, times).play(requests(rate_rps, _PROBED_S, 0)).outcomes
         return Probe(rate_rps, share_within(outcomes, ttft_s), valid=True)
 
     return capacity_rps(list(find_capacity(probe, 0.5)))

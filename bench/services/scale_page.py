@@ -13,9 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.services.played import PAIR
 from bench.services.scale_runs import RUNS
+from bench.services.service_times import CONTEXT, PROMPT
 from bench.services.simulated import WITHIN
+from bench.services.stage_points import Points
 from kvwire.errors import NotFoundError
+from simulation.requests import Request
+from simulation.system import System
 from simulation.times import ServiceTimes, read_times
 
 #: What stands in a table for each figure that is compared, its factor, and how it is written.
@@ -28,6 +33,8 @@ _COMPARED = {
     "sharer_busy": ("sharer busy, %", 100, "{:.0f}"),
     "receiver_busy": ("receiver busy, %", 100, "{:.0f}"),
 }
+#: An answer that is still being written when the other request comes.
+_WRITTEN, _WRITES_FROM_S = 200, 3.0
 _FIGURE = "![Measured and simulated figures over the load; bars are rounds](figures/simulated.svg)"
 _CURVES = {
     "sharer: read a pass, by its tokens": ("sharer", "prefill"),
@@ -67,8 +74,8 @@ def comparison(found: Mapping[str, Any]) -> str:
     return f"{_about(found['measured'])}\n\n{table(head, rows)}\n\n{verdict}\n\n{_FIGURE}"
 
 
-def service_times(times: ServiceTimes, misfit: Mapping[str, float]) -> str:
-    """The curves, and what happens once for each request."""
+def service_times(times: ServiceTimes, misfit: Mapping[str, float], points: Points) -> str:
+    """The curves, what happens once for each request, and what becomes of one beside another that is being answered."""
     rows = []
     for words, (side, name) in _CURVES.items():
         curve = getattr(getattr(times, side), name)
@@ -88,7 +95,20 @@ def service_times(times: ServiceTimes, misfit: Mapping[str, float]) -> str:
         f"{table(['ms', 'fixed', 'each', 'its square', 'worst misfit'], rows)}\n\nOnce, in ms: {told}. Beside each "
         f"other on one machine the sharer takes {times.sharer.slowdown:.2f} and the receiver "
         f"{times.receiver.slowdown:.2f} times as long. A sharer runs ahead of its reader by "
-        f"{times.calls.window_bytes / 1e6:.1f} MB."
+        f"{times.calls.window_bytes / 1e6:.1f} MB.\n\n{_beside(times, points)}"
+    )
+
+
+def _beside(times: ServiceTimes, points: Points) -> str:
+    """What no curve was fitted to: the first token of a request that comes while another's answer is written."""
+    lone, late = Request(0.0, 0, CONTEXT, PROMPT, 1), Request(_WRITES_FROM_S, 0, CONTEXT, PROMPT, 1)
+    writes = Request(0.0, 1, CONTEXT, PROMPT, _WRITTEN)
+    simulated = [System(PAIR, times).play(asked).outcomes[-1].first_token_s for asked in ([lone], [writes, late])]
+    found = [1000 * points.median(f"ttft_{name}") for name in ("alone", "beside")]
+    alone, beside = (1000 * (each or 0.0) for each in simulated)
+    return (
+        f"A request of {CONTEXT} tokens of context had its first token after {found[0]:.0f} ms alone and after "
+        f"{found[1]:.0f} beside one whose answer was being written; simulated: {alone:.0f} and {beside:.0f} ms."
     )
 
 
@@ -121,8 +141,10 @@ def main(
 ) -> None:
     """Simulate what is to be simulated, and fill the page."""
     times, found = read_times(times_file), json.loads(found_file.read_text(encoding="utf-8"))
-    misfit = json.loads(times_file.read_text(encoding="utf-8"))["worst_misfit"]
-    places = {"service times": service_times(times, misfit), "comparison": comparison(found)}
+    measured = json.loads(times_file.read_text(encoding="utf-8"))
+    points = Points({name: [(count, seconds) for count, seconds in each] for name, each in measured["points"].items()})
+    told = service_times(times, measured["worst_misfit"], points)
+    places = {"service times": told, "comparison": comparison(found)}
     for name, run in RUNS.items():
         sys.stderr.write(f"simulating {name}\n")
         places[name] = table(*run(times, found["capacity_rps"]))

@@ -34,7 +34,7 @@ MAX_IN_FLIGHT = 64
 CONTEXTS = (16, 32, 64, 128, 256)
 PROMPTS = (4, 16, 64)
 ROWS = (1, 2, 4, 8)
-_PROMPT, _CONTEXT = 16, 64
+PROMPT, CONTEXT = 16, 64
 _NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
 #: What keeps a service busy: a receiver by writing, a sharer by reading.
 _LONG_ANSWER, _LONG_CONTEXT = 256, 256
@@ -79,16 +79,16 @@ class Bench:
             KvwireError: Whatever a service answered.
         """
         asker, layers, answers = self.asker, self.shape.layers, list[Generation]()
-        lengths = [*((each, _PROMPT) for each in CONTEXTS), *((CONTEXTS[0], each) for each in PROMPTS)]
+        lengths = [*((each, PROMPT) for each in CONTEXTS), *((CONTEXTS[0], each) for each in PROMPTS)]
         async with Client(self.receiver.address) as client:
-            await client.generate_all(asker.request(_CONTEXT, _PROMPT, _NEW_TOKENS))
+            await client.generate_all(asker.request(CONTEXT, PROMPT, _NEW_TOKENS))
             for _ in range(rounds):
                 for context, prompt in lengths:
                     answers.append(await client.generate_all(asker.request(context, prompt, 1)))
                     points.add_cache(answers[-1], layers)
-                points.add_own(await client.generate_all(asker.own(_PROMPT, _NEW_TOKENS)))
+                points.add_own(await client.generate_all(asker.own(PROMPT, _NEW_TOKENS)))
                 for rows in ROWS:
-                    asked = [asker.own(_CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
+                    asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
                 await self._beside(client, points)
         return answers
@@ -97,20 +97,21 @@ class Bench:
         """One service's stage alone, and while the other one computes."""
 
         async def prefill(name: str) -> None:
-            answer = await client.generate_all(self.asker.request(_CONTEXT, _PROMPT, 1))
-            points.add(name, _CONTEXT, answer.report.stage_s("prefill", "sharer") or 0.0)
+            answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
+            points.add(f"prefill_{name}", CONTEXT, answer.report.stage_s("prefill", "sharer") or 0.0)
+            points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
 
         async def step(name: str) -> None:
-            answer = await client.generate_all(self.asker.own(_PROMPT, _NEW_TOKENS))
+            answer = await client.generate_all(self.asker.own(PROMPT, _NEW_TOKENS))
             for gap_s in answer.itl_s[2:]:
-                points.add(name, 1, gap_s)
+                points.add(f"step_{name}", 1, gap_s)
 
-        await prefill("prefill_alone")
-        await step("step_alone")
-        async with _busy(self.receiver.address, self.asker.own(_PROMPT, _LONG_ANSWER)):
-            await prefill("prefill_beside")
+        await prefill("alone")
+        await step("alone")
+        async with _busy(self.receiver.address, self.asker.own(PROMPT, _LONG_ANSWER)):
+            await prefill("beside")
         async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)):
-            await step("step_beside")
+            await step("beside")
 
 
 @asynccontextmanager
@@ -147,7 +148,7 @@ async def messages(model: str, codec: str, threads: int, rounds: int, points: Po
     """Add what a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
     keeping = ["--reuse-bytes", str(1 << 28)]
     with running_pair(Pair(model, model), _arguments(threads), sharer_arguments=keeping) as (_, receiver):
-        request = Asker(model, codec).request(_CONTEXT, _PROMPT, 1)
+        request = Asker(model, codec).request(CONTEXT, PROMPT, 1)
         async with Client(receiver.address) as client:
             for index in range(2 + rounds):
                 answer = await client.generate_all(request)

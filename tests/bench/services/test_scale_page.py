@@ -41,7 +41,7 @@ def test_every_place_of_the_page_is_filled_and_nothing_else_changes(tmp_path, mo
     points = measured()
     misfit = {name: each.worst for name, each in points.fits().items()}
     files[0].write_text(json.dumps(found()))
-    files[1].write_text(json.dumps({"times": asdict(fitted()), "worst_misfit": misfit}))
+    files[1].write_text(json.dumps({"times": asdict(fitted()), "worst_misfit": misfit, "points": points.found}))
     files[2].write_text(PAGE.read_text())
     main(*files)
     once = files[2].read_text()

@@ -79,6 +79,8 @@ def measured():
     for name, seconds in (("prefill", 0.36), ("step", 0.05)):
         points.add(f"{name}_alone", 64, seconds)
         points.add(f"{name}_beside", 64, 1.25 * seconds)
+    points.add("ttft_alone", 64, 0.4)
+    points.add("ttft_beside", 64, 0.9)
     return points
 
 
