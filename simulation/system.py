@@ -47,12 +47,15 @@ class Design:
 
 @dataclass
 class _ReceiverSide:
-    """A receiver, its connection, and its own calls in flight at each sharer."""
+    """A receiver, its connection, and its own calls: in flight at each sharer, and so many ``asked``.
+
+    Each begins to count at its own place, or all of them would ask one sharer at a time where they ask in turn.
+    """
 
     receiver: Receiver
     incoming: Link
     calls: list[int]
-    asked: int = 0
+    asked: int
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ class System:
                 ),
                 Link(design.rate_bytes_s),
                 [0] * design.sharers,
+                asked=place,
             )
-            for _ in range(design.receivers)
+            for place in range(design.receivers)
         ]
 
     def play(self, requests: Sequence[Request], told: Callable[[], None] = lambda: None) -> Run:

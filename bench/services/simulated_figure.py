@@ -35,7 +35,7 @@ Loads = Sequence[Mapping[str, Any]]
 def plot(result: Mapping[str, Any]) -> str:
     """One standalone SVG; ``result`` as :mod:`bench.services.simulated` writes it."""
     loads: Loads = result["loads"]
-    x = Axis(0, 1, LEFT, WIDTH - RIGHT, log=False, text=share_text)
+    x = Axis(0, 0.95, LEFT, WIDTH - RIGHT, log=False, text=share_text)
     panels, marks = [], list[Series]()
     for title, (counted, names) in _PANELS.items():
         series = tuple(
