@@ -9,7 +9,7 @@ import asyncio
 import json
 import platform
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,12 +22,14 @@ import typer
 from bench.services.facts import facts
 from bench.services.stage_points import Points, service_times, sizes
 from bench.services.stream_window import window_bytes
-from kvwire.client import Client, Generation
+from kvwire.client import Client
+from kvwire.errors import KvwireError
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, RunningService, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
-from simulation.times import ServiceTimes, Shape, Sizes
+from kvwire.report import Report
+from kvwire.requests import Exchange, GenerateRequest, Method, ScoreRequest, TokenIds
+from simulation.times import ServiceTimes, Shape
 
 #: More than come at once in any load that a pair bears.
 MAX_IN_FLIGHT = 64
@@ -55,6 +57,10 @@ class Asker:
         """By method ``prefix``."""
         return GenerateRequest(self._drawn(prompt), self._drawn(context), self._exchange, new_tokens, ignore_eos=True)
 
+    def cache(self, context: int) -> ScoreRequest:
+        """By method ``prefix``, the least to be asked for behind a cache."""
+        return ScoreRequest(self._drawn(1), (self._drawn(1),), self._drawn(context), self._exchange)
+
     def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
         """Without a cache."""
         return GenerateRequest(self._drawn(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
@@ -72,46 +78,59 @@ class Bench:
     asker: Asker
     shape: Shape
 
-    async def calibrate(self, points: Points, rounds: int) -> list[Generation]:
-        """Add measured stages; returns the answers with caches.
+    async def calibrate(self, points: Points, rounds: int) -> list[Report]:
+        """Add measured stages; returns the reports of caches.
 
         Raises:
             KvwireError: Whatever a service answered.
         """
-        asker, layers, answers = self.asker, self.shape.layers, list[Generation]()
-        lengths = [*((each, PROMPT) for each in CONTEXTS), *((CONTEXTS[0], each) for each in PROMPTS)]
+        asker, reports = self.asker, list[Report]()
         async with Client(self.receiver.address) as client:
             await client.generate_all(asker.request(CONTEXT, PROMPT, _NEW_TOKENS))
             for _ in range(rounds):
-                for context, prompt in lengths:
-                    answers.append(await client.generate_all(asker.request(context, prompt, 1)))
-                    points.add_cache(answers[-1], layers)
-                points.add_own(await client.generate_all(asker.own(PROMPT, _NEW_TOKENS)))
+                for context in CONTEXTS:
+                    reports.append(await cache(client, asker.cache(context)))
+                    points.add_cache(reports[-1], self.shape.layers)
+                for prompt in PROMPTS:
+                    points.add_own(await client.generate_all(asker.own(prompt, _NEW_TOKENS)))
                 for rows in ROWS:
                     asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
                 await self._beside(client, points)
-        return answers
+        return reports
 
     async def _beside(self, client: Client, points: Points) -> None:
-        """One service's stage alone, and while the other one computes."""
+        """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
 
-        async def prefill(name: str) -> None:
+        async def reading(name: str) -> None:
+            report = await cache(client, self.asker.cache(CONTEXT))
+            points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
             answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
-            points.add(f"prefill_{name}", CONTEXT, answer.report.stage_s("prefill", "sharer") or 0.0)
             points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
 
-        async def step(name: str) -> None:
+        async def writing(name: str) -> None:
             answer = await client.generate_all(self.asker.own(PROMPT, _NEW_TOKENS))
             for gap_s in answer.itl_s[2:]:
                 points.add(f"step_{name}", 1, gap_s)
 
-        await prefill("alone")
-        await step("alone")
+        await reading("alone")
+        await writing("alone")
         async with _busy(self.receiver.address, self.asker.own(PROMPT, _LONG_ANSWER)):
-            await prefill("beside")
+            await reading("beside")
         async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)):
-            await step("beside")
+            await writing("beside")
+
+
+async def cache(client: Client, request: ScoreRequest) -> Report:
+    """How a cache came, asked for in a call that reads its prompts only once all caches are there.
+
+    Raises:
+        KvwireError: It did not.
+    """
+    (scored,) = [each async for each in client.score_together([request])]
+    if isinstance(scored, KvwireError):
+        raise scored
+    return scored.report
 
 
 @asynccontextmanager
@@ -148,12 +167,12 @@ async def messages(model: str, codec: str, threads: int, rounds: int, points: Po
     """Add what a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
     keeping = ["--reuse-bytes", str(1 << 28)]
     with running_pair(Pair(model, model), _arguments(threads), sharer_arguments=keeping) as (_, receiver):
-        request = Asker(model, codec).request(CONTEXT, PROMPT, 1)
+        request = Asker(model, codec).cache(CONTEXT)
         async with Client(receiver.address) as client:
             for index in range(2 + rounds):
-                answer = await client.generate_all(request)
+                report = await cache(client, request)
                 if index > 1:
-                    points.add_kept(answer)
+                    points.add_kept(report)
 
 
 def _arguments(threads: int) -> list[str]:
@@ -166,10 +185,9 @@ async def _shape(address: str) -> Shape:
     return Shape(len(card.layers), card.kv_heads, card.head_dim, _NUMBER_BYTES[card.compute_dtype])
 
 
-def fitted(bench: Bench, points: Points, answers: list[Generation], about: dict[str, str]) -> ServiceTimes:
-    """The times, once everything was measured."""
-    size: Sizes = sizes(answers)
-    return service_times(points, bench.shape, size, asyncio.run(window_bytes()), about)
+def fitted(bench: Bench, points: Points, reports: Sequence[Report], about: dict[str, str]) -> ServiceTimes:
+    """The times, once everything was measured; ``reports`` of caches."""
+    return service_times(points, bench.shape, sizes(reports), asyncio.run(window_bytes()), about)
 
 
 def about(model: str, codec: str, threads: int) -> dict[str, str]:
@@ -204,8 +222,8 @@ def main(
     points = Points()
     asyncio.run(messages(model, codec, threads, rounds, points))
     with running_bench(model, codec, threads) as bench:
-        answers = asyncio.run(bench.calibrate(points, rounds))
-        times = fitted(bench, points, answers, about(model, codec, threads))
+        reports = asyncio.run(bench.calibrate(points, rounds))
+        times = fitted(bench, points, reports, about(model, codec, threads))
     json_file.write_text(written(times, points), encoding="utf-8")
     for name, each in points.fits().items():
         sys.stdout.write(f"{name}: {each.curve}, misses its points by at most {100 * each.worst:.0f} %\n")

@@ -84,8 +84,8 @@ def validate(bench: Bench, points: Points, facts: dict[str, str], plan: Plan) ->
     Raises:
         KvwireError: Whatever a service answered to a single request.
     """
-    answers = asyncio.run(bench.calibrate(points, plan.calibrations))
-    capacity_found = capacity(fitted(bench, points, answers, facts), plan.ttft_s)
+    reports = asyncio.run(bench.calibrate(points, plan.calibrations))
+    capacity_found = capacity(fitted(bench, points, reports, facts), plan.ttft_s)
     _say(f"simulated capacity: {capacity_found:.2f} requests per second with a first token within {plan.ttft_s} s")
     rounds: dict[float, list[Round]] = {share: [] for share in LOADS}
     for number in range(plan.rounds):
@@ -93,8 +93,8 @@ def validate(bench: Bench, points: Points, facts: dict[str, str], plan: Plan) ->
             asked = requests(share * capacity_found, plan.seconds, number)
             title = f"round {number + 1} of {plan.rounds}, {100 * share:.0f} % of capacity"
             played.append(Round(asked, *asyncio.run(measured(bench, asked, title))))
-        answers += asyncio.run(bench.calibrate(points, plan.calibrations))
-    times = fitted(bench, points, answers, facts)
+        reports += asyncio.run(bench.calibrate(points, plan.calibrations))
+    times = fitted(bench, points, reports, facts)
     loads = [compared(share, share * capacity_found, played, times) for share, played in rounds.items()]
     return {"ttft_s": plan.ttft_s, "capacity_rps": capacity_found, "mix": asdict(MIX), "loads": loads}, times
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from kvwire.client import Generation
 from kvwire.errors import LocalError
+from kvwire.report import Report
 from simulation.curve import Curve, Fit, fit
 from simulation.times import CallTimes, ReceiverTimes, ServiceTimes, Shape, SharerTimes, Sizes
 
@@ -44,36 +45,37 @@ class Points:
         """The curve of each stage that has one."""
         return {name: fit(self.medians(name), terms) for name, terms in _TERMS.items()}
 
-    def add_cache(self, answer: Generation, layers: int) -> None:
-        """Of a request by method ``prefix`` that nothing ran beside."""
-        report = answer.report
-        context, prompt = report.tokens.context, report.tokens.prompt
-        decode_s, place_s = (_stage_s(answer, name, "receiver") / layers for name in ("decode_frames", "place"))
-        self.add("plan", context, _stage_s(answer, "queue", "sharer"))
-        self.add("prefill", context, _stage_s(answer, "prefill", "sharer"))
+    def add_cache(self, report: Report, layers: int) -> None:
+        """Of a cache that nothing was computed beside, not even its prompt."""
+        context = report.tokens.context
+        decode_s, place_s = (_stage_s(report, name, "receiver") / layers for name in ("decode_frames", "place"))
         # With nobody slow behind it, what holds up a layer is that it is handed over.
-        handed_s = _stage_s(answer, "encode", "sharer") + _stage_s(answer, "backpressure", "sharer")
+        handed_s = _stage_s(report, "encode", "sharer") + _stage_s(report, "backpressure", "sharer")
+        # The receiver's clock runs from before the sharer is called until the last layer is placed.
+        between_s = _stage_s(report, "share", "receiver") - _stage_s(report, "share", "sharer")
+        self.add("plan", context, _stage_s(report, "queue", "sharer"))
+        self.add("prefill", context, _stage_s(report, "prefill", "sharer"))
         self.add("encode_layer", context, handed_s / layers)
-        self.add("tokenize", context, _stage_s(answer, "tokenize", "receiver"))
+        self.add("tokenize", context, _stage_s(report, "tokenize", "receiver"))
         self.add("decode_layer", context, decode_s)
         self.add("place_layer", context, place_s)
-        self.add("prompt", prompt, _stage_s(answer, "prompt", "receiver"))
-        # The receiver's clock runs from before the sharer is called until the last layer is placed.
-        between_s = _stage_s(answer, "share", "receiver") - _stage_s(answer, "share", "sharer")
         self.add("call_and_message", context, between_s - decode_s - place_s)
-        self.add("client", context, answer.first_token_s - _stage_s(answer, "first_token", "receiver"))
 
-    def add_kept(self, answer: Generation) -> None:
+    def add_kept(self, report: Report) -> None:
         """Of a cache whose frames the sharer keeps: what is left of its stream are a call and its messages."""
-        own_s = sum(_stage_s(answer, name, "receiver") for name in ("decode_frames", "place"))
-        left_s = _stage_s(answer, "share", "receiver") - _stage_s(answer, "queue", "sharer") - own_s
-        self.add("call_and_messages", answer.report.tokens.context, left_s)
+        own_s = sum(_stage_s(report, name, "receiver") for name in ("decode_frames", "place"))
+        left_s = _stage_s(report, "share", "receiver") - _stage_s(report, "queue", "sharer") - own_s
+        self.add("call_and_messages", report.tokens.context, left_s)
 
     def add_own(self, answer: Generation) -> None:
-        """Of a request by method ``receiver_only`` that nothing ran beside: first token, and moving into a row."""
-        read_s = _stage_s(answer, "tokenize", "receiver") + _stage_s(answer, "prefill", "receiver")
-        self.add("first_token", 1, _stage_s(answer, "first_token", "receiver") - read_s)
+        """Of an answer without a cache that nothing ran beside: prompt, first token, moving into a row, the call."""
+        report = answer.report
+        read_s = _stage_s(report, "tokenize", "receiver") + _stage_s(report, "prefill", "receiver")
+        first_s = _stage_s(report, "first_token", "receiver")
+        self.add("prompt", report.tokens.prompt, _stage_s(report, "prefill", "receiver"))
+        self.add("first_token", 1, first_s - read_s)
         self.add("join", 1, answer.itl_s[0] - float(np.median(answer.itl_s[1:])))
+        self.add("client", 1, answer.first_token_s - first_s)
 
     def add_steps(self, answers: Sequence[Generation]) -> None:
         """Of answers that were written together: the gaps between their tokens, without those at either end."""
@@ -85,9 +87,9 @@ class Points:
         return max(1.0, self.median(f"{name}_beside") / self.median(f"{name}_alone"))
 
 
-def sizes(answers: Sequence[Generation]) -> Sizes:
+def sizes(reports: Sequence[Report]) -> Sizes:
     """The line through the payloads of the shortest and the longest context."""
-    counted = sorted(((each.report.tokens.context, each.report.bytes) for each in answers), key=lambda each: each[0])
+    counted = sorted(((each.tokens.context, each.bytes) for each in reports), key=lambda each: each[0])
     (short, fewer), (long, more) = counted[0], counted[-1]
     if fewer is None or more is None or short == long:
         raise LocalError("two caches of different lengths are needed to tell their bytes; none were sent")
@@ -124,5 +126,5 @@ def service_times(
     )
 
 
-def _stage_s(answer: Generation, name: str, side: str) -> float:
-    return answer.report.stage_s(name, side) or 0.0
+def _stage_s(report: Report, name: str, side: str) -> float:
+    return report.stage_s(name, side) or 0.0

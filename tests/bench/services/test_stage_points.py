@@ -18,47 +18,47 @@ LAYERS = 10
 CALL, MESSAGE = 3.0, 0.5
 
 
-def answer(stages_ms, *, ttft_ms=0.0, context=0, prompt=0, payload=0, gaps_ms=()):
-    """As the client tells it; a stage is named by its side and its name."""
+def told(stages_ms, *, context=0, prompt=0, payload=0):
+    """A report; a stage is named by its side and its name."""
     stages = tuple(
         StageTiming(name.partition(".")[2], name.partition(".")[0], each / 1000) for name, each in stages_ms.items()
     )
     counts = ByteCounts(payload_bytes=payload, grpc_bytes=round(payload * 1.01))
-    report = Report("", Method.PREFIX, Method.PREFIX, tokens=TokenCounts(0, context, prompt), bytes=counts)
-    return Generation("", (), report.with_stages(*stages), ttft_ms / 1000, 0.0, tuple(gap / 1000 for gap in gaps_ms))
+    tokens = TokenCounts(0, context, prompt)
+    return Report("", Method.PREFIX, Method.PREFIX, tokens=tokens, bytes=counts).with_stages(*stages)
 
 
-def cache(context, prompt=16):
-    """Of a pair that takes 5 ms a token to prefill, 20 to encode, and answers 7 ms before its client hears it."""
+def cache(context):
+    """Of a pair that takes 5 ms a token to prefill, and 20 to encode and hand over."""
     sharer_ms = 1 + 40 + 5 * context + 20
-    placed_ms = 0.4 + 0.2
-    share_ms = CALL + sharer_ms + MESSAGE + placed_ms
-    first_ms = 2 + share_ms + 3
-    return answer(
-        {
-            "sharer.queue": 1,
-            "sharer.prefill": 40 + 5 * context,
-            "sharer.encode": 20,
-            "sharer.share": sharer_ms,
-            "receiver.tokenize": 2,
-            "receiver.decode_frames": 4,
-            "receiver.place": 2,
-            "receiver.share": share_ms,
-            "receiver.prompt": 60 + 2 * prompt,
-            "receiver.first_token": first_ms,
-        },
-        ttft_ms=first_ms + 7,
-        context=context,
-        prompt=prompt,
-        payload=500 + 3000 * context,
-    )
+    share_ms = CALL + sharer_ms + MESSAGE + 0.6
+    stages_ms = {
+        "sharer.queue": 1,
+        "sharer.prefill": 40 + 5 * context,
+        "sharer.encode": 15,
+        "sharer.backpressure": 5,
+        "sharer.share": sharer_ms,
+        "receiver.tokenize": 2,
+        "receiver.decode_frames": 4,
+        "receiver.place": 2,
+        "receiver.share": share_ms,
+    }
+    return told(stages_ms, context=context, payload=500 + 3000 * context)
 
 
 def kept():
     """Of frames that need no computing."""
     share_ms = CALL + 1 + LAYERS * MESSAGE + 6
     stages = {"sharer.queue": 1, "receiver.decode_frames": 4, "receiver.place": 2, "receiver.share": share_ms}
-    return answer(stages, context=64)
+    return told(stages, context=64)
+
+
+def own(prompt, gaps_ms):
+    """Of a receiver that takes 2 ms a token to read a prompt; its client hears of the first token 7 ms later."""
+    read_ms = 60 + 2 * prompt
+    stages_ms = {"receiver.tokenize": 2, "receiver.prefill": read_ms, "receiver.first_token": 2 + read_ms + 3}
+    gaps_s = tuple(gap / 1000 for gap in gaps_ms)
+    return Generation("", (), told(stages_ms, prompt=prompt), (2 + read_ms + 3 + 7) / 1000, 0.0, gaps_s)
 
 
 def measured():
@@ -66,16 +66,11 @@ def measured():
     points = Points()
     for context in (16, 64, 128):
         points.add_cache(cache(context), LAYERS)
-    points.add_cache(cache(16, prompt=64), LAYERS)
     points.add_kept(kept())
-    points.add_own(
-        answer(
-            {"receiver.tokenize": 2, "receiver.prefill": 90, "receiver.first_token": 94}, gaps_ms=(57, 50, 50, 50, 50)
-        )
-    )
+    for prompt in (16, 64):
+        points.add_own(own(prompt, (57, 50, 50, 50, 50)))
     for rows in (1, 4):
-        gaps_ms = (99, 99, *[45 + 5 * rows] * 6, 1, 1)
-        points.add_steps([answer({}, gaps_ms=gaps_ms)] * rows)
+        points.add_steps([own(16, (99, 99, *[45 + 5 * rows] * 6, 1, 1))] * rows)
     for name, seconds in (("prefill", 0.36), ("step", 0.05)):
         points.add(f"{name}_alone", 64, seconds)
         points.add(f"{name}_beside", 64, 1.25 * seconds)
@@ -95,7 +90,8 @@ def test_the_times_that_made_the_reports_are_found():
     assert times.receiver.prompt.at(32) == pytest.approx(0.124)
     assert times.receiver.step.at(2) == pytest.approx(0.055)
     assert times.receiver.join_s == pytest.approx(0.007)
-    assert times.receiver.first_token_s == pytest.approx(0.002)
+    assert times.receiver.first_token_s == pytest.approx(0.003)
+    assert times.sharer.encode_layer.at(64) == pytest.approx(0.002)
     assert (times.sharer.slowdown, times.receiver.slowdown) == pytest.approx((1.25, 1.25))
     assert times.calls.client_s == pytest.approx(0.007)
     assert times.calls.share_s == pytest.approx(CALL / 1000)
@@ -103,11 +99,11 @@ def test_the_times_that_made_the_reports_are_found():
     assert times.sizes.frame(100, LAYERS) == round(300_500 * 1.01 / LAYERS)
 
 
-def test_a_simulated_lone_request_takes_what_the_measured_one_took():
-    """Put together again from the fitted parts: the sharer's whole stream, as the receiver's clock has it, and 7 ms."""
+def test_a_simulated_lone_request_takes_what_the_measured_parts_took():
+    """The client's call, tokenizing, the stream by the receiver's clock, a prompt's last layer, the first token."""
     (outcome,) = System(Design(), fitted()).play([Request(0.0, 0, 64, 16, 1)]).outcomes
-    own_s = 0.092 / LAYERS + 0.002
-    assert outcome.first_token_s == pytest.approx(0.007 + 0.002 + cache(64).report.stage_s("share", "receiver") + own_s)
+    stream_s = cache(64).stage_s("share", "receiver")
+    assert outcome.first_token_s == pytest.approx(0.007 + 0.002 + stream_s + 0.092 / LAYERS + 0.003)
 
 
 def test_a_service_is_never_faster_beside_another():
