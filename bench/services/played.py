@@ -77,13 +77,9 @@ def requests(rate_rps: float, seconds: float, seed: int) -> list[Request]:
 def simulated(times: ServiceTimes, asked: Sequence[Request]) -> Played:
     """Played through the model."""
     run = System(PAIR, times).play(asked)
-    answered = [each for each in run.outcomes if each.first_token_s is not None and each.total_s is not None]
-    return Played(
-        [each.first_token_s for each in answered if each.first_token_s is not None],
-        [each.total_s for each in answered if each.total_s is not None],
-        run.seconds,
-        (run.sharers[0].compute.busy_s, run.receivers[0].compute.busy_s),
-    )
+    first_s = [each.first_token_s for each in run.outcomes if each.first_token_s is not None]
+    total_s = [each.total_s for each in run.outcomes if each.total_s is not None]
+    return Played(first_s, total_s, run.seconds, (run.sharers[0].compute.busy_s, run.receivers[0].compute.busy_s))
 
 
 def capacity(times: ServiceTimes, ttft_s: float) -> float:
