@@ -34,15 +34,31 @@ def test_a_page_without_the_place_is_refused():
         filled("# Scale\n", {"pairs": "text"})
 
 
-def test_every_place_of_the_page_is_filled_and_nothing_else_changes(tmp_path, monkeypatch):
-    """By short runs; filled twice it is the same."""
-    monkeypatch.setattr(scale_runs, "_REQUESTS", 20)
-    files = [tmp_path / name for name in ("found.json", "times.json", "page.md")]
+@pytest.fixture
+def files(tmp_path):
+    """What was found, the times, and the page as it stands."""
     points = measured()
     misfit = {name: each.worst for name, each in points.fits().items()}
-    files[0].write_text(json.dumps(found()))
-    files[1].write_text(json.dumps({"times": asdict(fitted()), "worst_misfit": misfit, "points": points.found}))
-    files[2].write_text(PAGE.read_text())
+    texts = {
+        "found.json": json.dumps(found()),
+        "times.json": json.dumps({"times": asdict(fitted()), "worst_misfit": misfit, "points": points.found}),
+        "page.md": PAGE.read_text(),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return [tmp_path / name for name in texts]
+
+
+def test_nothing_is_said_of_larger_systems_if_the_pair_is_not_right(files):
+    """However little it would take."""
+    files[0].write_text(json.dumps(found(-0.2)))
+    main(*files)
+    assert files[2].read_text().count("**Not simulated**") == len(scale_runs.RUNS)
+
+
+def test_every_place_of_the_page_is_filled_and_nothing_else_changes(files, monkeypatch):
+    """By short runs; filled twice it is the same."""
+    monkeypatch.setattr(scale_runs, "_REQUESTS", 20)
     main(*files)
     once = files[2].read_text()
     assert "Not measured yet" not in once
