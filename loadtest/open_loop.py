@@ -8,8 +8,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from loadtest.datasets import Item
 from loadtest.driver import Outcome
 from loadtest.precedence import precedence
 
@@ -41,11 +41,16 @@ class Sent:
         return self.lag_s + self.outcome.total_s
 
 
-Ask = Callable[[Item], Awaitable[Outcome]]
+#: What is asked; a dataset's item, or whatever else an ``ask`` knows how to.
+T = TypeVar("T")
 
 
 async def open_loop(
-    ask: Ask, items: Sequence[Item], due_s: Sequence[float], begin_s: float, told: Callable[[Sent], None]
+    ask: Callable[[T], Awaitable[Outcome]],
+    items: Sequence[T],
+    due_s: Sequence[float],
+    begin_s: float,
+    told: Callable[[Sent], None],
 ) -> list[Sent]:
     """Send an item at each time, ``begin_s`` by ``time.monotonic`` being 0; return what became of each, in order.
 
@@ -53,7 +58,7 @@ async def open_loop(
     """
     tasks = []
 
-    async def one(item: Item, due: float, lag_s: float) -> Sent:
+    async def one(item: T, due: float, lag_s: float) -> Sent:
         sent = Sent(due, lag_s, await ask(item))
         told(sent)
         return sent

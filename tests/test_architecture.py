@@ -34,6 +34,12 @@ MAY_IMPORT = {
         # A stream without the services.
         *("kvwire.launched", "kvwire.rpc.server", "kvwire.rpc.share_request_serde", "kvwire.rpc.stream_serde"),
         "kvwire.stream",
+        "simulation",
+    },
+    # Arrivals, rates and YAML are read as elsewhere.
+    "simulation": {
+        *("kvwire.byte_budget", "kvwire.errors", "kvwire.link.shape", "loadtest.arrivals", "loadtest.intervals"),
+        *("experiments.report", "experiments.yaml_source"),
     },
     "kvwire/cli": {
         "bench",
@@ -44,6 +50,7 @@ MAY_IMPORT = {
         "experiments",
         "sharer_service",
         "receiver_service",
+        "simulation",
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
@@ -67,6 +74,7 @@ NEVER = {
     "serving": {"grpc", "google", "transformers"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
     "experiments": {"grpc", "google", "torch", "transformers"},
+    "simulation": {"grpc", "google", "torch", "transformers"},
     "experiments/harness": {"grpc", "google", "torch", "transformers"},
 }
 

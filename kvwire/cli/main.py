@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvwire.cli import ask, bench, codec, demo, experiment, fuser, loadtest, models, serve, up
+from kvwire.cli import ask, bench, codec, demo, experiment, fuser, loadtest, models, serve, simulate, up
 from kvwire.errors import KvwireError
 from kvwire.link.command import link
 
@@ -26,6 +26,7 @@ app.command("ask")(ask.ask)
 app.command("loadtest")(loadtest.loadtest)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
+app.command("simulate")(simulate.simulate)
 
 
 def main() -> None:

@@ -1,0 +1,235 @@
+"""How long each stage of a pair takes, against tokens: what ``kvwire simulate`` calculates with.
+
+``python -m bench.services.service_times --json FILE``. Requests go to real processes one at a time, but for answers
+that are written together and for what shows how much both services, on one machine, slow each other. Stages are those
+of the public client's reports.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from bench.services.facts import facts
+from bench.services.stage_points import Points, service_times, sizes
+from bench.services.stream_window import window_bytes
+from kvwire.client import Client
+from kvwire.errors import KvwireError
+from kvwire.models.load import load_tokenizer
+from kvwire.models.store import ModelStore
+from kvwire.processes import Pair, RunningService, running_pair
+from kvwire.report import Report
+from kvwire.requests import Exchange, GenerateRequest, Method, ScoreRequest, TokenIds
+from simulation.times import ServiceTimes, Shape
+
+#: More than come at once in any load that a pair bears.
+MAX_IN_FLIGHT = 64
+CONTEXTS = (16, 32, 64, 128, 256)
+PROMPTS = (4, 16, 64)
+ROWS = (1, 2, 4, 8)
+PROMPT, CONTEXT = 16, 64
+_NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
+#: What keeps a service busy: a receiver by writing, a sharer by reading.
+_LONG_ANSWER, _LONG_CONTEXT = 256, 256
+_CHARACTERS = 10_000
+_NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class Asker:
+    """Makes requests of any lengths: words of a text in random order, so that no two are about the same context."""
+
+    def __init__(self, model: str, codec: str) -> None:
+        tokenizer = load_tokenizer(ModelStore().pull(model))
+        self._ids: list[int] = tokenizer(facts(_CHARACTERS), add_special_tokens=False).input_ids
+        self._exchange = Exchange(Method.PREFIX, codec=codec)
+        self._random = np.random.default_rng(0)
+
+    def request(self, context: int, prompt: int, new_tokens: int) -> GenerateRequest:
+        """By method ``prefix``."""
+        return GenerateRequest(self._drawn(prompt), self._drawn(context), self._exchange, new_tokens, ignore_eos=True)
+
+    def cache(self, context: int) -> ScoreRequest:
+        """By method ``prefix``, the least to be asked for behind a cache."""
+        return ScoreRequest(self._drawn(1), (self._drawn(1),), self._drawn(context), self._exchange)
+
+    def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
+        """Without a cache."""
+        return GenerateRequest(self._drawn(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
+
+    def _drawn(self, tokens: int) -> TokenIds:
+        return TokenIds(tuple(self._random.choice(self._ids, tokens).tolist()))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running pair and what asks it."""
+
+    sharer: RunningService
+    receiver: RunningService
+    asker: Asker
+    shape: Shape
+
+    async def calibrate(self, points: Points, rounds: int) -> list[Report]:
+        """Add measured stages; returns the reports of caches.
+
+        Raises:
+            KvwireError: Whatever a service answered.
+        """
+        asker, reports = self.asker, list[Report]()
+        async with Client(self.receiver.address) as client:
+            await client.generate_all(asker.request(CONTEXT, PROMPT, _NEW_TOKENS))
+            for _ in range(rounds):
+                for context in CONTEXTS:
+                    reports.append(await cache(client, asker.cache(context)))
+                    points.add_cache(reports[-1], self.shape.layers)
+                for prompt in PROMPTS:
+                    points.add_own(await client.generate_all(asker.own(prompt, _NEW_TOKENS)))
+                for rows in ROWS:
+                    asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
+                    points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
+                await self._beside(client, points)
+        return reports
+
+    async def _beside(self, client: Client, points: Points) -> None:
+        """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
+
+        async def reading(name: str) -> None:
+            report = await cache(client, self.asker.cache(CONTEXT))
+            points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
+            answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
+            points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
+
+        async def writing(name: str) -> None:
+            answer = await client.generate_all(self.asker.own(PROMPT, _NEW_TOKENS))
+            for gap_s in answer.itl_s[2:]:
+                points.add(f"step_{name}", 1, gap_s)
+
+        await reading("alone")
+        await writing("alone")
+        async with _busy(self.receiver.address, self.asker.own(PROMPT, _LONG_ANSWER)):
+            await reading("beside")
+        async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)):
+            await writing("beside")
+
+
+async def cache(client: Client, request: ScoreRequest) -> Report:
+    """How a cache came, asked for in a call that reads its prompts only once all caches are there.
+
+    Raises:
+        KvwireError: It did not.
+    """
+    (scored,) = [each async for each in client.score_together([request])]
+    if isinstance(scored, KvwireError):
+        raise scored
+    return scored.report
+
+
+@asynccontextmanager
+async def _busy(address: str, request: GenerateRequest) -> AsyncGenerator[None, None]:
+    """Have a service answer one request after the other while the block runs, from its first token on."""
+    begun = asyncio.Event()
+
+    async def ask() -> None:
+        async with Client(address) as client:
+            while True:
+                async with aclosing(client.generate(request)) as events:
+                    async for _ in events:
+                        begun.set()
+
+    asking = asyncio.create_task(ask())
+    try:
+        await asyncio.wait([asking, asyncio.ensure_future(begun.wait())], return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
+@contextmanager
+def running_bench(model: str, codec: str, threads: int) -> Iterator[Bench]:
+    """A pair as it is measured: so many threads each."""
+    with running_pair(Pair(model, model), _arguments(threads)) as (sharer, receiver):
+        shape = asyncio.run(_shape(receiver.address))
+        yield Bench(sharer, receiver, Asker(model, codec), shape)
+
+
+async def messages(model: str, codec: str, threads: int, rounds: int, points: Points) -> None:
+    """Add what a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
+    keeping = ["--reuse-bytes", str(1 << 28)]
+    with running_pair(Pair(model, model), _arguments(threads), sharer_arguments=keeping) as (_, receiver):
+        request = Asker(model, codec).cache(CONTEXT)
+        async with Client(receiver.address) as client:
+            for index in range(2 + rounds):
+                report = await cache(client, request)
+                if index > 1:
+                    points.add_kept(report)
+
+
+def _arguments(threads: int) -> list[str]:
+    return ["--threads", str(threads), "--max-in-flight", str(MAX_IN_FLIGHT), "--log-level", "warning"]
+
+
+async def _shape(address: str) -> Shape:
+    async with Client(address) as client:
+        card = (await client.describe()).card
+    return Shape(len(card.layers), card.kv_heads, card.head_dim, _NUMBER_BYTES[card.compute_dtype])
+
+
+def fitted(bench: Bench, points: Points, reports: Sequence[Report], about: dict[str, str]) -> ServiceTimes:
+    """The times, once everything was measured; ``reports`` of caches."""
+    return service_times(points, bench.shape, sizes(reports), asyncio.run(window_bytes()), about)
+
+
+def about(model: str, codec: str, threads: int) -> dict[str, str]:
+    """On what it is measured."""
+    cpu = next(
+        (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {
+        "model": model,
+        "codec": codec,
+        "threads": f"{threads} of each service",
+        "machine": cpu,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def written(times: ServiceTimes, points: Points) -> str:
+    """The file: the times, how well the curves fit, and every point."""
+    worst = {name: each.worst for name, each in points.fits().items()}
+    return json.dumps({"times": asdict(times), "worst_misfit": worst, "points": points.found}, indent=1) + "\n"
+
+
+def main(
+    json_file: Annotated[Path, typer.Option("--json", help="the times, and every point they were fitted to")],
+    model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
+    codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "int8",
+    threads: Annotated[int, typer.Option(min=1, help="of each service")] = 1,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Measure, fit, print."""
+    points = Points()
+    asyncio.run(messages(model, codec, threads, rounds, points))
+    with running_bench(model, codec, threads) as bench:
+        reports = asyncio.run(bench.calibrate(points, rounds))
+        times = fitted(bench, points, reports, about(model, codec, threads))
+    json_file.write_text(written(times, points), encoding="utf-8")
+    for name, each in points.fits().items():
+        sys.stdout.write(f"{name}: {each.curve}, misses its points by at most {100 * each.worst:.0f} %\n")
+    for part in (times.sharer, times.receiver, times.calls, times.sizes):
+        sys.stdout.write(f"{part}\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,39 @@
+"""Which of several is asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from simulation.requests import Request
+
+
+class Busy(Protocol):
+    """Something that has requests in flight."""
+
+    in_flight: int
+
+
+B = TypeVar("B", bound=Busy)
+
+#: Of so many in flight with each, for the n-th request, which place in the row.
+Choice = Callable[[Sequence[int], int, Request], int]
+
+
+def in_turn(in_flight: Sequence[int], index: int, request: Request) -> int:
+    """One after the other."""
+    del request
+    return index % len(in_flight)
+
+
+def fewest(in_flight: Sequence[int], index: int, request: Request) -> int:
+    """The one with the fewest in flight; of equals the first, as a receiver chooses among a sharer's addresses."""
+    del index, request
+    return min(range(len(in_flight)), key=lambda place: in_flight[place])
+
+
+def by_context(in_flight: Sequence[int], index: int, request: Request) -> int:
+    """Always the same one for the same context, so that it is asked where it is held."""
+    del index
+    return request.context % len(in_flight)
+
+
+CHOICES: Mapping[str, Choice] = {"in_turn": in_turn, "fewest": fewest, "by_context": by_context}
