@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from kvwire.balancing.breaker import State
+from kvwire.balancing.retry_budget import RetryBudget
 from kvwire.engine.question import Question
 from kvwire.errors import BindingError, NotFoundError, StartError
 from kvwire.model_card import Description
 from kvwire.security import ClientSecurity
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.choosing.pace import Pace
-from receiver_service.retry_budget import RetryBudget
 from receiver_service.sharers import SharerLink, port
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import grpc
 from google.protobuf.message import Message
 
+from kvwire.balancing.breaker import Breaker
 from kvwire.errors import KvwireError, StalledError, StartError
 from kvwire.model_card import Description, ModelBinding
 from kvwire.report import StageTiming
@@ -26,7 +27,6 @@ from kvwire.v1 import (
     sharer_service_pb2,
     sharer_service_pb2_grpc,
 )
-from receiver_service.breaker import Breaker
 
 # A stream that was silent for so long when its time was up had stalled; one that moved was given too little time.
 _STALLED_S = 1.0

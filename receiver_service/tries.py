@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from kvwire.balancing.breaker import State
 from kvwire.engine.question import Question
 from kvwire.errors import (
     DataLossError,
@@ -19,7 +20,6 @@ from kvwire.errors import (
 )
 from kvwire.model_card import Description
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.replicas import Replicas, StrangerError
 from receiver_service.sharers import SharerLink
 

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from kvwire.balancing.breaker import State
 from kvwire.errors import (
     BindingError,
     DeadlineError,
@@ -20,7 +21,6 @@ from kvwire.errors import (
 )
 from kvwire.security import ClientSecurity
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.replicas import Replicas, Sharers
 from receiver_service.sharers import Meter
 from receiver_service.tries import Tally, Tries
