@@ -43,7 +43,7 @@ class Receiver:
 
     def __init__(self, addresses):
         self.metrics = Metrics("receiver")
-        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics)
+        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics, "least_busy")
         self.random = Impatient()
         self.tally = Tally()
 
@@ -201,6 +201,13 @@ async def test_an_address_that_is_gone_for_long_fails_no_request(scripted, quest
         for _ in range(40):
             assert await receiver.ask(question()) == here.address
             receiver.replicas.links[0].breaker._until_s = 0.0
+
+
+async def test_a_crowd_that_finds_an_address_gone_is_answered_by_another(scripted, question):
+    """However many come before anybody knows: to go elsewhere multiplies nothing, so no budget keeps them from it."""
+    async with scripted() as here, Receiver(["127.0.0.1:1", here.address]) as receiver:
+        answers = await asyncio.gather(*(receiver.ask(question()) for _ in range(30)))
+    assert answers == [here.address] * 30
 
 
 async def test_of_two_addresses_the_one_with_less_to_do_is_asked(scripted, question):
