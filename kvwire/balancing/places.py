@@ -74,4 +74,5 @@ async def look_up(name: Name, resolve: Resolve) -> list[Place]:
 async def system_resolve(host: str, port: int) -> list[str]:
     """As the operating system resolves names."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" for *_, (ip, *_) in found]
+    hosts = [str(where[0]) for *_, where in found]
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]

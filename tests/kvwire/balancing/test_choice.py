@@ -62,7 +62,7 @@ def test_of_a_context_that_all_ask_for_no_address_gets_more_than_a_quarter_over_
     four = addresses(4)
     for _ in range(100):
         affinity(four, KEYS[0]).in_flight += 1
-    assert sorted(each.in_flight for each in four)[::-1] == [32, 32, 31, 5]
+    assert max(each.in_flight for each in four) == math.ceil(1.25 * 100 / 4)
 
 
 def test_who_asks_one_question_at_a_time_always_finds_the_context():

@@ -4,6 +4,8 @@ The services are scripted, the channels between are real.
 """
 
 import asyncio
+import copy
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
+from kvwire.balancing.breaker import State
 from kvwire.client import Client
 from kvwire.errors import KvwireError, OverloadedError, UnavailableError
 from kvwire.report import ContinuationScore, Report, Token
@@ -75,7 +78,7 @@ async def scripted(count=2, credentials=None, **script) -> AsyncIterator[list[Sc
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(count):
-            server, told = grpc.aio.server(), Scripted(**script)
+            server, told = grpc.aio.server(), Scripted(**copy.deepcopy(script))
             model_service_pb2_grpc.add_ModelServiceServicer_to_server(told, server)
             where = "127.0.0.1:0"
             port = server.add_secure_port(where, credentials) if credentials else server.add_insecure_port(where)
@@ -131,12 +134,14 @@ async def test_in_turn_if_that_is_wanted():
 
 
 async def test_while_an_address_is_gone_others_answer_and_it_is_left_alone():
-    """Every question, however many come at once; from the sixth failure on nobody asks there."""
+    """Every question, however many come at once; once it has failed so often nobody asks there for a while."""
     async with scripted(1, fails=["UNAVAILABLE"] * 1000) as gone, scripted(2) as services:
         async with client([*gone, *services]) as receivers:
             answers = await asyncio.gather(*(who(receivers, asked(f"context {each}")) for each in range(30)))
             assert set(answers) == {each.address for each in services}
-            calls = gone[0].calls
+            calls, breaker = gone[0].calls, receivers._calls._pool.members[0].breaker
+            assert breaker.state is State.OPEN
+            breaker._until_s = math.inf
             for each in range(30):
                 await who(receivers, asked(f"context {each}"))
         assert gone[0].calls == calls
