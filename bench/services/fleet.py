@@ -14,7 +14,8 @@ class Restartable:
 
     def __init__(self, module: str, arguments: Sequence[str], log: Path) -> None:
         self._module = module
-        self._arguments = [*arguments, *FREE_PORTS]
+        self._arguments = arguments
+        self._at: Sequence[str] = FREE_PORTS
         self._log = log
         self._start()
 
@@ -33,9 +34,8 @@ class Restartable:
         Raises:
             StartError: It did not start.
         """
-        at = ["--listen", self.service.address, "--metrics-listen", self.service.metrics]
+        self._at = ["--listen", self.service.address, "--metrics-listen", self.service.metrics]
         self.stop()
-        self._arguments = [*self._arguments, *at]
         self._start()
 
     def stop(self) -> None:
@@ -43,7 +43,7 @@ class Restartable:
         self._running.__exit__(None, None, None)
 
     def _start(self) -> None:
-        self._running = running_service(self._module, self._arguments, self._log)
+        self._running = running_service(self._module, [*self._arguments, *self._at], self._log)
         self.service: RunningService = self._running.__enter__()
 
 
