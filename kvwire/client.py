@@ -64,7 +64,9 @@ class Scoring(Scored):
 class Client:
     """Calls of one service. Use as an asynchronous context manager."""
 
-    def __init__(self, address: str, security: ClientSecurity | None = None, balance: Balance = "affinity") -> None:
+    def __init__(
+        self, address: str, security: ClientSecurity | None = None, balance: Balance = Balance.AFFINITY
+    ) -> None:
         """``address``: HOST:PORT or dns:NAME:PORT, or several with commas, of which ``balance`` chooses.
 
         Raises:

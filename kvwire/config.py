@@ -97,7 +97,7 @@ class ReceiverSettings(ServiceSettings):
         "NAME=dns:HOST:PORT for all that a look-up of HOST gives",
     )
     balance: Balance = Field(
-        "affinity",
+        Balance.AFFINITY,
         description="which of a sharer's addresses is asked: where the context was read before unless that has too "
         "much to do, the least_busy, or each in turn (round_robin)",
     )

@@ -97,7 +97,7 @@ class Sharers:
         addresses: Mapping[str, str],
         security: ClientSecurity,
         metrics: Metrics,
-        balance: Balance = "affinity",
+        balance: Balance = Balance.AFFINITY,
         resolve: Resolve = system_resolve,
     ) -> None:
         """``addresses``: of each name, as :func:`~kvwire.balancing.places.parse` reads them.

@@ -3,13 +3,20 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
+from enum import StrEnum
 from hashlib import blake2b
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from kvwire.requests import Input
 
-#: As settings name the choices.
-Balance = Literal["affinity", "least_busy", "round_robin"]
+
+class Balance(StrEnum):
+    """The choices, as settings name them."""
+
+    AFFINITY = "affinity"
+    LEAST_BUSY = "least_busy"
+    ROUND_ROBIN = "round_robin"
+
 
 # An address may have a quarter more calls in flight than the mean of all. Source: V. Mirrokni, M. Thorup and
 # M. Zadimoghaddam, Consistent Hashing with Bounded Loads, arXiv 1608.01350; the value is what balancers ship with.
@@ -79,7 +86,7 @@ class RoundRobin:
 
 #: By name; each set of addresses has a choice of its own.
 CHOICES: Mapping[Balance, Callable[[], Choice]] = {
-    "affinity": lambda: affinity,
-    "least_busy": lambda: least_busy,
-    "round_robin": RoundRobin,
+    Balance.AFFINITY: lambda: affinity,
+    Balance.LEAST_BUSY: lambda: least_busy,
+    Balance.ROUND_ROBIN: RoundRobin,
 }

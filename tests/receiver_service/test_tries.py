@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from kvwire.balancing.breaker import State
+from kvwire.balancing.choice import Balance
 from kvwire.errors import (
     BindingError,
     DeadlineError,
@@ -43,7 +44,7 @@ class Receiver:
 
     def __init__(self, addresses):
         self.metrics = Metrics("receiver")
-        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics, "least_busy")
+        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics, Balance.LEAST_BUSY)
         self.random = Impatient()
         self.tally = Tally()
 

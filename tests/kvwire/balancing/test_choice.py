@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from kvwire.balancing.choice import CHOICES, affinity, affinity_key, least_busy
+from kvwire.balancing.choice import CHOICES, Balance, affinity, affinity_key, least_busy
 from kvwire.requests import ChatMessage, Messages, Text, TokenIds
 
 
@@ -81,6 +81,6 @@ def test_the_least_busy_is_the_first_of_those_with_the_fewest_calls():
 
 def test_round_robin_takes_turns_and_each_set_of_addresses_has_its_own():
     """Whatever is asked."""
-    three, choice = addresses(3), CHOICES["round_robin"]()
+    three, choice = addresses(3), CHOICES[Balance.ROUND_ROBIN]()
     assert [choice(three, KEYS[0]) for _ in range(6)] == three + three
-    assert CHOICES["round_robin"]()(three, KEYS[0]) is three[0]
+    assert CHOICES[Balance.ROUND_ROBIN]()(three, KEYS[0]) is three[0]

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from kvwire.balancing.breaker import State
+from kvwire.balancing.choice import Balance
 from kvwire.client import Client
 from kvwire.errors import KvwireError, OverloadedError, UnavailableError
 from kvwire.report import ContinuationScore, Report, Token
@@ -128,7 +129,7 @@ async def test_questions_on_one_context_go_to_one_address_and_contexts_to_all():
 
 async def test_in_turn_if_that_is_wanted():
     """For comparison."""
-    async with scripted(2) as services, client(services, balance="round_robin") as receivers:
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
         found = [await who(receivers, asked()) for _ in range(4)]
     assert found == [each.address for each in services] * 2
 
@@ -174,7 +175,7 @@ async def test_an_answer_that_breaks_off_is_not_begun_anew():
 
 async def test_a_scoring_that_breaks_off_is_made_elsewhere():
     """Nothing of it was handed on."""
-    async with scripted(2, after=1) as services, client(services, balance="round_robin") as receivers:
+    async with scripted(2, after=1) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
         services[0].fails.append("UNAVAILABLE")
         assert await who(receivers, scored()) == services[1].address
         assert services[0].calls == 1
@@ -200,7 +201,7 @@ async def test_one_address_alone_is_called_once():
 
 async def test_the_next_address_has_what_is_left_of_the_time():
     """In the request, so that it does not compute for nobody."""
-    async with scripted(2) as services, client(services, balance="round_robin") as receivers:
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
         services[0].fails.append("UNAVAILABLE")
         services[0].held_up = asyncio.Event()
         asyncio.get_running_loop().call_later(0.2, services[0].held_up.set)
