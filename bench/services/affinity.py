@@ -1,8 +1,8 @@
 """What asking where a context is held is worth: hits and bytes of one trace, over two sharers and two receivers.
 
-``python -m bench.services.affinity --trace FILE.jsonl --json FILE`` plays the trace (affinity_trace.py; drawn and written
-if the file is not there) with several requests in flight, once for each choice: client and receivers choose alike.
-Every service may keep ``room`` of all bytes that the trace's contexts take, so two that hold the same hold less
+``python -m bench.services.affinity --trace FILE.jsonl --json FILE`` plays the trace (affinity_trace.py; drawn and
+written if the file is not there) with several requests in flight, once for each choice: client and receivers choose
+alike. Every service may keep ``room`` of all bytes that the trace's contexts take, so two that hold the same hold less
 together. Hits and bytes are the services' own counts; how long it took says something on a quiet machine only.
 """
 
