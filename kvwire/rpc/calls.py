@@ -99,7 +99,9 @@ class Calls:
                     stream = begin(connection, attempts.left_s)
                     try:
                         async for event in stream:
-                            begun = True
+                            if not begun:
+                                begun = True
+                                connection.breaker.answered()  # not only at the end: an answer may take minutes
                             yield event
                     finally:
                         stream.cancel()

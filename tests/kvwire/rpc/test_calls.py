@@ -163,6 +163,17 @@ async def test_if_all_are_left_alone_somebody_is_asked_all_the_same():
         assert await who(receivers, asked()) in [each.address for each in services]
 
 
+async def test_an_address_is_back_with_the_first_token_of_its_first_answer():
+    """Others need not wait for the last one."""
+    async with scripted(2) as services, client(services) as receivers:
+        for each in receivers._calls._pool.members:
+            each.breaker.open("it was gone")
+        stream = receivers.generate(asked())
+        await anext(stream)
+        assert [each.breaker.state for each in receivers._calls._pool.members].count(State.CLOSED) == 1
+        await stream.aclose()
+
+
 async def test_an_answer_that_breaks_off_is_not_begun_anew():
     """Its first token was handed on."""
     async with scripted(2, fails=["UNAVAILABLE"], after=1) as services, client(services) as receivers:
