@@ -49,7 +49,7 @@ def kept_bytes(model: str, trace: Sequence[SpanItem]) -> int:
     stored = ModelStore().pull(model)
     config = json.loads((stored.path / "config.json").read_text(encoding="utf-8"))
     head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    per_token = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head_dim * 4
+    per_token = int(2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head_dim * 4)
     tokenizer = load_tokenizer(stored)
     contexts = {span_context(item) for item in trace}
     return per_token * sum(len(tokenizer(each, add_special_tokens=False).input_ids) for each in contexts)
