@@ -1,4 +1,4 @@
-"""The public client: one typed, asynchronous connection to a sharer or a receiver.
+"""The public client: typed and asynchronous, of a sharer or a receiver, at one address or several.
 
 ::
 
@@ -6,27 +6,36 @@
         request = GenerateRequest(context=Text("Mia hid the key under the mat."), prompt=Text("Where is the key?"))
         answer = await receiver.generate_all(request)
         print(answer.text, answer.report.bytes)
+
+``Client("10.0.0.5:50052,10.0.0.6:50052")`` and ``Client("dns:receivers:50052")`` ask one of several; docs/balancing.md.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Self
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from cachetools import LRUCache
 
-from kvwire.errors import KvwireError, LocalError, UnavailableError
+from kvwire.balancing.choice import Balance, affinity_key
+from kvwire.errors import KvwireError, LocalError
 from kvwire.model_card import Description
 from kvwire.report import ContinuationScore, Report, Scored, Token
-from kvwire.requests import GenerateRequest, RequestInfo, ScoreRequest
+from kvwire.requests import GenerateRequest, ScoreRequest, with_time_left
 from kvwire.rpc import answer_serde, serde
+from kvwire.rpc.calls import Attempts, Calls, Stream
+from kvwire.rpc.connection import Connection
 from kvwire.rpc.model_serde import description_from_proto
-from kvwire.rpc.status import error_from_rpc, error_from_status
+from kvwire.rpc.status import error_from_status
 from kvwire.security import ClientSecurity
 from kvwire.tracing import Headers, callers_headers
-from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
+from kvwire.v1 import model_service_pb2
+
+#: Whose address is remembered; a receiver keeps fewer.
+_SCORINGS = 1024
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,21 @@ class Scoring(Scored):
 
 
 class Client:
-    """A connection to one service. Use as an asynchronous context manager."""
+    """Calls of one service. Use as an asynchronous context manager."""
 
-    def __init__(self, address: str, security: ClientSecurity | None = None) -> None:
+    def __init__(
+        self, address: str, security: ClientSecurity | None = None, balance: Balance = Balance.AFFINITY
+    ) -> None:
+        """``address``: HOST:PORT or dns:NAME:PORT, or several with commas, of which ``balance`` chooses.
+
+        Raises:
+            StartError: An address without a port, or twice; a file of the security that cannot be read.
+        """
         security = security or ClientSecurity()
         self.address = address
-        self._channel = security.channel(address)
+        self._calls = Calls(address, security, balance)
         self._metadata = security.metadata()
-        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._kept_at = LRUCache[str, Connection](_SCORINGS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,22 +85,16 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._channel.close(None)
+        """Close all connections."""
+        await self._calls.close()
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until the service answers, and see that it serves.
+        """Wait until the service answers at every address, and see that it serves.
 
         Raises:
             KvwireError: It did not become ready in time.
         """
-        request = health_pb2.HealthCheckRequest()
-        try:
-            answer = await self._health.Check(request, timeout=timeout_s, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error, self.address) from error
-        if answer.status != health_pb2.HealthCheckResponse.SERVING:
-            raise UnavailableError(f"{self.address} answers but does not serve: it is starting or draining; retry")
+        await asyncio.gather(*(each.wait_ready(timeout_s) for each in await self._calls.connections()))
 
     async def describe(self) -> Description:
         """The service's model card, codecs, methods and limits.
@@ -93,11 +102,12 @@ class Client:
         Raises:
             KvwireError: Whatever the service answered.
         """
-        try:
-            answer = await self._model.Describe(model_service_pb2.DescribeRequest(), metadata=self._headers())
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error, self.address) from error
-        return description_from_proto(answer)
+
+        async def described(connection: Connection, _: float | None) -> Description:
+            answer = await connection.model.Describe(model_service_pb2.DescribeRequest(), metadata=self._headers())
+            return description_from_proto(answer)
+
+        return await self._calls.answered(Attempts(b""), described)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Token | Report, None]:
         """Yield tokens as they are made, then the report; closed before its end, the service stops.
@@ -105,19 +115,17 @@ class Client:
         Raises:
             KvwireError: Whatever the service answered.
         """
-        call = self._model.Generate(
-            serde.generate_to_proto(request), metadata=self._headers(), timeout=_timeout_s(request.info)
-        )
-        try:
-            async for event in call:
+
+        def begin(connection: Connection, left_s: float | None) -> Stream[model_service_pb2.GenerateResponse]:
+            asked = serde.generate_to_proto(replace(request, info=with_time_left(request.info, left_s)))
+            return connection.model.Generate(asked, metadata=self._headers(), timeout=left_s)
+
+        async with aclosing(self._calls.streamed(_attempts(request), begin)) as events:
+            async for event in events:
                 if event.HasField("token"):
                     yield answer_serde.token_from_proto(event.token)
                 else:
                     yield answer_serde.report_from_proto(event.report)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error, self.address) from error
-        finally:
-            call.cancel()
 
     async def generate_all(self, request: GenerateRequest) -> Generation:
         """Generate to the end.
@@ -153,29 +161,14 @@ class Client:
             KvwireError: Whatever the service answered.
         """
         timer = _Timer()
-        scores: list[ContinuationScore] = []
-        first: Token | None = None
-        report: Report | None = None
-        call = self._model.Score(
-            serde.score_to_proto(request), metadata=self._headers(), timeout=_timeout_s(request.info)
-        )
-        try:
-            async for event in call:
-                match event.WhichOneof("event"):
-                    case "first_token":
-                        timer.first()
-                        first = answer_serde.token_from_proto(event.first_token)
-                    case "score":
-                        scores.append(answer_serde.continuation_score_from_proto(event.score))
-                    case _:
-                        report = answer_serde.report_from_proto(event.report)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error, self.address) from error
-        finally:
-            call.cancel()
-        if first is None or len(scores) != len(request.continuations):
-            raise LocalError(f"{self.address} scored {len(scores)} of {len(request.continuations)} continuations")
-        return Scoring(first, tuple(scores), self._ended(report), timer.first_s, timer.elapsed_s())
+
+        async def scored(connection: Connection, left_s: float | None) -> Scoring:
+            asked = serde.score_to_proto(replace(request, info=with_time_left(request.info, left_s)))
+            self._keeping(connection, request)
+            call = connection.model.Score(asked, metadata=self._headers(), timeout=left_s)
+            return await self._scoring(call, len(request.continuations), timer)
+
+        return await self._calls.answered(_attempts(request, self._kept_at.get(request.compare_with)), scored)
 
     async def score_together(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Scored | KvwireError]:
         """Score requests in one forward pass and yield what became of each, in order.
@@ -183,23 +176,54 @@ class Client:
         Raises:
             KvwireError: The call as a whole failed.
         """
-        asked = model_service_pb2.ScoreTogetherRequest(requests=[serde.score_to_proto(one) for one in requests])
-        limits = [limit for one in requests if (limit := _timeout_s(one.info)) is not None]
-        call = self._model.ScoreTogether(asked, metadata=self._headers(), timeout=min(limits, default=None))
+
+        def begin(connection: Connection, left_s: float | None) -> Stream[model_service_pb2.ScoreTogetherResponse]:
+            self._keeping(connection, *requests)
+            asked = model_service_pb2.ScoreTogetherRequest(requests=[serde.score_to_proto(one) for one in requests])
+            return connection.model.ScoreTogether(asked, metadata=self._headers(), timeout=left_s)
+
+        at = [self._kept_at[one.compare_with] for one in requests if one.compare_with in self._kept_at]
+        limits = [limit for one in requests if (limit := _within_s(one)) is not None]
+        attempts = Attempts(_key(requests[0]) if requests else b"", min(limits, default=None), *at[:1])
         count = 0
-        try:
-            async for outcome in call:
+        async with aclosing(self._calls.streamed(attempts, begin)) as outcomes:
+            async for outcome in outcomes:
                 count += 1
                 if outcome.HasField("scored"):
                     yield answer_serde.scored_from_proto(outcome.scored)
                 else:
                     yield error_from_status(outcome.failure.status, outcome.failure.message, self.address)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error, self.address) from error
-        finally:
-            call.cancel()
         if count != len(requests):
             raise LocalError(f"{self.address} scored {count} of {len(requests)} requests")
+
+    async def _scoring(
+        self, call: Stream[model_service_pb2.ScoreResponse], continuations: int, timer: "_Timer"
+    ) -> Scoring:
+        scores: list[ContinuationScore] = []
+        first: Token | None = None
+        first_s = 0.0
+        report: Report | None = None
+        try:
+            async for event in call:
+                match event.WhichOneof("event"):
+                    case "first_token":
+                        first_s = timer.elapsed_s()
+                        first = answer_serde.token_from_proto(event.first_token)
+                    case "score":
+                        scores.append(answer_serde.continuation_score_from_proto(event.score))
+                    case _:
+                        report = answer_serde.report_from_proto(event.report)
+        finally:
+            call.cancel()
+        if first is None or len(scores) != continuations:
+            raise LocalError(f"{self.address} scored {len(scores)} of {continuations} continuations")
+        return Scoring(first, tuple(scores), self._ended(report), first_s, timer.elapsed_s())
+
+    def _keeping(self, connection: Connection, *requests: ScoreRequest) -> None:
+        """Remember where scorings are kept: they are compared with there."""
+        for one in requests:
+            if one.keep_distributions:
+                self._kept_at[one.info.request_id] = connection
 
     def _headers(self) -> Headers:
         """Who calls, and as part of which trace."""
@@ -223,5 +247,13 @@ class _Timer:
         return time.perf_counter() - self.begun
 
 
-def _timeout_s(info: RequestInfo) -> float | None:
-    return info.deadline_ms / 1000 if info.deadline_ms else None
+def _attempts(request: GenerateRequest | ScoreRequest, only: Connection | None = None) -> Attempts:
+    return Attempts(_key(request), _within_s(request), only)
+
+
+def _key(request: GenerateRequest | ScoreRequest) -> bytes:
+    return affinity_key(request.info.caller, request.context, request.prompt)
+
+
+def _within_s(request: GenerateRequest | ScoreRequest) -> float | None:
+    return request.info.deadline_ms / 1000 if request.info.deadline_ms else None

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kvwire.balancing.choice import Balance
 from kvwire.models.store import default_home
 from kvwire.security import ClientSecurity, ServerSecurity
 
@@ -92,7 +93,13 @@ class ReceiverSettings(ServiceSettings):
     metrics_listen: str = Field("127.0.0.1:9102", description="host:port of the metrics")
     sharers: dict[str, str] = Field(
         default_factory=dict,
-        description="NAME=HOST:PORT, may be repeated; several addresses of one model as JSON, with commas between",
+        description="NAME=HOST:PORT, may be repeated; several addresses of one model as JSON, with commas between, or "
+        "NAME=dns:HOST:PORT for all that a look-up of HOST gives",
+    )
+    balance: Balance = Field(
+        Balance.AFFINITY,
+        description="which of a sharer's addresses is asked: where the context was read before unless that has too "
+        "much to do, the least_busy, or each in turn (round_robin)",
     )
     sharer_ca: Path | None = Field(None, description="PEM CA of the sharers; turns TLS to them on")
     sharer_cert: Path | None = Field(None, description="PEM certificate shown to sharers (mutual TLS)")

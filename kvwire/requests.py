@@ -1,6 +1,6 @@
 """The values of a request: inputs, and the exchange that is wanted. No protobuf here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 PROTOCOL_VERSION = 1
@@ -94,6 +94,11 @@ class RequestInfo:
     request_id: str = ""
     caller: str = ""
     deadline_ms: int = 0
+
+
+def with_time_left(info: RequestInfo, left_s: float | None) -> RequestInfo:
+    """The request with the time that is left of its deadline, in whole milliseconds; at least one."""
+    return info if left_s is None else replace(info, deadline_ms=max(1, int(1000 * left_s)))
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class ClientSecurity:
     private_key: Path | None = None
     token_file: Path | None = None
 
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """Open a channel; nothing is sent before the first call.
+    def channel(self, address: str, name: str = "") -> grpc.aio.Channel:
+        """Open a channel; nothing is sent before the first call. ``name``: whom the certificate must name instead.
 
         Raises:
             StartError: A file that cannot be read, or half of what TLS needs.
@@ -73,7 +73,8 @@ class ClientSecurity:
             read_file(self.private_key) if self.private_key else None,
             read_file(self.certificate) if self.certificate else None,
         )
-        return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+        named = (("grpc.ssl_target_name_override", name),) if name else ()
+        return grpc.aio.secure_channel(address, credentials, options=(*CHANNEL_OPTIONS, *named))
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Call metadata that carries the token, or nothing."""

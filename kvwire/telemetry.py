@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from kvwire import __version__
 from kvwire.http_server import Route
+from kvwire.known import known_of
 from kvwire.recent import Recent
 from kvwire.report import ByteCounts, Report, StageTiming
 from kvwire.requests import Method, RequestInfo
@@ -80,6 +81,9 @@ class Metrics:
         self.held_bytes = self._counter("kvwire_held_bytes", "Bytes not sent for that reason.", "method", "codec")
         self.shared_bytes = self._counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
         self.shared_values = self._counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
+        self.contexts = self._counter(
+            "kvwire_contexts", "Contexts this sharer was asked for, by what was there of them already.", "known"
+        )
         self.tokens = self._counter("kvwire_tokens", "Tokens read or made.", "part")
         ProcessCollector(registry=self.registry)
         Info("kvwire_build", "What runs.", registry=self.registry).info({"version": __version__, "service": service})
@@ -140,6 +144,7 @@ class Metrics:
         """Count one cache stream on the sharer."""
         self.shared_bytes.labels(codec_base).inc(payload_bytes)
         self.shared_values.labels(codec_base).inc(values)
+        self.contexts.labels(known_of(payload_bytes, stages).name.lower()).inc()
         for stage in stages:
             self.stage_seconds.labels(stage.name, stage.side).observe(stage.seconds)
 

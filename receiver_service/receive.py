@@ -20,7 +20,7 @@ from kvwire.engine.question import Question
 from kvwire.engine.worker import Worker
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, KvwireError
 from kvwire.model_card import Description, ModelBinding, ModelCard
-from kvwire.requests import FaultPolicy, Input, Method
+from kvwire.requests import FaultPolicy, Input, Method, with_time_left
 from kvwire.rpc.stream_serde import header_from_bytes
 from kvwire.stream import CacheHeader, CacheTrailer, ShareRequest
 from receiver_service.arrival import Arrival
@@ -30,7 +30,7 @@ from receiver_service.incoming import Incoming
 from receiver_service.intake import Intake
 from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received
-from receiver_service.sharers import SharerLink, with_time_left
+from receiver_service.sharers import SharerLink
 from receiver_service.source_layers import SourceLayers, Sources
 from receiver_service.tries import FAULTS, Tries
 

@@ -1,58 +1,58 @@
 """Sharers by name. Each runs one model, at one address or at several."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 
+from kvwire.balancing.breaker import State
+from kvwire.balancing.choice import CHOICES, Balance, affinity_key
+from kvwire.balancing.places import Name, Place, Resolve, parse, port_of, system_resolve
+from kvwire.balancing.pool import Pool
+from kvwire.balancing.retry_budget import RetryBudget
 from kvwire.engine.question import Question
-from kvwire.errors import BindingError, NotFoundError, StartError
+from kvwire.errors import BindingError, NotFoundError, StartError, UnavailableError
 from kvwire.model_card import Description
 from kvwire.security import ClientSecurity
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.choosing.pace import Pace
-from receiver_service.retry_budget import RetryBudget
-from receiver_service.sharers import SharerLink, port
+from receiver_service.sharers import SharerLink
 
 
 class StrangerError(BindingError):
     """An address that runs another model than the first of its name."""
 
 
-class Choice(Protocol):
-    """Chooses which of several addresses is asked a question; all of them may be, and there is at least one."""
-
-    def __call__(self, links: Sequence[SharerLink], question: Question) -> SharerLink:
-        """One of them."""
-        ...
-
-
-def least_busy(links: Sequence[SharerLink], question: Question) -> SharerLink:
-    """The one with the fewest of this receiver's calls in flight; of equals the first."""
-    del question
-    return min(links, key=lambda link: link.in_flight)
-
-
 class Replicas:
     """One sharer: its addresses, what is known of all of them together, and how often they may be tried again."""
 
-    def __init__(self, name: str, links: Sequence[SharerLink], choice: Choice = least_busy) -> None:
+    def __init__(self, name: str, pool: Pool[SharerLink]) -> None:
         self.name = name
-        self.links = tuple(links)
         self.pace = Pace()
         self.budget = RetryBudget()
-        self._choice = choice
+        self._pool = pool
+
+    @property
+    def links(self) -> tuple[SharerLink, ...]:
+        """The addresses that are known now."""
+        return self._pool.members
 
     @property
     def known(self) -> Description | None:
         """What an address that may be asked was found to run, without a call."""
         return next((link.description for link in self.links if link.breaker.admits and link.description), None)
 
+    async def refresh(self) -> None:
+        """See that addresses that are looked up are not old.
+
+        Raises:
+            UnavailableError: There are none.
+        """
+        await self._pool.refresh()
+
     def next(self, question: Question, tried: Collection[SharerLink]) -> SharerLink | None:
         """Whom to ask, one that was not tried before those that were; None if all are left alone."""
-        admitted = [link for link in self.links if link.breaker.admits]
-        untried = [link for link in admitted if link not in tried]
-        return self._choice(untried or admitted, question) if admitted else None
+        return self._pool.next(affinity_key(question.info.caller, question.context, question.prompt), tried)
 
     async def describe(self, link: SharerLink, timeout_s: float | None) -> Description:
         """What an address runs.
@@ -62,7 +62,7 @@ class Replicas:
             UnavailableError: It cannot be reached.
         """
         description = await link.describe(timeout_s)
-        found, first = description.card.binding, next(each for each in self.links if each.binding is not None)
+        found, first = description.card.binding, next((each for each in self.links if each.binding is not None), link)
         if found != first.binding and first.binding is not None:
             link.forget()
             raise StrangerError(
@@ -77,6 +77,10 @@ class Replicas:
         for link in self.links:
             link.forget()
 
+    async def close(self) -> None:
+        """Close all channels."""
+        await self._pool.close()
+
     def alone(self) -> str:
         """Why nobody can be asked."""
         each = "; ".join(
@@ -88,21 +92,32 @@ class Replicas:
 class Sharers:
     """All sharers of a receiver."""
 
-    def __init__(self, addresses: Mapping[str, str], security: ClientSecurity, metrics: Metrics) -> None:
-        """``addresses``: of each name, one or several with commas between.
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        security: ClientSecurity,
+        metrics: Metrics,
+        balance: Balance = Balance.AFFINITY,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        """``addresses``: of each name, as :func:`~kvwire.balancing.places.parse` reads them.
 
         Raises:
             StartError: An address without a port, or one twice under a name.
         """
-        split = {name: _split(name, text) for name, text in addresses.items()}
-        ports = [port(name, address) for name, found in split.items() for address in found]
+        entries = {name: _parsed(name, text) for name, text in addresses.items()}
+        ports = Counter(port_of(each) for found in entries.values() for each in found)
+        # Of a name's addresses all have one port, and there may be several.
+        several = {port_of(each) for found in entries.values() for each in found if isinstance(each, Name)}
 
-        def link(name: str, address: str) -> SharerLink:
-            made = SharerLink(name, address, security, port_shared=ports.count(port(name, address)) > 1)
-            metrics.sharer_breaker.labels(name, address).set_function(lambda: made.breaker.state)
-            return made
+        def pool(name: str) -> Pool[SharerLink]:
+            def link(place: Place) -> SharerLink:
+                at = port_of(place)
+                return SharerLink(name, place, security, metrics, port_shared=ports[at] > 1 or at in several)
 
-        self._replicas = {name: Replicas(name, [link(name, each) for each in found]) for name, found in split.items()}
+            return Pool(entries[name], link, CHOICES[balance](), resolve)
+
+        self._replicas = {name: Replicas(name, pool(name)) for name in entries}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,6 +141,8 @@ class Sharers:
         """The model each sharer runs, by the sharer's name; empty for one that does not answer."""
 
         async def model(sharer: Replicas) -> str:
+            with suppress(UnavailableError):
+                await sharer.refresh()
             described = await asyncio.gather(
                 *(link.describe(timeout_s) for link in sharer.links), return_exceptions=True
             )
@@ -143,12 +160,11 @@ class Sharers:
     async def close(self) -> None:
         """Close all channels."""
         for sharer in self._replicas.values():
-            for link in sharer.links:
-                await link.close()
+            await sharer.close()
 
 
-def _split(name: str, text: str) -> list[str]:
-    found = [address.strip() for address in text.split(",")]
-    if len(set(found)) < len(found):
-        raise StartError(f"sharer {name} has an address twice: {text!r}; name each once")
-    return found
+def _parsed(name: str, text: str) -> tuple[Place | Name, ...]:
+    try:
+        return parse(text)
+    except StartError as error:
+        raise StartError(f"sharer {name} at {text!r}: {error}") from error

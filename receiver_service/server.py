@@ -47,7 +47,7 @@ async def run(settings: ReceiverSettings) -> None:
     engine, worker = await boot(settings, ready)
     metrics = Metrics("receiver")
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
-    sharers = Sharers(settings.sharers, settings.sharer_security(), metrics)
+    sharers = Sharers(settings.sharers, settings.sharer_security(), metrics, settings.balance)
     description = Description(
         card=engine.card,
         codecs=tuple(QUANTIZERS),

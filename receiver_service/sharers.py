@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.message import Message
 
-from kvwire.errors import KvwireError, StalledError, StartError
+from kvwire.balancing.breaker import Breaker
+from kvwire.balancing.places import Place, port_of
+from kvwire.errors import KvwireError, StalledError
 from kvwire.model_card import Description, ModelBinding
 from kvwire.report import StageTiming
-from kvwire.requests import Exchange, Input, RequestInfo
+from kvwire.requests import Exchange, Input, RequestInfo, with_time_left
 from kvwire.rpc import serde, share_request_serde, stream_serde
 from kvwire.rpc.answer_serde import stages_from_proto
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
@@ -19,6 +21,7 @@ from kvwire.rpc.socket_bytes import SocketBytes, socket_bytes
 from kvwire.rpc.status import error_from_rpc
 from kvwire.security import ClientSecurity
 from kvwire.stream import CacheChunk, CacheTrailer, ShareRequest
+from kvwire.telemetry import Metrics
 from kvwire.tracing import Headers, span
 from kvwire.v1 import (
     model_service_pb2,
@@ -26,7 +29,6 @@ from kvwire.v1 import (
     sharer_service_pb2,
     sharer_service_pb2_grpc,
 )
-from receiver_service.breaker import Breaker
 
 # A stream that was silent for so long when its time was up had stalled; one that moved was given too little time.
 _STALLED_S = 1.0
@@ -69,18 +71,22 @@ class Relayed:
 class SharerLink:
     """One address: its channel, what runs there, its circuit breaker, and the counters of its connection."""
 
-    def __init__(self, name: str, address: str, security: ClientSecurity, *, port_shared: bool) -> None:
+    def __init__(
+        self, name: str, place: Place, security: ClientSecurity, metrics: Metrics, *, port_shared: bool
+    ) -> None:
         self.name = name
-        self.address = address
+        self.address = place.address
         self.in_flight = 0
         #: The model it was last seen to run.
         self.binding: ModelBinding | None = None
         self.description: Description | None = None
         self._port_shared = port_shared
-        self._peer = f"sharer {name} at {address}"
+        self._peer = f"sharer {name} at {place.address}"
         self.breaker = Breaker(self._peer)
-        self._ports = frozenset({port(name, address)})
-        self._channel = security.channel(address)
+        self._shown = metrics.sharer_breaker
+        self._shown.labels(name, place.address).set_function(lambda: self.breaker.state)
+        self._ports = frozenset({port_of(place)})
+        self._channel = security.channel(place.address, place.name)
         self._metadata = security.metadata()
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
@@ -161,7 +167,8 @@ class SharerLink:
         return Relayed(answer.text, answer.tokens, stages_from_proto(list(answer.stages)), answer.sharer.id)
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, and show its breaker no more."""
+        self._shown.remove(self.name, self.address)
         await self._channel.close(None)
 
     def forget(self) -> None:
@@ -198,20 +205,3 @@ class SharerLink:
         # A connection closed meanwhile took its counters with it.
         meter.connection(moved if moved is not None and moved.sent >= 0 and moved.received >= 0 else None)
         self.in_flight -= 1
-
-
-def port(name: str, address: str) -> int:
-    """The port of a sharer's address.
-
-    Raises:
-        StartError: It has none.
-    """
-    text = address.rpartition(":")[2]
-    if not text.isdecimal():
-        raise StartError(f"sharer {name} at {address!r} has no port; write NAME=HOST:PORT")
-    return int(text)
-
-
-def with_time_left(info: RequestInfo, timeout_s: float | None) -> RequestInfo:
-    """The request with the time that is left of its deadline, in whole milliseconds; at least one."""
-    return info if timeout_s is None else replace(info, deadline_ms=max(1, int(1000 * timeout_s)))

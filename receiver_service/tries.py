@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from kvwire.balancing.breaker import State
 from kvwire.engine.question import Question
 from kvwire.errors import (
     DataLossError,
@@ -19,7 +20,6 @@ from kvwire.errors import (
 )
 from kvwire.model_card import Description
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.replicas import Replicas, StrangerError
 from receiver_service.sharers import SharerLink
 
@@ -123,6 +123,7 @@ class Tries:
     async def _until_answered(self, call: Call[T]) -> T:
         tried: list[SharerLink] = []
         while True:
+            await self.replicas.refresh()
             link = self.replicas.next(self._question, tried)
             if link is None:
                 raise UnavailableError(self.replicas.alone())
@@ -144,16 +145,21 @@ class Tries:
             await asyncio.sleep(wait_s)
 
     def _again_in_s(self, fault: KvwireError, tried: Sequence[SharerLink], *, probes: bool) -> float | None:
-        """How long to wait before another call; None if there is to be none. A probe multiplies nothing: it is free."""
+        """How long to wait before another call; None if there is to be none.
+
+        A probe multiplies nothing and is free; so is another address in the place of one that cannot be reached, of
+        which there are only so many, and which is soon left alone.
+        """
         following = self.replicas.next(self._question, tried)
         elsewhere = following is not None and following not in tried
         if isinstance(fault, StrangerError) and elsewhere:
             return 0.0
         if not isinstance(fault, _MAY_PASS) or isinstance(fault, _STAYS):
             return None
-        if not probes:
+        free = probes or (elsewhere and isinstance(fault, UnavailableError))
+        if not free:
             self.replicas.budget.failed()
-        paid = probes or self.replicas.budget.allows
+        paid = free or self.replicas.budget.allows
         if following is None or len(tried) >= _MOST_TRIES or not paid:
             return None
         wait_s = 0.0 if elsewhere else self._random.uniform(0, _FIRST_WAIT_S * 2 ** (tried.count(following) - 1))

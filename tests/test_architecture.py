@@ -24,6 +24,7 @@ MAY_IMPORT = {
     # Running services are measured from outside.
     "bench/services": {
         *("kvwire.client", "kvwire.processes", "kvwire.link", "kvwire.security", *VALUES, "kvwire.errors", "loadtest"),
+        "kvwire.balancing.choice",
         "experiments.report",
         *(
             "kvwire.engine",

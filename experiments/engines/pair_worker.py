@@ -90,7 +90,10 @@ class PairWorker:
 
     def _without_addresses(self, text: str) -> str:
         """Addresses change with every run, what they stand for does not."""
-        return text.replace(self._receiver, "the receiver").replace(self._sharer, "the sharer")
+        for side, addresses in (("the receiver", self._receiver), ("the sharer", self._sharer)):
+            for address in addresses.split(","):
+                text = text.replace(address.strip(), side) if address else text
+        return text
 
 
 def _asking(turn: Turn, arm: Arm, compare_with: str) -> Asking:

@@ -13,8 +13,13 @@ from kvwire.errors import InvalidRequestError
 DEFAULT_PAIR = "smollm2-135m:smollm2-135m"
 
 PairOption = Annotated[str, typer.Option(help="models as SHARER:RECEIVER; started here when no address is given")]
-ReceiverOption = Annotated[str, typer.Option(help="address of a running receiver, host:port")]
-SharerOption = Annotated[str, typer.Option(help="address of a running sharer, for sharer_only, host:port")]
+ReceiverOption = Annotated[
+    str,
+    typer.Option(
+        help="a running receiver, HOST:PORT; several with commas between, or dns:HOST:PORT for all that a look-up gives"
+    ),
+]
+SharerOption = Annotated[str, typer.Option(help="a running sharer, for sharer_only, as --receiver")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the result to this file as JSON")]
 DataOption = Annotated[
     Path | None,

@@ -1,25 +1,16 @@
 """Contexts that were asked of a sharer lately, to tell what of them need not be done again."""
 
 from collections import Counter
-from enum import IntEnum
 
 from cachetools import LRUCache
 
+from kvwire.known import Known
 from kvwire.requests import Input
 
 _CONTEXTS = 1024
 
 #: A sharer keeps a context's layers the first time it sends them, and frames the second time it makes them.
 _TIMES_UNTIL_FRAMES = 2
-
-
-class Known(IntEnum):
-    """What is there of a context already."""
-
-    NOTHING = 0
-    LAYERS = 1
-    FRAMES = 2
-    PLACED = 3
 
 
 class Contexts:

@@ -7,8 +7,8 @@ as many tokens came as the same codec lately, what that took is the better forec
 
 from dataclasses import dataclass
 
+from kvwire.known import Known
 from kvwire.requests import Input
-from receiver_service.choosing.contexts import Known
 from receiver_service.choosing.own import OwnPasses
 from receiver_service.choosing.pace import Pace
 

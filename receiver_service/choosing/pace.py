@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from kvwire.known import Known, known_of
 from kvwire.report import StageTiming
 from kvwire.requests import Input
-from receiver_service.choosing.contexts import Contexts, Known
+from receiver_service.choosing.contexts import Contexts
 from receiver_service.choosing.curve import LATEST, Curve
 
 #: A stream that took so many times what the sharer worked on it, and was waited for most of the time, shows its link.
@@ -35,11 +36,7 @@ class Stream:
     @property
     def found(self) -> Known:
         """What was there of the context already."""
-        if not self.payload_bytes:
-            return Known.PLACED
-        if self.sharer_s("prefill"):
-            return Known.NOTHING
-        return Known.LAYERS if self.sharer_s("encode") else Known.FRAMES
+        return known_of(self.payload_bytes, self.stages)
 
     def sharer_s(self, stage: str) -> float:
         """A stage of the sharer; 0 if it did not run."""

@@ -201,6 +201,12 @@ async def test_an_item_the_service_refuses_is_a_failed_line_and_the_run_goes_on(
     assert errors["long", "receiver_only"] is None
 
 
+def test_a_failed_line_names_no_address():
+    """They change with every run; there may be several of each service."""
+    worker = PairWorker("s:1,s:2", "r:1, r:2", "here")
+    assert worker._without_addresses("r:2 was full, s:1 too") == "the receiver was full, the sharer too"
+
+
 async def test_services_that_are_gone_end_the_run(tmp_path, data):
     """Not one failure per line: nothing is written, and the words say how to go on."""
     with pytest.raises(UnavailableError, match="run the same command again to go on"):

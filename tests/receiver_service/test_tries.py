@@ -5,10 +5,14 @@ The sharers are scripted, the channels between are real.
 
 import asyncio
 import time
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from kvwire.balancing.breaker import State
+from kvwire.balancing.choice import Balance
+from kvwire.balancing.places import system_resolve
 from kvwire.errors import (
     BindingError,
     DeadlineError,
@@ -18,9 +22,9 @@ from kvwire.errors import (
     StartError,
     UnavailableError,
 )
+from kvwire.requests import Text
 from kvwire.security import ClientSecurity
 from kvwire.telemetry import Metrics
-from receiver_service.breaker import State
 from receiver_service.replicas import Replicas, Sharers
 from receiver_service.sharers import Meter
 from receiver_service.tries import Tally, Tries
@@ -41,9 +45,9 @@ class Impatient(Random):
 class Receiver:
     """One that knows sharer ``s`` at some addresses."""
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, balance=Balance.LEAST_BUSY, resolve=system_resolve):
         self.metrics = Metrics("receiver")
-        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics)
+        self.sharers = Sharers({"s": ",".join(addresses)}, ClientSecurity(), self.metrics, balance, resolve)
         self.random = Impatient()
         self.tally = Tally()
 
@@ -203,6 +207,13 @@ async def test_an_address_that_is_gone_for_long_fails_no_request(scripted, quest
             receiver.replicas.links[0].breaker._until_s = 0.0
 
 
+async def test_a_crowd_that_finds_an_address_gone_is_answered_by_another(scripted, question):
+    """However many come before anybody knows: to go elsewhere multiplies nothing, so no budget keeps them from it."""
+    async with scripted() as here, Receiver(["127.0.0.1:1", here.address]) as receiver:
+        answers = await asyncio.gather(*(receiver.ask(question()) for _ in range(30)))
+    assert answers == [here.address] * 30
+
+
 async def test_of_two_addresses_the_one_with_less_to_do_is_asked(scripted, question):
     """The first is still busy with another question."""
     entered, leave = asyncio.Event(), asyncio.Event()
@@ -221,6 +232,51 @@ async def test_of_two_addresses_the_one_with_less_to_do_is_asked(scripted, quest
         assert await receiver.ask(question()) == idle.address
         leave.set()
         assert await first == busy.address
+
+
+async def test_questions_on_one_context_go_to_one_address(scripted, question):
+    """By the caller and the context: there the sharer has it already."""
+    async with (
+        scripted() as one,
+        scripted() as two,
+        Receiver([one.address, two.address], Balance.AFFINITY) as receiver,
+    ):
+        asked = [replace(question(), context=Text(f"context {number}")) for number in range(20)]
+        first = [await receiver.ask(each) for each in asked]
+        assert [await receiver.ask(each) for each in asked] == first
+    assert set(first) == {one.address, two.address}
+
+
+async def test_addresses_of_a_name_come_and_go(scripted, question):
+    """Whoever is there answers; a breaker of who is gone is shown no longer than it takes to be sure."""
+    async with scripted() as one, scripted() as two:
+        there = [one.address]
+
+        async def resolve(host, port):
+            assert (host, port) == ("sharers", 7)
+            return there
+
+        async with Receiver(["dns:sharers:7"], resolve=resolve) as receiver:
+            assert await receiver.ask(question()) == one.address
+            there[:] = [two.address]
+            for _ in range(2):
+                receiver.replicas._pool._looked_s -= 5
+                await receiver.replicas.refresh()
+                await receiver.replicas._pool._looking
+            assert await receiver.ask(question()) == two.address
+            [family] = receiver.metrics.sharer_breaker.collect()
+            assert [sample.labels["address"] for sample in family.samples] == [two.address]
+
+
+async def test_a_name_that_stands_for_nothing_is_a_sharer_that_cannot_be_reached(question):
+    """As a policy on faults sees it."""
+
+    async def resolve(*_):
+        raise OSError("nobody knows it")
+
+    async with Receiver(["dns:sharers:7"], resolve=resolve) as receiver:
+        with pytest.raises(UnavailableError, match="dns:sharers:7 stands for no address: nobody knows it"):
+            await receiver.ask(question())
 
 
 async def test_an_address_that_runs_another_model_is_refused_and_left_alone(scripted, question, other_binding):

@@ -40,6 +40,7 @@ async def test_metrics_count_a_request_on_both_sides(pair):
         ("receiver", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"', 1),
         ("receiver", 'grpc_server_msg_sent_total{grpc_method="Generate"', 3),  # two tokens and the report
         ("sharer", 'kvwire_shared_bytes_total{codec="int8"}', None),
+        ("sharer", 'kvwire_contexts_total{known="nothing"}', 1),
         ("sharer", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Share"', 1),
     )
     before = {side: metrics(getattr(pair, side).metrics) for side in ("sharer", "receiver")}

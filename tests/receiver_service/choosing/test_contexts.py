@@ -2,8 +2,9 @@
 
 import pytest
 
+from kvwire.known import Known
 from kvwire.requests import Text
-from receiver_service.choosing.contexts import Contexts, Known
+from receiver_service.choosing.contexts import Contexts
 
 A, B = Text("a"), Text("b")
 

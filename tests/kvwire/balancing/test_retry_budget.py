@@ -1,6 +1,6 @@
 """An outage is not multiplied by those who try again."""
 
-from receiver_service.retry_budget import RetryBudget
+from kvwire.balancing.retry_budget import RetryBudget
 
 
 def test_a_lasting_outage_is_tried_again_four_times_in_all():

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 #: What says that an address is out of order. Any other answer says that somebody is there.
 _FAILURES = (UnavailableError, DataLossError, StalledError)
 
-#: More than one request's tries (tries.py), so that what hurts one request alone does not cut off all others.
+#: More than one request's tries (at most four), so that what hurts one request alone does not cut off all others.
 _FAILURES_IN_A_ROW = 5
 
 # Long enough to spare callers and a sharer that starts, short enough that one which is back is soon found again.

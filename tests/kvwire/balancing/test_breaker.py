@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from kvwire.balancing.breaker import Breaker, State
 from kvwire.errors import CancelledError, DataLossError, DeadlineError, OverloadedError, StalledError, UnavailableError
-from receiver_service.breaker import Breaker, State
 
 
 class Clock:

@@ -1,0 +1,268 @@
+"""A client of several addresses: where a question goes, and where it goes when nobody is there.
+
+The services are scripted, the channels between are real.
+"""
+
+import asyncio
+import copy
+import math
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+
+from kvwire.balancing.breaker import State
+from kvwire.balancing.choice import Balance
+from kvwire.client import Client
+from kvwire.errors import KvwireError, OverloadedError, UnavailableError
+from kvwire.report import ContinuationScore, Report, Token
+from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
+from kvwire.rpc import answer_serde
+from kvwire.security import ClientSecurity, ServerSecurity
+from kvwire.v1 import model_service_pb2 as pb
+from kvwire.v1 import model_service_pb2_grpc
+
+TOKEN = answer_serde.token_to_proto(Token(7, " yes", -0.1))
+
+
+@dataclass
+class Scripted(model_service_pb2_grpc.ModelServiceServicer):
+    """Its report names its address. ``fails``: how the next calls end, ``after`` so many tokens."""
+
+    address: str = ""
+    fails: list[str] = field(default_factory=list)
+    after: int = 0
+    calls: int = 0
+    deadlines_ms: list[int] = field(default_factory=list)
+    began: asyncio.Queue = field(default_factory=asyncio.Queue)
+    held_up: asyncio.Event | None = None
+
+    @property
+    def report(self):
+        return answer_serde.report_to_proto(
+            Report("r", Method.RECEIVER_ONLY, Method.RECEIVER_ONLY, answering_model=self.address)
+        )
+
+    async def begins(self, request, context):
+        self.calls += 1
+        self.deadlines_ms.append(request.info.deadline_ms)
+        self.began.put_nowait(self)
+        if self.held_up is not None:
+            await self.held_up.wait()
+        if self.fails and not self.after:
+            await context.abort(grpc.StatusCode[self.fails.pop(0)], "as told")
+
+    async def goes_on(self, context):
+        if self.fails:
+            await context.abort(grpc.StatusCode[self.fails.pop(0)], "as told")
+
+    async def Generate(self, request, context):  # noqa: N802  # the proto names it
+        await self.begins(request, context)
+        yield pb.GenerateResponse(token=TOKEN)
+        await self.goes_on(context)
+        yield pb.GenerateResponse(report=self.report)
+
+    async def Score(self, request, context):  # noqa: N802
+        await self.begins(request, context)
+        yield pb.ScoreResponse(first_token=TOKEN)
+        await self.goes_on(context)
+        score = ContinuationScore(0, (7,), (-1.0,), 6)
+        yield pb.ScoreResponse(score=answer_serde.continuation_score_to_proto(score))
+        yield pb.ScoreResponse(report=self.report)
+
+
+@asynccontextmanager
+async def scripted(count=2, credentials=None, **script) -> AsyncIterator[list[Scripted]]:
+    """So many services."""
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(count):
+            server, told = grpc.aio.server(), Scripted(**copy.deepcopy(script))
+            model_service_pb2_grpc.add_ModelServiceServicer_to_server(told, server)
+            where = "127.0.0.1:0"
+            port = server.add_secure_port(where, credentials) if credentials else server.add_insecure_port(where)
+            told.address = f"127.0.0.1:{port}"
+            await server.start()
+            stack.push_async_callback(server.stop, None)
+            found.append(told)
+        yield found
+
+
+def client(services, *others, **arguments):
+    return Client(",".join([*(each.address for each in services), *others]), **arguments)
+
+
+def asked(context="The key is under the pot.", prompt="Where?", deadline_ms=0):
+    return GenerateRequest(
+        Text(prompt), Text(context), Exchange(Method.RECEIVER_READS), info=RequestInfo(deadline_ms=deadline_ms)
+    )
+
+
+def scored(context="The key is under the pot.", request_id="", compare_with="", *, keep=False):
+    return ScoreRequest(
+        Text("Where?"),
+        (Text(" there"),),
+        Text(context),
+        info=RequestInfo(request_id),
+        keep_distributions=keep,
+        compare_with=compare_with,
+    )
+
+
+async def who(receivers, request):
+    """The address that answered."""
+    answer = await (receivers.score(request) if isinstance(request, ScoreRequest) else receivers.generate_all(request))
+    return answer.report.answering_model
+
+
+async def test_questions_on_one_context_go_to_one_address_and_contexts_to_all():
+    """Generations and scorings alike."""
+    async with scripted(3) as services, client(services) as receivers:
+        contexts = [f"context {number}" for number in range(40)]
+        first = [await who(receivers, asked(each)) for each in contexts]
+        assert [await who(receivers, asked(each, "Why?")) for each in contexts] == first
+        assert [await who(receivers, scored(each)) for each in contexts] == first
+    assert set(first) == {each.address for each in services}
+
+
+async def test_in_turn_if_that_is_wanted():
+    """For comparison."""
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
+        found = [await who(receivers, asked()) for _ in range(4)]
+    assert found == [each.address for each in services] * 2
+
+
+async def test_while_an_address_is_gone_others_answer_and_it_is_left_alone():
+    """Every question, however many come at once; once it has failed so often nobody asks there for a while."""
+    async with scripted(1, fails=["UNAVAILABLE"] * 1000) as gone, scripted(2) as services:
+        async with client([*gone, *services]) as receivers:
+            answers = await asyncio.gather(*(who(receivers, asked(f"context {each}")) for each in range(30)))
+            assert set(answers) == {each.address for each in services}
+            calls, breaker = gone[0].calls, receivers._calls._pool.members[0].breaker
+            assert breaker.state is State.OPEN
+            breaker._until_s = math.inf
+            for each in range(30):
+                await who(receivers, asked(f"context {each}"))
+        assert gone[0].calls == calls
+
+
+async def test_an_address_where_nobody_listens_fails_no_question():
+    """A connection that is refused is as good as an answer that says so."""
+    async with scripted(1) as [service], client([service], "127.0.0.1:1") as receivers:
+        assert {await who(receivers, asked(f"context {each}")) for each in range(20)} == {service.address}
+
+
+async def test_if_all_are_left_alone_somebody_is_asked_all_the_same():
+    """A client has nobody to fall back to; who is back answers at once."""
+    async with scripted(2, fails=["UNAVAILABLE"] * 6) as services, client(services) as receivers:
+        for _ in range(6):
+            with pytest.raises(UnavailableError, match=r"\(after 2 addresses\)"):
+                await who(receivers, asked())
+        assert await who(receivers, asked()) in [each.address for each in services]
+
+
+async def test_an_address_is_back_with_the_first_token_of_its_first_answer():
+    """Others need not wait for the last one."""
+    async with scripted(2) as services, client(services) as receivers:
+        for each in receivers._calls._pool.members:
+            each.breaker.open("it was gone")
+        stream = receivers.generate(asked())
+        await anext(stream)
+        assert [each.breaker.state for each in receivers._calls._pool.members].count(State.CLOSED) == 1
+        await stream.aclose()
+
+
+async def test_an_answer_that_breaks_off_is_not_begun_anew():
+    """Its first token was handed on."""
+    async with scripted(2, fails=["UNAVAILABLE"], after=1) as services, client(services) as receivers:
+        stream = receivers.generate(asked())
+        assert (await anext(stream)).id == 7
+        with pytest.raises(UnavailableError):
+            await anext(stream)
+        assert sum(each.calls for each in services) == 1
+
+
+async def test_a_scoring_that_breaks_off_is_made_elsewhere():
+    """Nothing of it was handed on."""
+    async with scripted(2, after=1) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
+        services[0].fails.append("UNAVAILABLE")
+        assert await who(receivers, scored()) == services[1].address
+        assert services[0].calls == 1
+
+
+@pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "INTERNAL", "FAILED_PRECONDITION"])
+async def test_who_answers_with_a_refusal_was_there(status):
+    """Nobody else is asked, and nobody left alone."""
+    async with scripted(2, fails=[status] * 10) as services, client(services) as receivers:
+        for _ in range(6):
+            with pytest.raises(KvwireError, match="as told"):
+                await who(receivers, asked())
+        assert sorted(each.calls for each in services) == [0, 6]
+
+
+async def test_one_address_alone_is_called_once():
+    """As before there could be several: a caller of one service hears at once what it said."""
+    async with scripted(1, fails=["UNAVAILABLE"]) as [service], client([service]) as receiver:
+        with pytest.raises(UnavailableError, match=r"as told; check that it runs and retry$"):
+            await who(receiver, asked())
+        assert service.calls == 1
+
+
+async def test_the_next_address_has_what_is_left_of_the_time():
+    """In the request, so that it does not compute for nobody."""
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
+        services[0].fails.append("UNAVAILABLE")
+        services[0].held_up = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, services[0].held_up.set)
+        await who(receivers, asked(deadline_ms=30_000))
+        [first_ms], [second_ms] = (each.deadlines_ms for each in services)
+    assert 10_000 < second_ms <= first_ms - 200 < 30_000
+
+
+async def test_a_context_that_many_ask_for_at_once_is_asked_of_others_too():
+    """Of nine questions no address has more than a quarter over the mean."""
+    async with scripted(2) as services, client(services) as receivers:
+        services[0].held_up = services[1].held_up = asyncio.Event()
+        services[0].began = services[1].began = asyncio.Queue()
+        answers = [asyncio.create_task(who(receivers, asked())) for _ in range(9)]
+        for _ in answers:
+            await services[0].began.get()
+        assert sorted(each.calls for each in services) == [3, 6]
+        services[0].held_up.set()
+        await asyncio.gather(*answers)
+
+
+async def test_a_scoring_is_compared_where_the_other_one_is_kept():
+    """Whatever its context, and nowhere else: the others never heard of it."""
+    async with scripted(3) as services, client(services) as receivers:
+        for number in range(20):
+            home = await who(receivers, scored(f"context {number}", f"r{number}", keep=True))
+            assert await who(receivers, scored("another context", compare_with=f"r{number}")) == home
+        next(each for each in services if each.address == home).fails = ["UNAVAILABLE"]
+        with pytest.raises(UnavailableError):
+            await who(receivers, scored("another context", compare_with="r19"))
+
+
+async def test_addresses_of_a_name_are_looked_up_and_prove_that_they_are_its(new_authority):
+    """The certificate names no address; this machine's hosts file says what localhost stands for."""
+    authority = new_authority()
+    certificate, key = authority.issue("localhost")
+    credentials = ServerSecurity(certificate, key).credentials()
+    async with scripted(1, credentials) as [service]:
+        port = service.address.rpartition(":")[2]
+        security = ClientSecurity(ca=authority.certificate)
+        async with Client(f"dns:localhost:{port}", security) as receivers:
+            assert await who(receivers, asked()) == service.address
+        async with Client(f"127.0.0.1:{port}", security) as receiver:
+            with pytest.raises(UnavailableError):
+                await who(receiver, asked())
+
+
+async def test_a_limit_is_not_gone_around():
+    """A caller who has used up an allowance hears so."""
+    async with scripted(2, fails=["RESOURCE_EXHAUSTED"]) as services, client(services) as receivers:
+        with pytest.raises(OverloadedError):
+            await who(receivers, asked())
+        assert sum(each.calls for each in services) == 1
