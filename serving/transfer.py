@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class Worker:
         for transfer in transfers:
             try:
                 self._exchange.load(
-                    lambda layer, key=transfer.key: self._frames.get(key, layer),
+                    partial(self._frames.get, transfer.key),
                     transfer.framed,
                     transfer.first,
                     tuple(self._layers.values()),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("kvwire", "codec", "fuser", "calibration", "sharer_service", "receiver_service", "loadtest", "experiments")
-PACKAGES = (*PACKAGES, "bench", "deploy")
+PACKAGES = (*PACKAGES, "bench", "deploy", "serving")
 
 # Reads what a pickle names without running it, and hands the rest to torch's loader of plain weights.
 READS_PICKLES = {"fuser/official/weights.py"}
