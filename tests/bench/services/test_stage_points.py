@@ -103,7 +103,7 @@ def test_the_times_that_made_the_reports_are_found():
 
 
 def test_a_simulated_lone_request_takes_what_the_measured_parts_took():
-    """The client's call, tokenizing, the stream by the receiver's clock, a prompt's last layer, half of what is around."""
+    """The client's call, tokenizing, the stream by the receiver's clock, a prompt's last layer, half of the rest."""
     (outcome,) = System(Design(), fitted()).play([Request(0.0, 0, 64, 16, 1)]).outcomes
     stream_s = cache(64).stage_s("share", "receiver")
     assert outcome.first_token_s == pytest.approx(0.007 + 0.002 + stream_s + 0.092 / LAYERS + 0.0015)
