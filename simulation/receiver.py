@@ -84,7 +84,7 @@ class Receiver:
     def _held(self, request: Request, ask: Ask, due_s: float) -> Process:
         """With memory for it."""
         came = yield from self._prepare(request, ask)
-        yield self.compute.take(self._own.first_token_s)
+        yield self.compute.take(self._own.first_token_s / 2)
         first_s = self._env.now
         token_s: list[float] = yield self.decoder.write(request.answer_tokens - 1)
         times_s = [first_s, *token_s]
@@ -105,6 +105,7 @@ class Receiver:
         placing.nbytes += yield from stream.read()
         call.ended()
         self._kept.put(_CACHE, request.context, cache_bytes(self._times.shape, request.context_tokens))
+        yield self._env.timeout(self._own.first_token_s / 2)
         yield reading or self._reader.read(request.prompt_tokens)
         return placing.nbytes
 

@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass
 
+from simpy import Environment
+
 from simulation.compute import Compute
 from simulation.host import Process
 from simulation.memory import Kept, Room, cache_bytes, share_bytes
@@ -27,7 +29,8 @@ class _Job:
 class Sharer:
     """One sharer. ``passes`` and ``contexts`` count what it has read, and in how many passes."""
 
-    def __init__(self, times: ServiceTimes, compute: Compute, room: Room, kept: Kept) -> None:
+    def __init__(self, env: Environment, times: ServiceTimes, compute: Compute, room: Room, kept: Kept) -> None:
+        self._env = env
         self._times = times
         self._room = room
         self._kept = kept
@@ -55,6 +58,7 @@ class Sharer:
 
     def _read(self, request: Request, stream: Stream) -> Process:
         yield stream.emit(ENDS_BYTES)
+        yield self._env.timeout(self._times.sharer.open_s)
         job = _Job(request, stream)
         self._waiting.append(job)
         yield self.compute.run(lambda: self._run(job))

@@ -84,7 +84,7 @@ class System:
             return compute, Room(env, limits.cache_memory_bytes), Kept(reuse_bytes)
 
         self._sharers = [
-            Sharer(times, *parts(times.sharer.slowdown, limits.sharer_reuse_bytes)) for _ in range(design.sharers)
+            Sharer(env, times, *parts(times.sharer.slowdown, limits.sharer_reuse_bytes)) for _ in range(design.sharers)
         ]
         self._outgoing = [Link(design.rate_bytes_s, design.delay_s) for _ in self._sharers]
         self._sides = [

@@ -42,10 +42,12 @@ class Sizes:
 class SharerTimes:
     """``prefill`` over the tokens of a pass, ``encode_layer`` over those of one context.
 
+    ``open_s``: between a plan and the work on it, while the header goes out; contexts that come meanwhile are read too.
     ``slowdown``: how many times longer it computes while the receiver, on the same machine, does too.
     """
 
     plan_s: float
+    open_s: float
     prefill: Curve
     encode_layer: Curve
     slowdown: float
@@ -55,6 +57,7 @@ class SharerTimes:
 class ReceiverTimes:
     """``decode_layer``, ``place_layer`` over a context's tokens, ``prompt`` over those of a pass, ``step`` over rows.
 
+    ``first_token_s``: what passes around the reading of a prompt, half of it before.
     ``join_s``: what an answer's cache takes to move to the others'. ``slowdown`` as the sharer's.
     """
 

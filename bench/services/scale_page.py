@@ -88,6 +88,7 @@ def service_times(times: ServiceTimes, misfit: Mapping[str, float], points: Poin
         rows.append([words, *terms, f"{100 * misfit[name]:.0f} %"])
     once = {
         "plan": times.sharer.plan_s,
+        "open": times.sharer.open_s,
         "tokenize": times.receiver.tokenize_s,
         "first token": times.receiver.first_token_s,
         "join": times.receiver.join_s,

@@ -35,7 +35,7 @@ from simulation.times import ServiceTimes, Shape
 MAX_IN_FLIGHT = 64
 CONTEXTS = (16, 32, 64, 128, 256)
 PROMPTS = (4, 16, 64)
-ROWS = (1, 2, 4, 8)
+ROWS = (1, 2, 3, 4, 6)
 PROMPT, CONTEXT = 16, 64
 _NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
 #: What keeps a service busy: a receiver by writing, a sharer by reading.

@@ -111,7 +111,7 @@ def main(
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "int8",
     threads: Annotated[int, typer.Option(min=1, help="of each service")] = 1,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    seconds: Annotated[float, typer.Option(help="of arrivals, for each load in each round")] = 70.0,
+    seconds: Annotated[float, typer.Option(help="of arrivals, for each load in each round")] = 65.0,
     calibrations: Annotated[int, typer.Option(min=1, help="passes over the single requests, each time")] = 2,
     ttft: Annotated[float, typer.Option(help="seconds to the first token that capacity promises")] = 3.0,
     plot_file: Annotated[Path | None, typer.Option("--plot", help="also draw it here, SVG")] = None,

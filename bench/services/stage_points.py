@@ -54,6 +54,8 @@ class Points:
         # The receiver's clock runs from before the sharer is called until the last layer is placed.
         between_s = _stage_s(report, "share", "receiver") - _stage_s(report, "share", "sharer")
         self.add("plan", context, _stage_s(report, "queue", "sharer"))
+        done_s = _stage_s(report, "queue", "sharer") + _stage_s(report, "prefill", "sharer") + handed_s
+        self.add("open", context, _stage_s(report, "share", "sharer") - done_s)
         self.add("prefill", context, _stage_s(report, "prefill", "sharer"))
         self.add("encode_layer", context, handed_s / layers)
         self.add("tokenize", context, _stage_s(report, "tokenize", "receiver"))
@@ -74,6 +76,7 @@ class Points:
         first_s = _stage_s(report, "first_token", "receiver")
         self.add("prompt", report.tokens.prompt, _stage_s(report, "prefill", "receiver"))
         self.add("first_token", 1, first_s - read_s)
+        self.add("step", 1, float(np.mean(answer.itl_s[1:])))
         self.add("join", 1, answer.itl_s[0] - float(np.median(answer.itl_s[1:])))
         self.add("client", 1, answer.first_token_s - first_s)
 
@@ -102,7 +105,7 @@ def service_times(
 ) -> ServiceTimes:
     """What a simulation takes."""
     curve: dict[str, Curve] = {name: found.curve for name, found in points.fits().items()}
-    once = {name: points.median(name) for name in ("plan", "tokenize", "first_token", "join", "client")}
+    once = {name: points.median(name) for name in ("plan", "open", "tokenize", "first_token", "join", "client")}
     # A call and one message are between the services' clocks where a layer at a time comes, a call and all of them
     # where nothing is computed.
     one_s, all_s = points.median("call_and_message"), points.median("call_and_messages")
@@ -111,7 +114,7 @@ def service_times(
         measured,
         shape,
         size,
-        SharerTimes(once["plan"], curve["prefill"], curve["encode_layer"], points.slowdown("prefill")),
+        SharerTimes(once["plan"], once["open"], curve["prefill"], curve["encode_layer"], points.slowdown("prefill")),
         ReceiverTimes(
             once["tokenize"],
             curve["decode_layer"],

@@ -38,5 +38,5 @@ async def window_bytes() -> int:
             await asyncio.sleep(_SETTLED_S)
             call.cancel()
     finally:
-        await server.stop(None)
+        await server.stop(_SETTLED_S)  # what was cancelled ends by itself
     return accepted * _MESSAGE_BYTES
