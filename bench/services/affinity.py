@@ -107,6 +107,7 @@ def main(
     requests: Annotated[int, typer.Option(min=1, help="of a trace that is drawn")] = 400,
     room: Annotated[float, typer.Option(help="of all contexts' bytes, what each service may keep")] = 0.3,
     at_once: Annotated[int, typer.Option(min=1, help="requests in flight")] = 4,
+    note: Annotated[str, typer.Option(help="what a reader must know of the machine; kept with the result")] = "",
     data: Annotated[Path | None, typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files")] = None,
 ) -> None:
     """Play the trace for each choice and tell hits and bytes."""
@@ -125,7 +126,13 @@ def main(
         )
         sys.stdout.flush()
     if json_file is not None:
-        about: dict[str, Any] = {"model": model, "room": room, "room_bytes": room_bytes, "at_once": at_once}
+        about: dict[str, Any] = {
+            "note": note,
+            "model": ModelStore().pull(model).id,
+            "room": room,
+            "room_bytes": room_bytes,
+            "at_once": at_once,
+        }
         about |= {"requests": len(trace), "contexts": len({item.context for item in trace})}
         json_file.write_text(json.dumps({**about, "choices": [asdict(each) for each in found]}, indent=1) + "\n")
 
