@@ -186,6 +186,16 @@ async def test_a_full_address_hands_over_too(scripted, question):
         assert await receiver.ask(question()) == free.address
 
 
+async def test_an_address_that_closes_as_the_call_reaches_it_hands_over(scripted, question):
+    """So gRPC ends such calls: as cancelled, though nobody here hung up."""
+    async with (
+        scripted(outcomes=["CANCELLED"]) as closing,
+        scripted() as open_,
+        Receiver([closing.address, open_.address]) as receiver,
+    ):
+        assert await receiver.ask(question()) == open_.address
+
+
 async def test_an_address_that_is_left_alone_is_passed_over(scripted, question):
     """Requests no longer pay for finding out."""
     async with scripted() as here, Receiver(["127.0.0.1:1", here.address]) as receiver:

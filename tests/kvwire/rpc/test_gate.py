@@ -15,6 +15,7 @@ from kvwire.callers.file import sha256
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, ForbiddenError, OverloadedError, UnavailableError
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
+from kvwire.rpc.calls import Calls
 from kvwire.rpc.interceptors import Gate
 from kvwire.rpc.sizes import size_of
 from kvwire.security import ClientSecurity, ServerSecurity
@@ -54,7 +55,7 @@ class Served:
 def serving(tmp_path):
     @asynccontextmanager
     async def serve(*callers, **security):
-        server = grpc.aio.server(interceptors=[Gate(Metrics("receiver"), Door(callers), NoTracer())])
+        server = grpc.aio.server(interceptors=[Gate(Metrics("receiver"), Door(callers), NoTracer(), Calls())])
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(SaysWho(), server)
         probe = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(probe, server)
