@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kvwire.engine.room import Room
 from kvwire.errors import CancelledError, DeadlineError, KvwireError, OverloadedError
@@ -136,7 +136,7 @@ class Worker:
                 task.check()
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        running = asyncio.ensure_future(self.run(begin(emit), task))
+        running = asyncio.create_task(self.run(begin(emit), task))
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         try:
             while not isinstance(item := await items.get(), _End):
@@ -146,8 +146,7 @@ class Worker:
         finally:
             if not running.done():
                 task.cancel()
-                await asyncio.wait([running])
-                running.exception()
+                await seen_out(running)
 
     async def make_room(self, nbytes: int, task: Task) -> None:
         """Take so many bytes for a request's caches until it leaves its place; waits while others hold them.
@@ -184,6 +183,29 @@ def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
         future.set_result(work())
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is for whoever waits
         future.set_exception(error)
+
+
+async def seen_out(work: "asyncio.Task[Any]") -> None:
+    """Wait until work that was told to stop has done so; how it ended is of no interest any more.
+
+    Who is cancelled while it waits, as all are when a service ends, goes on waiting: what the work uses is not to be
+    given away before.
+    """
+    work.add_done_callback(_looked_at)
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _looked_at(work: "asyncio.Task[Any]") -> None:
+    """Have asyncio not complain that nobody asked how work ended."""
+    if not work.cancelled():
+        work.exception()
 
 
 class Admission:
