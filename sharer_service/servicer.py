@@ -124,7 +124,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
             self._prefiller.enqueue(job)
             return lambda: self._prefiller.run(job)
 
-        return self._worker.stream(begin, task, _FRAMES_WAITING)
+        return self._worker.stream(begin, task, _FRAMES_WAITING, reads=len(plan.reading.tokens))
 
     async def Relay(  # noqa: N802
         self, request: pb.RelayRequest, context: Context

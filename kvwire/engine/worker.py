@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from kvwire.engine.backlog import Backlog
 from kvwire.engine.room import Room
-from kvwire.errors import CancelledError, DeadlineError, KvwireError, OverloadedError
+from kvwire.errors import CancelledError, DeadlineError, FullError, KvwireError
 
 T = TypeVar("T")
 
@@ -81,21 +82,27 @@ class Worker:
         self._max_in_flight = max_in_flight
         self.in_flight = 0
         self.room = Room(cache_bytes)
+        self.backlog = Backlog()
 
-    async def run(self, work: Callable[[], T], task: Task | None = None) -> T:
-        """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited."""
+    async def run(self, work: Callable[[], T], task: Task | None = None, reads: int = 0) -> T:
+        """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited.
+
+        ``reads``: tokens that it reads, which those who come later have to wait for.
+        """
         asked_s = time.monotonic()
+        with self.backlog.waiting(reads) as waiting:
 
-        def checked() -> T:
-            if task is not None:
-                task.check()
-                task.waited_s += time.monotonic() - asked_s
-            return work()
+            def checked() -> T:
+                if task is not None:
+                    task.check()
+                    task.waited_s += time.monotonic() - asked_s
+                with waiting.reading():
+                    return work()
 
-        future: Future[T] = Future()
-        self._work.put(lambda: _fulfil(future, checked))
-        self._executor.submit(self._next)
-        return await asyncio.wrap_future(future)
+            future: Future[T] = Future()
+            self._work.put(lambda: _fulfil(future, checked))
+            self._executor.submit(self._next)
+            return await asyncio.wrap_future(future)
 
     def _next(self) -> None:
         try:
@@ -121,11 +128,12 @@ class Worker:
             work()
 
     async def stream(
-        self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int
+        self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int, reads: int = 0
     ) -> AsyncGenerator[T, None]:
         """Run the work that ``begin(emit)`` gives on the compute thread and yield what is emitted, while it goes on.
 
         At most ``depth`` items wait unread; then ``emit`` blocks, so that a slow reader slows the computation down.
+        ``reads`` as in :meth:`run`.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | _End] = asyncio.Queue()
@@ -136,7 +144,7 @@ class Worker:
                 task.check()
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        running = asyncio.create_task(self.run(begin(emit), task))
+        running = asyncio.create_task(self.run(begin(emit), task, reads))
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         try:
             while not isinstance(item := await items.get(), _End):
@@ -152,7 +160,7 @@ class Worker:
         """Take so many bytes for a request's caches until it leaves its place; waits while others hold them.
 
         Raises:
-            OverloadedError, DeadlineError: As :meth:`Room.take` does.
+            FullError, DeadlineError: As :meth:`Room.take` does.
         """
         asked_s = time.monotonic()
         await self.room.take(nbytes, task, task.remaining_s())
@@ -162,12 +170,13 @@ class Worker:
         """Take a place for one request; use as a context manager. At its end the request's memory is free again.
 
         Raises:
-            OverloadedError: All places are taken.
+            FullError: All places are taken, or its deadline would pass before anything of it is read.
         """
         if self.in_flight >= self._max_in_flight:
-            raise OverloadedError(
+            raise FullError(
                 f"{self.in_flight} requests are in flight, the limit is {self._max_in_flight}; retry with backoff"
             )
+        self.backlog.check(task.remaining_s())
         return Admission(self, task)
 
     def close(self) -> None:
