@@ -57,7 +57,8 @@ class Receiver:
         tries = Tries(self.replicas, question, until_s, self.tally, self.metrics, random or self.random)
 
         async def relayed(link, _description):
-            answer = await link.relay(question.info, question.context, question.exchange, tries.left_s(), Meter())
+            asked = (question.info, question.context, question.exchange, tries.left_s(), Meter())
+            answer = await link.relay(*asked, sealed=True)
             self.tally.used(link)
             return answer.text
 
@@ -83,6 +84,13 @@ async def test_waits_between_tries_are_random_up_to_a_bound_that_doubles(scripte
     async with scripted(outcomes=["UNAVAILABLE"] * 3) as sharer, Receiver([sharer.address]) as receiver:
         await receiver.ask(question())
     assert receiver.random.longest_s == [0.2, 0.4, 0.8]
+
+
+async def test_a_text_that_was_changed_on_the_way_is_asked_for_again(scripted, question):
+    """Its digest says so."""
+    async with scripted(outcomes=["CHANGED"]) as sharer, Receiver([sharer.address]) as receiver:
+        assert await receiver.ask(question()) == sharer.address
+    assert sharer.relays == 2
 
 
 @pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "UNAUTHENTICATED"])
