@@ -117,15 +117,18 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         plan = self._plans.of(asked)
         return plan, self._prefiller.frames(plan.codec, plan.reading)
 
-    def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
+    async def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
         """The encoded layers, as they are computed."""
+        with self._worker.backlog.waiting(len(plan.reading.tokens)) as waiting:
 
-        def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
-            job = Job(plan.codec, plan.reading, task, watch, emit)
-            self._prefiller.enqueue(job)
-            return lambda: self._prefiller.run(job)
+            def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
+                job = Job(plan.codec, plan.reading, task, watch, emit, waiting)
+                self._prefiller.enqueue(job)
+                return lambda: self._prefiller.run(job)
 
-        return self._worker.stream(begin, task, _FRAMES_WAITING, reads=len(plan.reading.tokens))
+            async with aclosing(self._worker.stream(begin, task, _FRAMES_WAITING)) as frames:
+                async for frame in frames:
+                    yield frame
 
     async def Relay(  # type: ignore[override]  # noqa: N802
         self, asked: RelayAsked, context: Context

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kvwire.errors import FullError
@@ -33,9 +33,9 @@ class Backlog:
             self._waiting.discard(waiting)
 
     @contextmanager
-    def reading(self, tokens: int) -> Iterator[None]:
-        """Around a pass over so many tokens, on the compute thread; one that fails tells no pace."""
-        begun_s = self._clock()
+    def reading(self, read: Sequence["Waiting"]) -> Iterator[None]:
+        """Around the pass that reads them and nothing else, on the compute thread; one that fails tells no pace."""
+        tokens, begun_s = sum(each.begun() for each in read), self._clock()
         yield
         if tokens >= _LEAST_TOKENS:
             self._passes.append((tokens, self._clock() - begun_s))
@@ -70,17 +70,10 @@ class Waiting:
     """Tokens that wait, for those who read them."""
 
     def __init__(self, backlog: Backlog, tokens: int) -> None:
-        self._backlog = backlog
+        self.backlog = backlog
         self.tokens = tokens
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Around the pass that reads them and nothing else, on the compute thread."""
-        tokens = self.begun()
-        with self._backlog.reading(tokens):
-            yield
-
     def begun(self) -> int:
-        """They wait no longer; how many they were."""
+        """They wait no longer; how many they were. From any thread."""
         tokens, self.tokens = self.tokens, 0
         return tokens

@@ -89,7 +89,7 @@ class Reader:
             for unread in batch:  # one that hangs up must not stop the pass of the others
                 unread.prepared.cache.listener = lambda *_: check_all(tasks)
         try:
-            with self._worker.backlog.reading(sum(each.waiting.begun() for each in batch)):
+            with self._worker.backlog.reading([each.waiting for each in batch]):
                 found = self._read([each.prepared for each in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
             return outcomes + [(unread, error) for unread in batch]

@@ -96,7 +96,7 @@ class Worker:
                 if task is not None:
                     task.check()
                     task.waited_s += time.monotonic() - asked_s
-                with waiting.reading():
+                with self.backlog.reading([waiting]):
                     return work()
 
             future: Future[T] = Future()
@@ -128,12 +128,11 @@ class Worker:
             work()
 
     async def stream(
-        self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int, reads: int = 0
+        self, begin: Callable[[Callable[[T], None]], Callable[[], None]], task: Task, depth: int
     ) -> AsyncGenerator[T, None]:
         """Run the work that ``begin(emit)`` gives on the compute thread and yield what is emitted, while it goes on.
 
         At most ``depth`` items wait unread; then ``emit`` blocks, so that a slow reader slows the computation down.
-        ``reads`` as in :meth:`run`.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | _End] = asyncio.Queue()
@@ -144,7 +143,7 @@ class Worker:
                 task.check()
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        running = asyncio.create_task(self.run(begin(emit), task, reads))
+        running = asyncio.create_task(self.run(begin(emit), task))
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         try:
             while not isinstance(item := await items.get(), _End):

@@ -9,6 +9,7 @@ from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION, AttentionObserver
+from kvwire.engine.backlog import Backlog, Waiting
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
@@ -28,10 +29,15 @@ def engine(tiny_llama, tmp_path_factory):
     return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
 
 
+def nobody_waits():
+    """For what is read, in these tests."""
+    return Waiting(Backlog(), 0)
+
+
 def frames(prefiller, spec, key=KEY):
     sent = []
     reading = Reading(key, frozenset(range(4)))
-    prefiller.run(Job(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append))
+    prefiller.run(Job(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append, nobody_waits()))
     return [decode_layer(frame.data, Limits()) for frame in sent]
 
 
@@ -109,6 +115,7 @@ def job(context, caller="mia", emit=None, task=None, spec="int8"):
         task or Task(),
         Stopwatch("sharer"),
         emit or sent.append,
+        nobody_waits(),
     )
     return made, sent
 

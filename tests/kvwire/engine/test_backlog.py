@@ -22,7 +22,7 @@ class Clock:
 
 def read(backlog, clock, tokens, took_s):
     """A pass over so many tokens that takes so long."""
-    with backlog.reading(tokens):
+    with backlog.waiting(tokens) as waiting, backlog.reading([waiting]):
         clock.now_s += took_s
 
 
@@ -64,14 +64,14 @@ def test_who_has_less_time_than_the_wait_takes_is_refused_with_both(backlog, clo
 def test_what_is_being_read_is_waited_for_no_longer(backlog, clock):
     """How much of its pass is left nobody knows, so nobody is refused for it."""
     read(backlog, clock, 100, 1.0)
-    with backlog.waiting(1000) as waiting, waiting.reading():
+    with backlog.waiting(1000) as one, backlog.waiting(1000) as other, backlog.reading([one, other]):
         backlog.check(0.1)
 
 
 def test_only_passes_that_tell_a_token_s_share_count_and_the_latest_of_them(backlog, clock):
     """A few tokens take as long as the weights do; a pass that failed was not all of one; old ones are forgotten."""
     read(backlog, clock, 1, 5.0)
-    with pytest.raises(DeadlineError), backlog.reading(500):
+    with backlog.waiting(500) as waiting, pytest.raises(DeadlineError), backlog.reading([waiting]):
         stopped(clock, after_s=60)
     with backlog.waiting(100):
         assert backlog.wait_s == 0.0
