@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import grpc
 from google.protobuf.message import Message
 
-from kvwire.errors import KvwireError, StalledError, StartError, UnavailableError
+from kvwire.errors import KvwireError, StalledError, StartError
 from kvwire.model_card import Description, ModelBinding
 from kvwire.report import StageTiming
 from kvwire.requests import Exchange, Input, RequestInfo
@@ -174,8 +174,6 @@ class SharerLink:
                 f"{self._peer} had been silent for {silent_s:.1f} s when its time was up; check that it runs, or allow "
                 "more time"
             )
-        if error.code() is grpc.StatusCode.CANCELLED:  # not by us: so gRPC ends calls that reach a server as it closes
-            return UnavailableError(f"{self._peer} stopped before it took the call; retry, or ask another")
         return error_from_rpc(error, self._peer)
 
     def _headers(self) -> Headers:
