@@ -127,6 +127,16 @@ def waiting(engine, *jobs, kept=0):
     return prefiller
 
 
+def test_contexts_read_in_one_pass_tell_one_pace(engine):
+    """That of all their tokens, of which none is waited for any longer."""
+    backlog = Backlog()
+    with backlog.waiting(41) as one, backlog.waiting(31) as other:
+        jobs = [replace(job(range(10, 10 + n))[0], waiting=each) for n, each in ((40, one), (30, other))]
+        waiting(engine, *jobs).run(jobs[0])
+        assert backlog.tokens == 0
+    assert [tokens for tokens, _ in backlog._passes] == [72]
+
+
 def passes(engine, monkeypatch):
     """How many sequences each pass reads."""
     seen, read, together = [], engine.read, engine.read_together
