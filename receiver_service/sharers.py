@@ -83,7 +83,7 @@ class SharerLink:
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
         # Bytes, as their digests are of these: what protobuf would write another time need not be the same.
-        self._relay = self._channel.unary_unary("/kvwire.v1.SharerService/Relay")
+        self._relay = self._channel.unary_unary("/kvwire.v1.SharerService/Relay", None, None)
         self._begun = 0
 
     async def describe(self, timeout_s: float | None) -> Description:

@@ -89,6 +89,7 @@ async def serve(
         _log.info("stopping: requests in flight may finish within %.0f s", _DRAIN_S)
         probe.stops()
         await asyncio.gather(_drained(server, calls), asyncio.to_thread(http.drain, _DRAIN_S))
+        _log.info("stopped")
     finally:
         await server.stop(None)
         await asyncio.to_thread(http.close)
