@@ -14,7 +14,8 @@
     ├── DeadlineError            DEADLINE_EXCEEDED    the caller's time was up
     │   └── StalledError                              and the other side had said nothing for a while
     ├── OverloadedError          RESOURCE_EXHAUSTED   a limit on size, concurrency or rate was reached
-    │   └── TooLargeError                             on size: waiting will not help
+    │   ├── TooLargeError                             on size: waiting will not help
+    │   └── FullError                                 of memory or time on this very side: nobody else's fault
     ├── AuthenticationError      UNAUTHENTICATED      no token, or one that nobody has or that has expired
     ├── ForbiddenError           PERMISSION_DENIED    a caller who is known, and may not make this call
     ├── UnsupportedError         UNIMPLEMENTED        this service knows the request but does not offer it
@@ -95,6 +96,13 @@ class OverloadedError(KvwireError):
 
 class TooLargeError(OverloadedError):
     """More than this side ever takes; waiting will not help."""
+
+
+class FullError(OverloadedError):
+    """This side has not the memory, or not the time, for one more; whoever else was asked is not at fault.
+
+    It arrives at the other side as an :class:`OverloadedError`.
+    """
 
 
 class AuthenticationError(KvwireError):

@@ -27,7 +27,7 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
 
     Raises:
         InvalidRequestError, InputTooLongError: Fewer than two tokens, or no chat where one is needed; too many.
-        OverloadedError, DeadlineError: There is no memory for it, or not in time.
+        FullError, DeadlineError: There is no memory for it, or not in time.
         KvwireError: What went wrong at a sharer or on the wire.
     """
     engine, worker = intakes[0].engine, intakes[0].worker
@@ -62,7 +62,7 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
         return found
 
     # The worker takes its work in order: no layer is fused before this cache is there.
-    reading = asyncio.ensure_future(worker.run(prefill, task))
+    reading = asyncio.ensure_future(worker.run(prefill, task, reads=len(tokens.body)))
     try:
         with watch.stage("share"):
             outcomes = await _all([received(sharer) for sharer in range(len(intakes))])

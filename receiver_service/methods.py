@@ -12,7 +12,7 @@ from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
-from kvwire.errors import InvalidRequestError, KvwireError
+from kvwire.errors import FullError, InvalidRequestError, KvwireError
 from kvwire.requests import Exchange, FaultPolicy, Method
 from kvwire.telemetry import Metrics
 from receiver_service.choosing.choose import Chooser, Offer
@@ -66,6 +66,7 @@ class Methods:
         """Get ready by the method asked for, or by the policy's when the sharer fails.
 
         Raises:
+            FullError: This receiver has no room for it, whatever the policy.
             KvwireError: The request is wrong, its time is up, or the sharer failed and the policy is ``fail``.
         """
         method, policy, task = question.exchange.method, question.exchange.on_fault, question.task
@@ -74,6 +75,8 @@ class Methods:
         held_bytes = self._worker.room.held(task)
         try:
             prepared = await self._by(method, question, self._calls(question, tally, _SHARES.get(policy, 1.0)))
+        except FullError:  # not the sharer's fault
+            raise
         except FAULTS as fault:
             fallback = _fallback(policy, method)
             if fallback is None:

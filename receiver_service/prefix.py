@@ -31,7 +31,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
 
     Raises:
         InvalidRequestError, InputTooLongError: No context; too many tokens.
-        OverloadedError, DeadlineError: There is no memory for it, or not in time.
+        FullError, DeadlineError: There is no memory for it, or not in time.
         KvwireError: What went wrong at the sharer or on the wire.
     """
     engine, worker = intake.engine, intake.worker

@@ -13,9 +13,8 @@ from kvwire.errors import KvwireError, StalledError
 from kvwire.model_card import Description, ModelBinding
 from kvwire.report import StageTiming
 from kvwire.requests import Exchange, Input, RequestInfo, with_time_left
-from kvwire.rpc import serde, share_request_serde, stream_serde
+from kvwire.rpc import relay_serde, share_request_serde, stream_serde
 from kvwire.rpc.answer_serde import stages_from_proto
-from kvwire.rpc.enums import RELAY_MODE_NUMBERS
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.socket_bytes import SocketBytes, socket_bytes
 from kvwire.rpc.status import error_from_rpc
@@ -26,7 +25,6 @@ from kvwire.tracing import Headers, span
 from kvwire.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
-    sharer_service_pb2,
     sharer_service_pb2_grpc,
 )
 
@@ -90,6 +88,8 @@ class SharerLink:
         self._metadata = security.metadata()
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._sharer = sharer_service_pb2_grpc.SharerServiceStub(self._channel)
+        # Bytes, as their digests are of these: what protobuf would write another time need not be the same.
+        self._relay = self._channel.unary_unary("/kvwire.v1.SharerService/Relay", None, None)
         self._begun = 0
 
     async def describe(self, timeout_s: float | None) -> Description:
@@ -142,28 +142,26 @@ class SharerLink:
         exchange: Exchange,
         timeout_s: float | None,
         meter: Meter,
+        *,
+        sealed: bool,
     ) -> Relayed:
-        """Ask for a text message.
+        """Ask for a text message; ``sealed``: the sharer is known to seal it.
 
         Raises:
+            DataLossError: The request or the message was changed on the way.
             KvwireError: Whatever the sharer answered, or that it went away.
         """
-        message = sharer_service_pb2.RelayRequest(
-            info=serde.info_to_proto(with_time_left(info, timeout_s)),
-            context=serde.input_to_proto(context),
-            mode=RELAY_MODE_NUMBERS[exchange.relay],
-            max_new_tokens=exchange.relay_max_tokens,
-            instruction=exchange.relay_instruction,
-        )
-        meter.count(message)
+        request = relay_serde.request_bytes(with_time_left(info, timeout_s), context, exchange)
+        meter.grpc_bytes += len(request)
         before = self._begin()
         try:
-            answer = await self._sharer.Relay(message, timeout=timeout_s, metadata=self._headers())
+            reply = await self._relay(request, timeout=timeout_s, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise self._failed(error) from error
         finally:
             self._end(before, meter)
-        meter.count(answer)
+        meter.grpc_bytes += len(reply)
+        answer = relay_serde.reply_from_bytes(reply, request, sealed=sealed)
         return Relayed(answer.text, answer.tokens, stages_from_proto(list(answer.stages)), answer.sharer.id)
 
     async def close(self) -> None:

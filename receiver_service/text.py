@@ -10,6 +10,7 @@ from kvwire.errors import InvalidRequestError
 from kvwire.model_card import Description
 from kvwire.report import ByteCounts
 from kvwire.requests import RelayMode, Text
+from kvwire.rpc.relay_serde import SEALS_RELAYS
 from receiver_service.sharers import Meter, Relayed, SharerLink
 from receiver_service.tries import Tries
 
@@ -29,8 +30,8 @@ async def text(engine: Engine, worker: Worker, tries: Tries, question: Question)
     context, exchange = question.context, question.exchange
 
     async def relayed(link: SharerLink, description: Description) -> Relayed:
-        del description
-        answer = await link.relay(question.info, context, exchange, tries.left_s(), meter)
+        sealed = description.minor_version >= SEALS_RELAYS
+        answer = await link.relay(question.info, context, exchange, tries.left_s(), meter, sealed=sealed)
         tries.tally.used(link)
         return answer
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from codec.codec import Codec
 from codec.layer import LayerKV
 from codec.spec import RopePhase
+from kvwire.engine.backlog import Waiting
 from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
 from kvwire.stream import Frame
@@ -43,13 +44,17 @@ class Reading:
 
 @dataclass(eq=False)
 class Job:
-    """A context to be read and sent, and how it ended; ``emit`` may block until the reader has caught up."""
+    """A context to be read and sent, and how it ended; ``emit`` may block until the reader has caught up.
+
+    ``waiting``: its tokens, until they are read.
+    """
 
     codec: Codec
     reading: Reading
     task: Task
     watch: Stopwatch
     emit: Callable[[Frame], None]
+    waiting: Waiting
     done: bool = False
     error: BaseException | None = None
 

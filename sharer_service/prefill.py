@@ -95,7 +95,7 @@ class Prefiller:
         observer = None
         if out.job.codec.needs_attention:
             observer = AttentionObserver(out.observed, len(reading.key.question) or OBSERVED_QUERIES)
-        with _prefilling([out.job]):
+        with _prefilling([out.job]), out.job.waiting.backlog.reading([out.job.waiting]):
             self._engine.read(reading.tokens, self._engine.new_cache(out.computed), 0, observer)
             out.finish()
         self._kept.put(reading.key, out.layers)
@@ -117,9 +117,11 @@ class Prefiller:
             return acted
 
         parts = [Part(self._engine.new_cache(guarded(out, out.computed)), out.job.reading.tokens, 0) for out in outs]
+        waiting = [out.job.waiting for out in outs]
         with _prefilling([out.job for out in outs]):
             try:
-                self._engine.read_together(parts)
+                with waiting[0].backlog.reading(waiting):
+                    self._engine.read_together(parts)
             except KvwireError:
                 return  # every job has its error
             for out in outs:

@@ -68,7 +68,7 @@ async def write_message(
             engine.synchronize()
         return Begin(cache, logits, len(prompt))
 
-    begin = await worker.run(read, task)
+    begin = await worker.run(read, task, reads=len(prompt))
     steps = decoder.steps(begin, wanted.max_new_tokens, engine.eos_token_ids, task, watch)
     written = [step.token_id async for step in steps]
     return Relayed(engine.prompts.text(written).strip(), len(written), len(prompt))

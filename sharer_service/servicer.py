@@ -20,6 +20,7 @@ from kvwire.rpc.context import Context
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.rpc.model_serde import binding_to_proto
 from kvwire.rpc.model_servicer import task_for
+from kvwire.rpc.relay_serde import RelayAsked, reply_bytes
 from kvwire.stream import ChunkWriter, Frame, ShareRequest
 from kvwire.telemetry import Metrics
 from kvwire.tracing import span
@@ -116,20 +117,24 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         plan = self._plans.of(asked)
         return plan, self._prefiller.frames(plan.codec, plan.reading)
 
-    def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
+    async def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
         """The encoded layers, as they are computed."""
+        with self._worker.backlog.waiting(len(plan.reading.tokens)) as waiting:
 
-        def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
-            job = Job(plan.codec, plan.reading, task, watch, emit)
-            self._prefiller.enqueue(job)
-            return lambda: self._prefiller.run(job)
+            def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
+                job = Job(plan.codec, plan.reading, task, watch, emit, waiting)
+                self._prefiller.enqueue(job)
+                return lambda: self._prefiller.run(job)
 
-        return self._worker.stream(begin, task, _FRAMES_WAITING)
+            async with aclosing(self._worker.stream(begin, task, _FRAMES_WAITING)) as frames:
+                async for frame in frames:
+                    yield frame
 
-    async def Relay(  # noqa: N802
-        self, request: pb.RelayRequest, context: Context
-    ) -> pb.RelayResponse:
-        """Write a message from the context, or forward it."""
+    async def Relay(  # type: ignore[override]  # noqa: N802
+        self, asked: RelayAsked, context: Context
+    ) -> bytes:
+        """Write a message from the context, or forward it; the reply goes out serialized and sealed."""
+        request = asked.parsed()
         info = serde.info_from_proto(request.info)
         source = serde.optional_input(request.context, present=True)
         if source is None:
@@ -146,13 +151,14 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
                 relayed = await write_message(self._engine, self._worker, self._decoder, wanted, task, watch)
         watch.add("wait", task.waited_s)
         watch.mark("share")
-        return pb.RelayResponse(
+        reply = pb.RelayResponse(
             text=relayed.text,
             tokens=relayed.tokens,
             context_tokens=relayed.prompt_tokens,
             stages=answer_serde.stages_to_proto(watch.stages()),
             sharer=binding_to_proto(self._engine.card.binding),
         )
+        return reply_bytes(reply, asked.data)
 
 
 async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncGenerator[Frame, None]:
@@ -164,14 +170,14 @@ async def _as_kept(frames: Sequence[Frame], watch: Stopwatch) -> AsyncGenerator[
 
 
 def register(servicer: SharerServicer, server: grpc.aio.Server) -> None:
-    """Add the service as generated code does, but let requests for caches, and chunks, through as they are."""
+    """Add the service as generated code does, but let through as they are requests and what has checksums."""
     service = pb.DESCRIPTOR.services_by_name["SharerService"].full_name
     handlers = {
         "Share": grpc.unary_stream_rpc_method_handler(
             servicer.Share, request_deserializer=None, response_serializer=stream_serde.serialized
         ),
         "Relay": grpc.unary_unary_rpc_method_handler(
-            servicer.Relay, pb.RelayRequest.FromString, pb.RelayResponse.SerializeToString
+            servicer.Relay, request_deserializer=RelayAsked.of, response_serializer=None
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

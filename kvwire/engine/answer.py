@@ -64,7 +64,7 @@ class Answerer:
                 self.engine.synchronize()
             return Ready(prepared.cache, logits, prepared.end, prepared.report)
 
-        return await self.worker.run(read, question.task)
+        return await self.worker.run(read, question.task, reads=len(prepared.unread))
 
     async def generate(self, request: GenerateRequest, task: Task) -> AsyncIterator[Token | Report]:
         """Yield tokens, then the report."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from kvwire.engine.backlog import Waiting
 from kvwire.engine.engine import Engine, Part
 from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.worker import Worker, check_all
@@ -26,6 +27,7 @@ class _Unread:
 
     prepared: Prepared
     question: Question
+    waiting: Waiting
     ready: "asyncio.Future[Ready]"
     since_s: float = field(default_factory=time.perf_counter)
 
@@ -53,11 +55,12 @@ class Reader:
             InvalidRequestError: There is nothing to read.
             CancelledError, DeadlineError: The request ended.
         """
-        unread = _Unread(prepared, question, asyncio.get_running_loop().create_future())
-        self._waiting.append(unread)
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        return await unread.ready
+        with self._worker.backlog.waiting(len(prepared.unread)) as waiting:
+            unread = _Unread(prepared, question, waiting, asyncio.get_running_loop().create_future())
+            self._waiting.append(unread)
+            if self._running is None or self._running.done():
+                self._running = asyncio.create_task(self._run())
+            return await unread.ready
 
     async def _run(self) -> None:
         """Pass after pass while anybody waits."""
@@ -86,7 +89,8 @@ class Reader:
             for unread in batch:  # one that hangs up must not stop the pass of the others
                 unread.prepared.cache.listener = lambda *_: check_all(tasks)
         try:
-            found = self._read([each.prepared for each in batch])
+            with self._worker.backlog.reading([each.waiting for each in batch]):
+                found = self._read([each.prepared for each in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
             return outcomes + [(unread, error) for unread in batch]
         ended_s = time.perf_counter()

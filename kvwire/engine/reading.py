@@ -30,7 +30,7 @@ async def read_here(
 
     Raises:
         InvalidRequestError, InputTooLongError: The input is empty or too long.
-        OverloadedError, DeadlineError: There is no memory for it, or not in time.
+        FullError, DeadlineError: There is no memory for it, or not in time.
     """
     task, watch = question.task, question.watch
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Question
-from kvwire.engine.worker import Worker
+from kvwire.engine.worker import Worker, seen_out
 from kvwire.errors import CancelledError
 
 
@@ -77,6 +77,4 @@ class StreamedRead:
     async def __aexit__(self, *_: object) -> None:
         self._stopped = True
         if self._running is not None:
-            await asyncio.wait([self._running])
-            if not self._running.cancelled():
-                self._running.exception()
+            await seen_out(self._running)

@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from kvwire.engine.backlog import Backlog
 from kvwire.engine.room import Room
-from kvwire.errors import CancelledError, DeadlineError, KvwireError, OverloadedError
+from kvwire.errors import CancelledError, DeadlineError, FullError, KvwireError
 
 T = TypeVar("T")
 
@@ -81,21 +82,27 @@ class Worker:
         self._max_in_flight = max_in_flight
         self.in_flight = 0
         self.room = Room(cache_bytes)
+        self.backlog = Backlog()
 
-    async def run(self, work: Callable[[], T], task: Task | None = None) -> T:
-        """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited."""
+    async def run(self, work: Callable[[], T], task: Task | None = None, reads: int = 0) -> T:
+        """Run ``work`` on the compute thread and return its result; skipped if ``task`` ended while it waited.
+
+        ``reads``: tokens that it reads, which those who come later have to wait for.
+        """
         asked_s = time.monotonic()
+        with self.backlog.waiting(reads) as waiting:
 
-        def checked() -> T:
-            if task is not None:
-                task.check()
-                task.waited_s += time.monotonic() - asked_s
-            return work()
+            def checked() -> T:
+                if task is not None:
+                    task.check()
+                    task.waited_s += time.monotonic() - asked_s
+                with self.backlog.reading([waiting]):
+                    return work()
 
-        future: Future[T] = Future()
-        self._work.put(lambda: _fulfil(future, checked))
-        self._executor.submit(self._next)
-        return await asyncio.wrap_future(future)
+            future: Future[T] = Future()
+            self._work.put(lambda: _fulfil(future, checked))
+            self._executor.submit(self._next)
+            return await asyncio.wrap_future(future)
 
     def _next(self) -> None:
         try:
@@ -136,7 +143,7 @@ class Worker:
                 task.check()
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        running = asyncio.ensure_future(self.run(begin(emit), task))
+        running = asyncio.create_task(self.run(begin(emit), task))
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         try:
             while not isinstance(item := await items.get(), _End):
@@ -146,14 +153,13 @@ class Worker:
         finally:
             if not running.done():
                 task.cancel()
-                await asyncio.wait([running])
-                running.exception()
+                await seen_out(running)
 
     async def make_room(self, nbytes: int, task: Task) -> None:
         """Take so many bytes for a request's caches until it leaves its place; waits while others hold them.
 
         Raises:
-            OverloadedError, DeadlineError: As :meth:`Room.take` does.
+            FullError, DeadlineError: As :meth:`Room.take` does.
         """
         asked_s = time.monotonic()
         await self.room.take(nbytes, task, task.remaining_s())
@@ -163,12 +169,13 @@ class Worker:
         """Take a place for one request; use as a context manager. At its end the request's memory is free again.
 
         Raises:
-            OverloadedError: All places are taken.
+            FullError: All places are taken, or its deadline would pass before anything of it is read.
         """
         if self.in_flight >= self._max_in_flight:
-            raise OverloadedError(
+            raise FullError(
                 f"{self.in_flight} requests are in flight, the limit is {self._max_in_flight}; retry with backoff"
             )
+        self.backlog.check(task.remaining_s())
         return Admission(self, task)
 
     def close(self) -> None:
@@ -184,6 +191,29 @@ def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
         future.set_result(work())
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is for whoever waits
         future.set_exception(error)
+
+
+async def seen_out(work: "asyncio.Task[Any]") -> None:
+    """Wait until work that was told to stop has done so; how it ended is of no interest any more.
+
+    Who is cancelled while it waits, as all are when a service ends, goes on waiting: what the work uses is not to be
+    given away before.
+    """
+    work.add_done_callback(_looked_at)
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _looked_at(work: "asyncio.Task[Any]") -> None:
+    """Have asyncio not complain that nobody asked how work ended."""
+    if not work.cancelled():
+        work.exception()
 
 
 class Admission:

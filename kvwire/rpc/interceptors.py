@@ -14,6 +14,7 @@ from kvwire.callers.door import Door, Shown, calling
 from kvwire.errors import KvwireError
 from kvwire.logs import request_id
 from kvwire.progress import listener
+from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.context import Context, ServerInterceptor
 from kvwire.rpc.sizes import size_of
 from kvwire.rpc.status import status_of
@@ -43,10 +44,11 @@ Handler = Any  # grpc.RpcMethodHandler; grpc-stubs types neither its fields nor 
 class Gate(ServerInterceptor):
     """Lets callers in, counts, and maps errors, for unary and streaming answers alike."""
 
-    def __init__(self, metrics: Metrics, door: Door, tracer: Tracer) -> None:
+    def __init__(self, metrics: Metrics, door: Door, tracer: Tracer, calls: InFlight) -> None:
         self._metrics = metrics
         self._door = door
         self._tracer = tracer
+        self._calls = calls
 
     async def intercept_service(
         self,
@@ -60,7 +62,7 @@ class Gate(ServerInterceptor):
         service, _, method = details.method.lstrip("/").rpartition("/")
         form = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
         call = _Call(self._metrics, self._tracer, service, method, _KINDS[form])
-        enter = _open if service in _OPEN_SERVICES else partial(_entered, self._door, method)
+        enter = _open if service in _OPEN_SERVICES else partial(_entered, self._calls, self._door, method)
         plain = getattr(handler, "_".join(form))
         wrapped = _streaming(plain, call, enter) if handler.response_streaming else _unary(plain, call, enter)
         made = getattr(grpc, f"{'_'.join(form)}_rpc_method_handler")
@@ -125,8 +127,9 @@ def _open(request: Any, context: Context) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _entered(door: Door, method: str, request: Any, context: Context) -> Iterator[None]:
+def _entered(calls: InFlight, door: Door, method: str, request: Any, context: Context) -> Iterator[None]:
     """See who calls, tell the task that answers, and hold the caller's place until the call ends."""
+    calls.begin(context)
     said = dict(context.invocation_metadata() or ()).get("authorization")
     caller = door.who(Shown(said if isinstance(said, str) else None, _names(context)))
     calling.set(caller.name)

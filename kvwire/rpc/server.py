@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from kvwire.callers.door import Door
 from kvwire.errors import KvwireError, StartError
 from kvwire.http_server import HttpServer, Route
 from kvwire.launched import announce
+from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.interceptors import Gate
 from kvwire.rpc.probe import Probe
 from kvwire.security import ServerSecurity, is_loopback
@@ -67,8 +69,9 @@ async def serve(
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    calls = InFlight()
     server = grpc.aio.server(
-        interceptors=[Gate(metrics, listening.door, tracer)],
+        interceptors=[Gate(metrics, listening.door, tracer, calls)],
         options=server_options(listening.max_message_bytes),
     )
     register(server)
@@ -85,11 +88,24 @@ async def serve(
         await stop.wait()
         _log.info("stopping: requests in flight may finish within %.0f s", _DRAIN_S)
         probe.stops()
-        await asyncio.gather(server.stop(_DRAIN_S), asyncio.to_thread(http.drain, _DRAIN_S))
+        await asyncio.gather(_drained(server, calls), asyncio.to_thread(http.drain, _DRAIN_S))
+        _log.info("stopped")
     finally:
         await server.stop(None)
         await asyncio.to_thread(http.close)
         await asyncio.to_thread(tracer.close)
+
+
+async def _drained(server: grpc.aio.Server, calls: InFlight) -> None:
+    """Let calls in flight end, and then what they wrote arrive, before connections are closed.
+
+    gRPC says that it will close a connection, and with that sends a ping. One without calls it closes when the ping is
+    answered, and so everything before it was read. One with calls it would close as soon as the last of them has
+    written, and a peer that writes to it after that loses what is still under way.
+    """
+    ends_s = time.monotonic() + _DRAIN_S
+    await calls.drained(_DRAIN_S)
+    await server.stop(max(0.0, ends_s - time.monotonic()))
 
 
 async def _tried(try_out: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from kvwire.callers.caller import Size
+from kvwire.rpc.relay_serde import RelayAsked
 from kvwire.v1 import model_service_pb2, receiver_service_pb2
 
 
@@ -17,6 +18,8 @@ def size_of(request: Any) -> Size:
             return Size(1, request.ByteSize(), _new_tokens(request.generate))
         case Message():
             return Size(1, request.ByteSize(), _new_tokens(request))
+        case RelayAsked():
+            return Size(1, len(request.data), request.message.max_new_tokens if request.message is not None else 0)
         case bytes():  # a cache is asked for as it came
             return Size(1, len(request))
         case _:

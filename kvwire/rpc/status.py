@@ -12,6 +12,8 @@ def error_from_rpc(error: grpc.aio.AioRpcError, peer: str) -> KvwireError:
     details = error.details() or "no details"
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(f"{peer} is not reachable or went away: {details}; check that it runs and retry")
+    if error.code() is grpc.StatusCode.CANCELLED:  # and not by us: so gRPC ends calls that reach a server as it closes
+        return UnavailableError(f"{peer} stopped before it took the call; retry, or ask another")
     return error_from_status(error.code().name, details, peer)
 
 

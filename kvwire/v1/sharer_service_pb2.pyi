@@ -255,12 +255,18 @@ class RelayResponse(_message.Message):
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     SHARER_FIELD_NUMBER: _builtins.int
+    REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What the sharer wrote."""
     tokens: _builtins.int
     """Its length in the sharer's tokens."""
     context_tokens: _builtins.int
     """Tokens of the context the sharer read."""
+    request_digest: _builtins.bytes
+    """SHA-256 of the serialized request as it arrived, 32 bytes."""
+    digest: _builtins.bytes
+    """SHA-256 of this message as it was serialized without this field, 32 bytes; it is written last."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.StageTiming]:
         """Stage durations on the sharer."""
@@ -277,10 +283,12 @@ class RelayResponse(_message.Message):
         context_tokens: _builtins.int = ...,
         stages: _abc.Iterable[_exchange_pb2.StageTiming] | None = ...,
         sharer: _model_pb2.ModelBinding | None = ...,
+        request_digest: _builtins.bytes = ...,
+        digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sharer", b"sharer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "sharer", b"sharer", "stages", b"stages", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "digest", b"digest", "request_digest", b"request_digest", "sharer", b"sharer", "stages", b"stages", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from kvwire.requests import (
     Text,
     TokenIds,
 )
-from kvwire.rpc import answer_serde, model_serde, serde, share_request_serde
+from kvwire.rpc import answer_serde, model_serde, relay_serde, serde, share_request_serde
 from kvwire.rpc.enums import RELAY_MODES, known
 from kvwire.v1 import exchange_pb2, model_service_pb2, receiver_service_pb2, sharer_service_pb2
 from sharer_service.relay import plain_text
@@ -51,9 +51,8 @@ _SCORED = Scored(Token(1, "a", -0.5), (ContinuationScore(0, (1,), (-1.0,), 1, (0
 def seeds() -> Iterator[bytes]:
     """A good one of each."""
     yield from (b"\0" + stream for stream in streams.seeds())
-    context, prompt = serde.input_to_proto(Text("a context")), serde.generate_to_proto(_GENERATE)
-    score = serde.score_to_proto(_SCORE)
-    relay = sharer_service_pb2.RelayRequest(info=serde.info_to_proto(_INFO), context=context, mode=2, max_new_tokens=9)
+    prompt, score = serde.generate_to_proto(_GENERATE), serde.score_to_proto(_SCORE)
+    relay = relay_serde.request_bytes(_INFO, Text("a context"), Exchange(relay_max_tokens=9))
     described = Description(CARD, ("fp32",), ("identity",), (Method.PREFIX,), Limits(), ("one",), "1")
     good: list[Message | bytes] = [
         Pair("int8").request(),
@@ -65,6 +64,7 @@ def seeds() -> Iterator[bytes]:
         model_serde.description_to_proto(described),
         answer_serde.report_to_proto(_REPORT),
         answer_serde.scored_to_proto(_SCORED),
+        relay_serde.reply_bytes(sharer_service_pb2.RelayResponse(text="a text", tokens=2), b"a request"),
     ]
     for at, message in enumerate(good, 1):
         yield bytes([at]) + (message if isinstance(message, bytes) else message.SerializeToString())
@@ -106,7 +106,7 @@ def _inspect(data: bytes) -> None:
 
 
 def _relay(data: bytes) -> None:
-    request = sharer_service_pb2.RelayRequest.FromString(data)
+    request = relay_serde.RelayAsked.of(data).parsed()
     serde.info_from_proto(request.info)
     known(RELAY_MODES, request.mode, "relay mode")
     source = serde.optional_input(request.context, present=True)
@@ -129,6 +129,10 @@ def _scored(data: bytes) -> None:
     answer_serde.scored_from_proto(model_service_pb2.Scored.FromString(data))
 
 
+def _relayed(data: bytes) -> None:
+    relay_serde.reply_from_bytes(data, b"a request", sealed=data[:1] == b"\n")
+
+
 _KINDS = (
     streams.run,
     _share,
@@ -140,4 +144,5 @@ _KINDS = (
     _description,
     _report,
     _scored,
+    _relayed,
 )

@@ -13,6 +13,7 @@ from kvwire.model_card import Description, LayerCard, Limits, ModelBinding, Mode
 from kvwire.progress import Stopwatch
 from kvwire.requests import Exchange, RequestInfo, Text
 from kvwire.rpc.model_serde import description_to_proto
+from kvwire.rpc.relay_serde import reply_bytes
 from kvwire.v1 import (
     model_service_pb2_grpc,
     sharer_service_pb2,
@@ -25,7 +26,7 @@ OTHER = ModelBinding("other", "1", b"x" * 32, b"t" * 32)
 
 @dataclass
 class Scripted:
-    """What becomes of the next calls of Relay: status names, or OK once they are used up."""
+    """What becomes of the next calls of Relay: status names, or OK once they are used up; a text may be CHANGED."""
 
     address: str
     binding: ModelBinding = BINDING
@@ -70,9 +71,13 @@ class _Sharer(sharer_service_pb2_grpc.SharerServiceServicer):
         if self.script.held_up is not None:
             await self.script.held_up()
         status = self.script.outcomes.pop(0) if self.script.outcomes else "OK"
-        if status != "OK":
+        if status not in {"OK", "CHANGED"}:
             await context.abort(grpc.StatusCode[status], "as told")
-        return sharer_service_pb2.RelayResponse(text=self.script.address)
+        reply = sharer_service_pb2.RelayResponse(text=self.script.address)
+        sealed = sharer_service_pb2.RelayResponse.FromString(reply_bytes(reply, request.SerializeToString()))
+        if status == "CHANGED":
+            sealed.text += "?"
+        return sealed
 
 
 @asynccontextmanager

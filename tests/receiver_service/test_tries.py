@@ -61,7 +61,8 @@ class Receiver:
         tries = Tries(self.replicas, question, until_s, self.tally, self.metrics, random or self.random)
 
         async def relayed(link, _description):
-            answer = await link.relay(question.info, question.context, question.exchange, tries.left_s(), Meter())
+            asked = (question.info, question.context, question.exchange, tries.left_s(), Meter())
+            answer = await link.relay(*asked, sealed=True)
             self.tally.used(link)
             return answer.text
 
@@ -87,6 +88,13 @@ async def test_waits_between_tries_are_random_up_to_a_bound_that_doubles(scripte
     async with scripted(outcomes=["UNAVAILABLE"] * 3) as sharer, Receiver([sharer.address]) as receiver:
         await receiver.ask(question())
     assert receiver.random.longest_s == [0.2, 0.4, 0.8]
+
+
+async def test_a_text_that_was_changed_on_the_way_is_asked_for_again(scripted, question):
+    """Its digest says so."""
+    async with scripted(outcomes=["CHANGED"]) as sharer, Receiver([sharer.address]) as receiver:
+        assert await receiver.ask(question()) == sharer.address
+    assert sharer.relays == 2
 
 
 @pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "UNAUTHENTICATED"])
@@ -188,6 +196,16 @@ async def test_a_full_address_hands_over_too(scripted, question):
         Receiver([full.address, free.address]) as receiver,
     ):
         assert await receiver.ask(question()) == free.address
+
+
+async def test_an_address_that_closes_as_the_call_reaches_it_hands_over(scripted, question):
+    """So gRPC ends such calls: as cancelled, though nobody here hung up."""
+    async with (
+        scripted(outcomes=["CANCELLED"]) as closing,
+        scripted() as open_,
+        Receiver([closing.address, open_.address]) as receiver,
+    ):
+        assert await receiver.ask(question()) == open_.address
 
 
 async def test_an_address_that_is_left_alone_is_passed_over(scripted, question):

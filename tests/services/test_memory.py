@@ -9,16 +9,16 @@ from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.errors import DeadlineError, OverloadedError
 from kvwire.processes import Pair, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text, TokenIds
+from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RequestInfo, Text, TokenIds
 
 #: One answer of the tiny model over 300 to 1,000 tokens takes 2.4 MB at most, another one beside it does not fit.
 CEILING = 3_000_000
 
 
-def request(tokens, method=Method.PREFIX, new_tokens=4, deadline_ms=0, codec="fp32"):
+def request(tokens, method=Method.PREFIX, new_tokens=4, deadline_ms=0, codec="fp32", on_fault=FaultPolicy.FAIL):
     context = TokenIds(tuple(4 + index % 500 for index in range(tokens)))
     info = RequestInfo(deadline_ms=deadline_ms)
-    exchange = Exchange(method, codec=codec)
+    exchange = Exchange(method, codec=codec, on_fault=on_fault)
     return GenerateRequest(Text("What then?"), context, exchange, new_tokens, ignore_eos=True, info=info)
 
 
@@ -59,12 +59,22 @@ async def test_what_could_never_fit_is_refused_with_what_to_do(narrow):
     assert taken(narrow.receiver) == 0
 
 
+async def test_a_receiver_without_room_does_not_blame_its_sharer(narrow):
+    """No policy on the sharer's faults answers what it refuses, and the sharer is not asked."""
+    before = Scrape.of(narrow.receiver.metrics).total("kvwire_sharer_calls_total")
+    async with narrow.receiver_client() as client:
+        for policy in FaultPolicy:
+            with pytest.raises(OverloadedError, match="raise cache_memory_bytes"):
+                await client.generate_all(request(990, on_fault=policy))
+    assert Scrape.of(narrow.receiver.metrics).total("kvwire_sharer_calls_total") == before
+
+
 async def test_a_deadline_passes_in_the_queue_as_anywhere_else(narrow):
-    """And whoever holds the memory goes on."""
+    """Or is seen to; and whoever holds the memory goes on."""
     async with narrow.receiver_client() as client:
         long = client.generate(request(300, new_tokens=600))
         await anext(long)
-        with pytest.raises(DeadlineError):
+        with pytest.raises((DeadlineError, OverloadedError)):
             await client.generate_all(request(300, deadline_ms=100))
         assert taken(narrow.receiver) > 0
         async for _ in long:

@@ -9,6 +9,7 @@ from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.spec import CodecSpec
 from kvwire.engine.attention import IMPLEMENTATION, AttentionObserver
+from kvwire.engine.backlog import Backlog, Waiting
 from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
@@ -28,10 +29,15 @@ def engine(tiny_llama, tmp_path_factory):
     return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
 
 
+def nobody_waits():
+    """For what is read, in these tests."""
+    return Waiting(Backlog(), 0)
+
+
 def frames(prefiller, spec, key=KEY):
     sent = []
     reading = Reading(key, frozenset(range(4)))
-    prefiller.run(Job(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append))
+    prefiller.run(Job(Codec(CodecSpec.parse(spec)), reading, Task(), Stopwatch("sharer"), sent.append, nobody_waits()))
     return [decode_layer(frame.data, Limits()) for frame in sent]
 
 
@@ -109,6 +115,7 @@ def job(context, caller="mia", emit=None, task=None, spec="int8"):
         task or Task(),
         Stopwatch("sharer"),
         emit or sent.append,
+        nobody_waits(),
     )
     return made, sent
 
@@ -118,6 +125,16 @@ def waiting(engine, *jobs, kept=0):
     for each in jobs:
         prefiller.enqueue(each)
     return prefiller
+
+
+def test_contexts_read_in_one_pass_tell_one_pace(engine):
+    """That of all their tokens, of which none is waited for any longer."""
+    backlog = Backlog()
+    with backlog.waiting(41) as one, backlog.waiting(31) as other:
+        jobs = [replace(job(range(10, 10 + n))[0], waiting=each) for n, each in ((40, one), (30, other))]
+        waiting(engine, *jobs).run(jobs[0])
+        assert backlog.tokens == 0
+    assert [tokens for tokens, _ in backlog._passes] == [72]
 
 
 def passes(engine, monkeypatch):

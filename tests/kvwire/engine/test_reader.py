@@ -1,6 +1,8 @@
 """What waits together is read together, and each gets what it would get alone."""
 
 import asyncio
+import gc
+import threading
 
 import pytest
 import torch
@@ -97,6 +99,34 @@ async def test_a_pass_whose_cache_does_not_come_is_stopped_and_the_worker_free(e
         await streamed.logits()
     own.task.check()
     assert await worker.run(lambda: 1) == 1
+
+
+async def test_who_is_cancelled_while_its_pass_stops_sees_it_out(engine, worker):
+    """As when a service ends just after a caller hung up; how the pass ended is not left for asyncio to complain of."""
+    complaints, waits, let = [], threading.Event(), threading.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+
+    def there(_layer):
+        waits.set()
+        let.wait(5)
+        return False
+
+    async def reads():
+        async with StreamedRead(engine, worker, question(), engine.new_cache(), there) as streamed:
+            streamed.begin(TOKENS[:3], 0)
+            await asyncio.Event().wait()
+
+    leaving = asyncio.create_task(reads())
+    await asyncio.to_thread(waits.wait, 5)
+    for _ in range(2):
+        leaving.cancel()
+        await asyncio.wait([leaving], timeout=0)
+    let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await worker.run(lambda: None)
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_pass_that_nobody_waits_for_any_more_stops_within_a_layer(engine, worker):

@@ -7,9 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvwire.engine.room import Room
-from kvwire.errors import DeadlineError, OverloadedError
+from kvwire.errors import DeadlineError, FullError, OverloadedError
 
 CEILING = 100
+
+
+class Clock:
+    """Stands still unless it is turned."""
+
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
 
 
 async def settled():
@@ -101,6 +111,49 @@ async def test_a_deadline_ends_the_wait_and_lets_in_who_stood_behind():
         await late
     await asyncio.wait_for(behind, 1)
     assert room.taken_bytes == CEILING
+
+
+async def held_for(room, clock, seconds):
+    """Somebody holds a byte for so long."""
+    await room.take(1, "somebody")
+    clock.now_s += seconds
+    room.release("somebody")
+
+
+async def test_who_could_only_miss_its_deadline_in_the_queue_is_refused_at_once():
+    """Half hold theirs for 10 s: of two who took 60 and 40 four seconds apart, 60 come free in 5 s, 40 in 9.
+
+    Who waits already has the 60 first, for 10 s.
+    """
+    clock = Clock()
+    room = Room(CEILING, clock)
+    for seconds in (1, 10, 90):
+        await held_for(room, clock, seconds)
+    await room.take(60, "one")
+    clock.now_s += 4
+    await room.take(40, "two")
+    clock.now_s += 1
+    assert [room.wait_s(nbytes) for nbytes in (1, 60, 61, CEILING)] == [5, 5, 9, 9]
+    first = asyncio.create_task(room.take(50, "first", timeout_s=6))
+    await settled()
+    assert [room.wait_s(nbytes) for nbytes in (10, 11, 50, 51, CEILING)] == [5, 9, 9, 15, 15]
+    with pytest.raises(FullError, match=r"51 bytes .* in some 15\.0 s .* deadline is in 14\.0 s"):
+        await room.take(51, "late", timeout_s=14)
+    clock.now_s += 100  # whoever holds it longer than most may give it back any moment
+    assert room.wait_s(50) == 0
+    room.release("one")
+    await first
+    assert room.taken_bytes == 90
+
+
+async def test_nobody_is_refused_before_anybody_was_seen_to_give_memory_back():
+    """Any wait may be short."""
+    room = Room(CEILING)
+    await room.take(CEILING, "one")
+    waiting = asyncio.create_task(room.take(1, "two", timeout_s=60))
+    await settled()
+    room.release("one")
+    await waiting
 
 
 async def test_one_who_is_let_in_while_it_is_cancelled_holds_nothing():

@@ -1,12 +1,13 @@
 """The compute thread: turns, limits, cancellation, back-pressure."""
 
 import asyncio
+import gc
 import threading
 import time
 
 import pytest
 
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Task, Worker, seen_out
 from kvwire.errors import CancelledError, DeadlineError, OverloadedError
 
 
@@ -105,6 +106,33 @@ async def test_a_reader_that_leaves_stops_the_producer(worker):
     await anext(stream)
     await stream.aclose()
     assert await worker.run(lambda: "free") == "free"
+
+
+async def test_who_is_cancelled_again_while_it_waits_for_work_to_stop_goes_on_waiting(worker):
+    """Nothing computes any more once it has left, and asyncio has nothing to complain of."""
+    complaints, began, let = [], threading.Event(), threading.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+
+    def fails():
+        began.set()
+        let.wait(5)
+        raise CancelledError("it was told to")
+
+    async def stops():
+        await seen_out(asyncio.create_task(worker.run(fails)))
+
+    leaving = asyncio.create_task(stops())
+    await asyncio.to_thread(began.wait, 5)
+    for _ in range(2):
+        leaving.cancel()
+        await asyncio.wait([leaving], timeout=0)
+        assert not leaving.done()
+    let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await worker.run(lambda: "free") == "free"
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_stream_passes_the_producers_error_on(worker):

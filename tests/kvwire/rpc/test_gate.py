@@ -15,7 +15,9 @@ from kvwire.callers.file import sha256
 from kvwire.client import Client
 from kvwire.errors import AuthenticationError, ForbiddenError, OverloadedError, UnavailableError
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
+from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.interceptors import Gate
+from kvwire.rpc.relay_serde import RelayAsked
 from kvwire.rpc.sizes import size_of
 from kvwire.security import ClientSecurity, ServerSecurity
 from kvwire.telemetry import Metrics
@@ -54,7 +56,7 @@ class Served:
 def serving(tmp_path):
     @asynccontextmanager
     async def serve(*callers, **security):
-        server = grpc.aio.server(interceptors=[Gate(Metrics("receiver"), Door(callers), NoTracer())])
+        server = grpc.aio.server(interceptors=[Gate(Metrics("receiver"), Door(callers), NoTracer(), InFlight())])
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(SaysWho(), server)
         probe = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(probe, server)
@@ -217,8 +219,11 @@ def test_the_size_of_a_request_is_what_it_asks_of_the_service():
     together = model_service_pb2.ScoreTogetherRequest(requests=scores)
     inspect = receiver_service_pb2.InspectRequest(generate=generate)
     relay = sharer_service_pb2.RelayRequest(max_new_tokens=9)
+    relay_asked = RelayAsked.of(relay.SerializeToString())
     share = sharer_service_pb2.ShareRequest(codec="int8")
     expected = [(generate, 1, 7), (scores[0], 1, 3), (together, 2, 4), (inspect, 1, 7), (relay, 1, 9), (share, 1, 0)]
     for request, requests, new_tokens in expected:
         assert size_of(request) == Size(requests, request.ByteSize(), new_tokens), request
+    assert size_of(relay_asked) == size_of(relay)
+    assert size_of(RelayAsked.of(b"none")) == Size(1, 4)
     assert size_of(iter([])) == Size(1, 0, 0)
