@@ -10,6 +10,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
@@ -24,7 +25,7 @@ from kvwire.requests import GenerateRequest, RequestInfo, ScoreRequest
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.status import error_from_rpc, error_from_status
-from kvwire.security import ClientSecurity
+from kvwire.security import ClientSecurity, bearer
 from kvwire.tracing import Headers, callers_headers
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc
 
@@ -72,6 +73,15 @@ class Client:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close(None)
+
+    def showing(self, token: str) -> Self:
+        """The same connection on behalf of somebody else, who shows this token; nothing if it is empty.
+
+        Only the client it was made from closes the connection.
+        """
+        other = copy(self)
+        other._metadata = bearer(token) if token else ()  # noqa: SLF001  # of this class
+        return other
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until the service answers, and see that it serves.

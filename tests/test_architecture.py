@@ -44,9 +44,15 @@ MAY_IMPORT = {
         "experiments",
         "sharer_service",
         "receiver_service",
+        "http_service",
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
+    # It knows the public client, and how a service's process is configured, started and logged.
+    "http_service": {
+        *("kvwire.client", "kvwire.security", *VALUES, "kvwire.facts", "kvwire.errors"),
+        *("kvwire.config", "kvwire.rpc.main", "kvwire.launched", "kvwire.logs"),
+    },
     "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
     "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "kvwire.official", "loadtest"},
     # lm-eval counts in tokens: the receiver's tokenizer comes from the model store.
@@ -62,6 +68,7 @@ NEVER = {
     "calibration": {"grpc", "google"},
     "kvwire/engine": {"grpc", "google"},
     "kvwire/models": {"grpc", "google"},
+    "http_service": {"grpc", "google", "torch", "transformers"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
     "experiments": {"grpc", "google", "torch", "transformers"},
     "experiments/harness": {"grpc", "google", "torch", "transformers"},
