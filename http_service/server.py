@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -48,12 +49,17 @@ async def run(settings: HttpSettings) -> None:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
-            ssl_context_factory=context and (lambda *_: context),
+            ssl_context_factory=None if context is None else _ready(context),
         )
         listening, address = _bind(settings.listen)
         if not is_loopback(settings.listen) and context is None:
             _log.warning("listening on %s beyond this machine without TLS: prompts and tokens can be read", address)
         await _Server(config, address).serve([listening])
+
+
+def _ready(context: ssl.SSLContext) -> Callable[..., ssl.SSLContext]:
+    """What uvicorn takes in place of a context that is there already."""
+    return lambda *_: context
 
 
 def _bind(listen: str) -> tuple[socket.socket, str]:
