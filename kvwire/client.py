@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Self
@@ -30,7 +31,7 @@ from kvwire.rpc.calls import Attempts, Calls, Stream
 from kvwire.rpc.connection import Connection
 from kvwire.rpc.model_serde import description_from_proto
 from kvwire.rpc.status import error_from_status
-from kvwire.security import ClientSecurity
+from kvwire.security import ClientSecurity, bearer
 from kvwire.tracing import Headers, callers_headers
 from kvwire.v1 import model_service_pb2
 
@@ -87,6 +88,15 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self._calls.close()
+
+    def showing(self, token: str) -> Self:
+        """The same connection on behalf of somebody else, who shows this token; nothing if it is empty.
+
+        Only the client it was made from closes the connection.
+        """
+        other = copy(self)
+        other._metadata = bearer(token) if token else ()  # noqa: SLF001  # of this class
+        return other
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until the service answers at every address, and see that it serves.

@@ -3,6 +3,7 @@
 The only definition of each: every launcher passes these through.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,8 @@ from kvwire.models.store import default_home
 from kvwire.security import ClientSecurity, ServerSecurity
 
 
-class ServiceSettings(BaseSettings):
-    """What both services take."""
+class ProcessSettings(BaseSettings):
+    """What every service takes."""
 
     model_config = SettingsConfigDict(
         env_prefix="KVWIRE_",
@@ -24,6 +25,22 @@ class ServiceSettings(BaseSettings):
         cli_prog_name="kvwire",
         extra="ignore",
     )
+
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request message, in bytes")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; turns TLS on")
+    tls_key: Path | None = Field(None, description="PEM private key")
+    tls_client_ca: Path | None = Field(None, description="PEM CA of clients; turns mutual TLS on")
+    stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    log_format: Literal["text", "json"] = Field("text", description="lines to read, or one JSON object each")
+
+    def server_security(self) -> ServerSecurity:
+        """How this service proves itself and whom it lets in."""
+        return ServerSecurity(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+
+class ServiceSettings(ProcessSettings):
+    """What both services with a model take."""
 
     model: str = Field("smollm2-135m", description="catalog name, hf:OWNER/NAME@REVISION, or path:DIR")
     calibrations: Path | None = Field(None, description="folder of codec tables; default: the model store's")
@@ -43,19 +60,12 @@ class ServiceSettings(BaseSettings):
         description="memory for the caches of all requests in flight, in bytes; who finds it taken waits. 0: a quarter "
         "of the machine's or container's, or of the GPU's",
     )
-    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request message, in bytes")
-    tls_cert: Path | None = Field(None, description="PEM certificate chain; turns TLS on")
-    tls_key: Path | None = Field(None, description="PEM private key")
-    tls_client_ca: Path | None = Field(None, description="PEM CA of clients; turns mutual TLS on")
     token_file: Path | None = Field(
         None, description="file with the bearer token callers must send, or, named *.toml, a table for each caller"
     )
-    stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
     otlp_endpoint: str = Field(
         "", description="OpenTelemetry collector that takes traces, http://HOST:4317; needs kvwire[otel]"
     )
-    log_format: Literal["text", "json"] = Field("text", description="lines to read, or one JSON object each")
 
     def calibrations_folder(self) -> Path:
         """Where codec tables are looked up."""
@@ -63,7 +73,7 @@ class ServiceSettings(BaseSettings):
 
     def server_security(self) -> ServerSecurity:
         """How this service proves itself and whom it lets in."""
-        return ServerSecurity(self.tls_cert, self.tls_key, self.tls_client_ca, self.token_file)
+        return replace(super().server_security(), token_file=self.token_file)
 
 
 class SharerSettings(ServiceSettings):
@@ -115,3 +125,17 @@ class ReceiverSettings(ServiceSettings):
     def sharer_security(self) -> ClientSecurity:
         """How this receiver talks to its sharers."""
         return ClientSecurity(self.sharer_ca, self.sharer_cert, self.sharer_key, self.sharer_token_file)
+
+
+class HttpSettings(ProcessSettings):
+    """An HTTP front door of a receiver. Its callers show their tokens to the receiver, through it."""
+
+    listen: str = Field("127.0.0.1:8000", description="host:port; port 0 takes a free one")
+    receiver: str = Field("127.0.0.1:50052", description="host:port of the receiver that is asked")
+    receiver_ca: Path | None = Field(None, description="PEM CA of the receiver; turns TLS to it on")
+    receiver_cert: Path | None = Field(None, description="PEM certificate shown to the receiver (mutual TLS)")
+    receiver_key: Path | None = Field(None, description="PEM private key of that certificate")
+
+    def receiver_security(self) -> ClientSecurity:
+        """How this front door talks to its receiver."""
+        return ClientSecurity(self.receiver_ca, self.receiver_cert, self.receiver_key)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 PROTOCOL_VERSION = 1
 #: Of that version: goes up with every field, value or call that is added. docs/wire-format.md has the rule.
-MINOR_VERSION = 1
+MINOR_VERSION = 2
 
 
 class Method(StrEnum):
@@ -134,7 +134,10 @@ class Exchange:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """A greedy continuation of ``prompt``, given what ``context`` says."""
+    """A greedy continuation of ``prompt``, given what ``context`` says.
+
+    The token that completes one of the ``stop`` texts is the last; it comes whole, text and all.
+    """
 
     prompt: Input
     context: Input | None = None
@@ -142,6 +145,7 @@ class GenerateRequest:
     max_new_tokens: int = 64
     ignore_eos: bool = False
     info: RequestInfo = field(default_factory=RequestInfo)
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """TLS, bearer tokens and addresses: the same few decisions for servers and clients."""
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +37,41 @@ class ServerSecurity:
         Raises:
             StartError: Half a key pair, a client CA without one, or a file that cannot be read.
         """
+        pair = self._pair()
+        if pair is None:
+            return None
+        certificate, private_key = map(read_file, pair)
+        root = read_file(self.client_ca) if self.client_ca else None
+        return grpc.ssl_server_credentials([(private_key, certificate)], root, require_client_auth=root is not None)
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The same for a server that speaks HTTP.
+
+        Raises:
+            StartError: As above, or a file that holds something else.
+        """
+        pair = self._pair()
+        if pair is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(*pair)
+            if self.client_ca is not None:
+                context.load_verify_locations(self.client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except OSError as error:  # SSLError is one
+            named = ", ".join(str(path) for path in (*pair, self.client_ca) if path)
+            raise StartError(f"cannot use {named} for TLS: {error}; check the paths and that they fit") from error
+        return context
+
+    def _pair(self) -> tuple[Path, Path] | None:
         if self.certificate is None and self.private_key is None:
             if self.client_ca is not None:
                 raise StartError("a client CA was given without a certificate and key; mutual TLS needs all three")
             return None
         if self.certificate is None or self.private_key is None:
             raise StartError("TLS needs both a certificate and a private key; one of them is missing")
-        root = read_file(self.client_ca) if self.client_ca else None
-        pair = (read_file(self.private_key), read_file(self.certificate))
-        return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
+        return self.certificate, self.private_key
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,12 @@ class ClientSecurity:
         """Call metadata that carries the token, or nothing."""
         if self.token_file is None:
             return ()
-        return (("authorization", f"Bearer {read_token(self.token_file)}"),)
+        return bearer(read_token(self.token_file))
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """Call metadata that carries a token."""
+    return (("authorization", f"Bearer {token}"),)
 
 
 def read_token(path: Path) -> str:

@@ -52,9 +52,15 @@ MAY_IMPORT = {
         "sharer_service",
         "receiver_service",
         "simulation",
+        "http_service",
     },
     "sharer_service": {"kvwire", "codec", "fuser"},
     "receiver_service": {"kvwire", "codec", "fuser"},
+    # It knows the public client, and how a service's process is configured, started and logged.
+    "http_service": {
+        *("kvwire.client", "kvwire.security", *VALUES, "kvwire.facts", "kvwire.errors"),
+        *("kvwire.config", "kvwire.rpc.main", "kvwire.launched", "kvwire.logs"),
+    },
     # A model's card is made of the model.
     "serving": {"codec", "fuser", "kvwire.engine.card", "kvwire.models", "kvwire.errors", *VALUES},
     "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
@@ -72,6 +78,7 @@ NEVER = {
     "calibration": {"grpc", "google"},
     "kvwire/engine": {"grpc", "google"},
     "kvwire/models": {"grpc", "google"},
+    "http_service": {"grpc", "google", "torch", "transformers"},
     "serving": {"grpc", "google", "transformers"},
     "loadtest": {"grpc", "google", "torch", "transformers"},
     "experiments": {"grpc", "google", "torch", "transformers"},

@@ -26,4 +26,4 @@ if [ "$variant" = cpu ]; then
   # PyPI's wheel for Linux asks for gigabytes of CUDA libraries; the one for CPUs has an index of its own.
   install --no-deps --index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" torch
 fi
-install ".[otel]" # traces, which are off until KVWIRE_OTLP_ENDPOINT names a collector
+install ".[http,otel]" # the HTTP front door; traces, which are off until KVWIRE_OTLP_ENDPOINT names a collector

@@ -1,4 +1,4 @@
-"""``kvwire serve sharer|receiver``: run one service in the foreground."""
+"""``kvwire serve sharer|receiver|http``: run one service in the foreground."""
 
 import sys
 from typing import Any
@@ -27,5 +27,13 @@ def sharer(context: typer.Context) -> None:
 def receiver(context: typer.Context) -> None:
     """Run a receiver: answers, with the help of sharers."""
     from receiver_service.__main__ import serve
+
+    sys.exit(serve(context.args))
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def http(context: typer.Context) -> None:
+    """Run an HTTP front door: OpenAI's clients ask a receiver."""
+    from http_service.__main__ import serve
 
     sys.exit(serve(context.args))

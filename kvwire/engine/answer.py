@@ -1,6 +1,7 @@
 """Answers one request: whatever prepared the cache, generation and scoring go on from it in the same way."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +12,7 @@ from kvwire.engine.engine import Engine
 from kvwire.engine.question import Preparation, Prepared, Question, Ready
 from kvwire.engine.reader import Reader
 from kvwire.engine.score import Scorer
+from kvwire.engine.stop_texts import StopTexts
 from kvwire.engine.worker import Task, Worker
 from kvwire.progress import Stopwatch
 from kvwire.report import ContinuationScore, Report, Token
@@ -95,12 +97,15 @@ class Answerer:
         """Yield decoding steps with their logits, then the report."""
         task, watch = question.task, question.watch
         stop = frozenset[int]() if request.ignore_eos else self.engine.eos_token_ids
-        count = 0
-        async for step in self.decoder.steps(ready, request.max_new_tokens, stop, task, watch):
-            if count == 0:
-                watch.mark("first_token")
-            count += 1
-            yield step
+        texts, count = StopTexts(request.stop), 0
+        async with aclosing(self.decoder.steps(ready, request.max_new_tokens, stop, task, watch)) as steps:
+            async for step in steps:
+                if count == 0:
+                    watch.mark("first_token")
+                count += 1
+                yield step
+                if texts.completed_by(step.text):
+                    break
         watch.add("wait", task.waited_s)
         watch.mark("total")
         yield finished(ready.report, watch, count)

@@ -7,7 +7,7 @@ whoever comes together.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import torch
 
@@ -32,7 +32,7 @@ class Decoder:
 
     async def steps(
         self, begin: Begin, max_new_tokens: int, stop: frozenset[int], task: Task, watch: Stopwatch
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncGenerator[Step, None]:
         """Yield steps until a stop token (not yielded) or ``max_new_tokens``.
 
         Raises:

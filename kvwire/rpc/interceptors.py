@@ -14,8 +14,8 @@ from kvwire.callers.door import Door, Shown, calling
 from kvwire.errors import KvwireError
 from kvwire.logs import request_id
 from kvwire.progress import listener
-from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.context import Context, ServerInterceptor
+from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.sizes import size_of
 from kvwire.rpc.status import status_of
 from kvwire.telemetry import Metrics

@@ -1,4 +1,4 @@
-"""The entry point both services share: settings in, one event loop, a readable error out."""
+"""The entry point all services share: settings in, one event loop, a readable error out."""
 
 import asyncio
 import signal
@@ -10,12 +10,12 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from kvwire.config import ServiceSettings
+from kvwire.config import ProcessSettings
 from kvwire.errors import KvwireError
 from kvwire.launched import stop_with_stdin
 from kvwire.logs import setup_logging
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 
 def main(

@@ -1,5 +1,7 @@
 """Requests: protobuf to values and back."""
 
+from collections.abc import Sequence
+
 from kvwire.callers.door import on_behalf_of
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.requests import (
@@ -30,6 +32,10 @@ from kvwire.rpc.enums import (
 from kvwire.v1 import exchange_pb2, input_pb2, model_service_pb2
 
 _MAX_ID_CHARACTERS = 64
+
+# Each is looked for after every token; who needs more than these means something else.
+_MAX_STOPS = 16
+_MAX_STOP_CHARACTERS = 256
 
 
 def input_from_proto(message: input_pb2.Input, what: str) -> Input:
@@ -155,6 +161,7 @@ def generate_from_proto(message: model_service_pb2.GenerateRequest) -> GenerateR
         max_new_tokens=message.max_new_tokens,
         ignore_eos=message.ignore_eos,
         info=info_from_proto(message.info),
+        stop=_stops(message.stop),
     )
 
 
@@ -167,7 +174,16 @@ def generate_to_proto(request: GenerateRequest) -> model_service_pb2.GenerateReq
         exchange=exchange_to_proto(request.exchange),
         max_new_tokens=request.max_new_tokens,
         ignore_eos=request.ignore_eos,
+        stop=request.stop,
     )
+
+
+def _stops(stops: Sequence[str]) -> tuple[str, ...]:
+    if len(stops) > _MAX_STOPS:
+        raise InvalidRequestError(f"{len(stops)} stop texts; at most {_MAX_STOPS} are taken")
+    if any(not 0 < len(each) <= _MAX_STOP_CHARACTERS for each in stops):
+        raise InvalidRequestError(f"a stop text has no characters, or more than {_MAX_STOP_CHARACTERS}")
+    return tuple(stops)
 
 
 def score_from_proto(message: model_service_pb2.ScoreRequest) -> ScoreRequest:

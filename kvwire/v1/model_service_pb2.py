@@ -27,7 +27,7 @@ from kvwire.v1 import input_pb2 as kvwire_dot_v1_dot_input__pb2
 from kvwire.v1 import model_pb2 as kvwire_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkvwire/v1/model_service.proto\x12\tkvwire.v1\x1a\x18kvwire/v1/exchange.proto\x1a\x15kvwire/v1/input.proto\x1a\x15kvwire/v1/model.proto\"~\n\x0bRequestInfo\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\x12\x1c\n\x14needed_minor_version\x18\x05 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\x8a\x02\n\x10\x44\x65scribeResponse\x12\"\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x14.kvwire.v1.ModelCard\x12\x0e\n\x06\x63odecs\x18\x02 \x03(\t\x12\x0e\n\x06\x66users\x18\x03 \x03(\t\x12\"\n\x07methods\x18\x04 \x03(\x0e\x32\x11.kvwire.v1.Method\x12!\n\x06limits\x18\x05 \x01(\x0b\x32\x11.kvwire.v1.Limits\x12\x19\n\x11protocol_versions\x18\x06 \x03(\r\x12\x16\n\x0e\x66rame_versions\x18\x07 \x03(\r\x12\x0f\n\x07sharers\x18\x08 \x03(\t\x12\x10\n\x08software\x18\t \x01(\t\x12\x15\n\rminor_version\x18\n \x01(\r\"\xcf\x01\n\x0fGenerateRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12 \n\x06prompt\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12%\n\x08\x65xchange\x18\x04 \x01(\x0b\x32\x13.kvwire.v1.Exchange\x12\x16\n\x0emax_new_tokens\x18\x05 \x01(\r\x12\x12\n\nignore_eos\x18\x06 \x01(\x08\"2\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\"c\n\x10GenerateResponse\x12!\n\x05token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.TokenH\x00\x12#\n\x06report\x18\x02 \x01(\x0b\x32\x11.kvwire.v1.ReportH\x00\x42\x07\n\x05\x65vent\"\xfb\x01\n\x0cScoreRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12 \n\x06prompt\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12%\n\x08\x65xchange\x18\x04 \x01(\x0b\x32\x13.kvwire.v1.Exchange\x12\'\n\rcontinuations\x18\x05 \x03(\x0b\x32\x10.kvwire.v1.Input\x12\x1a\n\x12keep_distributions\x18\x06 \x01(\x08\x12\x14\n\x0c\x63ompare_with\x18\x07 \x01(\t\"\x85\x01\n\x11\x43ontinuationScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x16\n\x0etoken_logprobs\x18\x03 \x03(\x01\x12\x12\n\ncharacters\x18\x04 \x01(\r\x12\x0f\n\x07kl_nats\x18\x05 \x03(\x01\x12\x11\n\tsame_top1\x18\x06 \x03(\x08\"\x95\x01\n\rScoreResponse\x12\'\n\x0b\x66irst_token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.TokenH\x00\x12-\n\x05score\x18\x02 \x01(\x0b\x32\x1c.kvwire.v1.ContinuationScoreH\x00\x12#\n\x06report\x18\x03 \x01(\x0b\x32\x11.kvwire.v1.ReportH\x00\x42\x07\n\x05\x65vent\"A\n\x14ScoreTogetherRequest\x12)\n\x08requests\x18\x01 \x03(\x0b\x32\x17.kvwire.v1.ScoreRequest\"\x80\x01\n\x06Scored\x12%\n\x0b\x66irst_token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.Token\x12,\n\x06scores\x18\x02 \x03(\x0b\x32\x1c.kvwire.v1.ContinuationScore\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.kvwire.v1.Report\"*\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"n\n\x15ScoreTogetherResponse\x12#\n\x06scored\x18\x01 \x01(\x0b\x32\x11.kvwire.v1.ScoredH\x00\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x12.kvwire.v1.FailureH\x00\x42\t\n\x07outcome2\xae\x02\n\x0cModelService\x12\x43\n\x08\x44\x65scribe\x12\x1a.kvwire.v1.DescribeRequest\x1a\x1b.kvwire.v1.DescribeResponse\x12\x45\n\x08Generate\x12\x1a.kvwire.v1.GenerateRequest\x1a\x1b.kvwire.v1.GenerateResponse0\x01\x12<\n\x05Score\x12\x17.kvwire.v1.ScoreRequest\x1a\x18.kvwire.v1.ScoreResponse0\x01\x12T\n\rScoreTogether\x12\x1f.kvwire.v1.ScoreTogetherRequest\x1a .kvwire.v1.ScoreTogetherResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkvwire/v1/model_service.proto\x12\tkvwire.v1\x1a\x18kvwire/v1/exchange.proto\x1a\x15kvwire/v1/input.proto\x1a\x15kvwire/v1/model.proto\"~\n\x0bRequestInfo\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\x12\x1c\n\x14needed_minor_version\x18\x05 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\x8a\x02\n\x10\x44\x65scribeResponse\x12\"\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x14.kvwire.v1.ModelCard\x12\x0e\n\x06\x63odecs\x18\x02 \x03(\t\x12\x0e\n\x06\x66users\x18\x03 \x03(\t\x12\"\n\x07methods\x18\x04 \x03(\x0e\x32\x11.kvwire.v1.Method\x12!\n\x06limits\x18\x05 \x01(\x0b\x32\x11.kvwire.v1.Limits\x12\x19\n\x11protocol_versions\x18\x06 \x03(\r\x12\x16\n\x0e\x66rame_versions\x18\x07 \x03(\r\x12\x0f\n\x07sharers\x18\x08 \x03(\t\x12\x10\n\x08software\x18\t \x01(\t\x12\x15\n\rminor_version\x18\n \x01(\r\"\xdd\x01\n\x0fGenerateRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12 \n\x06prompt\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12%\n\x08\x65xchange\x18\x04 \x01(\x0b\x32\x13.kvwire.v1.Exchange\x12\x16\n\x0emax_new_tokens\x18\x05 \x01(\r\x12\x12\n\nignore_eos\x18\x06 \x01(\x08\x12\x0c\n\x04stop\x18\x07 \x03(\t\"2\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\"c\n\x10GenerateResponse\x12!\n\x05token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.TokenH\x00\x12#\n\x06report\x18\x02 \x01(\x0b\x32\x11.kvwire.v1.ReportH\x00\x42\x07\n\x05\x65vent\"\xfb\x01\n\x0cScoreRequest\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.kvwire.v1.RequestInfo\x12!\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x10.kvwire.v1.Input\x12 \n\x06prompt\x18\x03 \x01(\x0b\x32\x10.kvwire.v1.Input\x12%\n\x08\x65xchange\x18\x04 \x01(\x0b\x32\x13.kvwire.v1.Exchange\x12\'\n\rcontinuations\x18\x05 \x03(\x0b\x32\x10.kvwire.v1.Input\x12\x1a\n\x12keep_distributions\x18\x06 \x01(\x08\x12\x14\n\x0c\x63ompare_with\x18\x07 \x01(\t\"\x85\x01\n\x11\x43ontinuationScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x16\n\x0etoken_logprobs\x18\x03 \x03(\x01\x12\x12\n\ncharacters\x18\x04 \x01(\r\x12\x0f\n\x07kl_nats\x18\x05 \x03(\x01\x12\x11\n\tsame_top1\x18\x06 \x03(\x08\"\x95\x01\n\rScoreResponse\x12\'\n\x0b\x66irst_token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.TokenH\x00\x12-\n\x05score\x18\x02 \x01(\x0b\x32\x1c.kvwire.v1.ContinuationScoreH\x00\x12#\n\x06report\x18\x03 \x01(\x0b\x32\x11.kvwire.v1.ReportH\x00\x42\x07\n\x05\x65vent\"A\n\x14ScoreTogetherRequest\x12)\n\x08requests\x18\x01 \x03(\x0b\x32\x17.kvwire.v1.ScoreRequest\"\x80\x01\n\x06Scored\x12%\n\x0b\x66irst_token\x18\x01 \x01(\x0b\x32\x10.kvwire.v1.Token\x12,\n\x06scores\x18\x02 \x03(\x0b\x32\x1c.kvwire.v1.ContinuationScore\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.kvwire.v1.Report\"*\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"n\n\x15ScoreTogetherResponse\x12#\n\x06scored\x18\x01 \x01(\x0b\x32\x11.kvwire.v1.ScoredH\x00\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x12.kvwire.v1.FailureH\x00\x42\t\n\x07outcome2\xae\x02\n\x0cModelService\x12\x43\n\x08\x44\x65scribe\x12\x1a.kvwire.v1.DescribeRequest\x1a\x1b.kvwire.v1.DescribeResponse\x12\x45\n\x08Generate\x12\x1a.kvwire.v1.GenerateRequest\x1a\x1b.kvwire.v1.GenerateResponse0\x01\x12<\n\x05Score\x12\x17.kvwire.v1.ScoreRequest\x1a\x18.kvwire.v1.ScoreResponse0\x01\x12T\n\rScoreTogether\x12\x1f.kvwire.v1.ScoreTogetherRequest\x1a .kvwire.v1.ScoreTogetherResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBERESPONSE']._serialized_start=264
   _globals['_DESCRIBERESPONSE']._serialized_end=530
   _globals['_GENERATEREQUEST']._serialized_start=533
-  _globals['_GENERATEREQUEST']._serialized_end=740
-  _globals['_TOKEN']._serialized_start=742
-  _globals['_TOKEN']._serialized_end=792
-  _globals['_GENERATERESPONSE']._serialized_start=794
-  _globals['_GENERATERESPONSE']._serialized_end=893
-  _globals['_SCOREREQUEST']._serialized_start=896
-  _globals['_SCOREREQUEST']._serialized_end=1147
-  _globals['_CONTINUATIONSCORE']._serialized_start=1150
-  _globals['_CONTINUATIONSCORE']._serialized_end=1283
-  _globals['_SCORERESPONSE']._serialized_start=1286
-  _globals['_SCORERESPONSE']._serialized_end=1435
-  _globals['_SCORETOGETHERREQUEST']._serialized_start=1437
-  _globals['_SCORETOGETHERREQUEST']._serialized_end=1502
-  _globals['_SCORED']._serialized_start=1505
-  _globals['_SCORED']._serialized_end=1633
-  _globals['_FAILURE']._serialized_start=1635
-  _globals['_FAILURE']._serialized_end=1677
-  _globals['_SCORETOGETHERRESPONSE']._serialized_start=1679
-  _globals['_SCORETOGETHERRESPONSE']._serialized_end=1789
-  _globals['_MODELSERVICE']._serialized_start=1792
-  _globals['_MODELSERVICE']._serialized_end=2094
+  _globals['_GENERATEREQUEST']._serialized_end=754
+  _globals['_TOKEN']._serialized_start=756
+  _globals['_TOKEN']._serialized_end=806
+  _globals['_GENERATERESPONSE']._serialized_start=808
+  _globals['_GENERATERESPONSE']._serialized_end=907
+  _globals['_SCOREREQUEST']._serialized_start=910
+  _globals['_SCOREREQUEST']._serialized_end=1161
+  _globals['_CONTINUATIONSCORE']._serialized_start=1164
+  _globals['_CONTINUATIONSCORE']._serialized_end=1297
+  _globals['_SCORERESPONSE']._serialized_start=1300
+  _globals['_SCORERESPONSE']._serialized_end=1449
+  _globals['_SCORETOGETHERREQUEST']._serialized_start=1451
+  _globals['_SCORETOGETHERREQUEST']._serialized_end=1516
+  _globals['_SCORED']._serialized_start=1519
+  _globals['_SCORED']._serialized_end=1647
+  _globals['_FAILURE']._serialized_start=1649
+  _globals['_FAILURE']._serialized_end=1691
+  _globals['_SCORETOGETHERRESPONSE']._serialized_start=1693
+  _globals['_SCORETOGETHERRESPONSE']._serialized_end=1803
+  _globals['_MODELSERVICE']._serialized_start=1806
+  _globals['_MODELSERVICE']._serialized_end=2108
 # @@protoc_insertion_point(module_scope)

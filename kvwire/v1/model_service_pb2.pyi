@@ -166,6 +166,7 @@ class GenerateRequest(_message.Message):
     EXCHANGE_FIELD_NUMBER: _builtins.int
     MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
     IGNORE_EOS_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     max_new_tokens: _builtins.int
     """Most tokens to generate; at least 1."""
     ignore_eos: _builtins.bool
@@ -186,6 +187,12 @@ class GenerateRequest(_message.Message):
     def exchange(self) -> _exchange_pb2.Exchange:
         """How the two models talk."""
 
+    @_builtins.property
+    def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts that end the answer: the token that completes one is the last. At most 16. A service of minor version 1 does
+        not know them and goes on.
+        """
+
     def __init__(
         self,
         *,
@@ -195,10 +202,11 @@ class GenerateRequest(_message.Message):
         exchange: _exchange_pb2.Exchange | None = ...,
         max_new_tokens: _builtins.int = ...,
         ignore_eos: _builtins.bool = ...,
+        stop: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exchange", b"exchange", "info", b"info", "prompt", b"prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exchange", b"exchange", "ignore_eos", b"ignore_eos", "info", b"info", "max_new_tokens", b"max_new_tokens", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exchange", b"exchange", "ignore_eos", b"ignore_eos", "info", b"info", "max_new_tokens", b"max_new_tokens", "prompt", b"prompt", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

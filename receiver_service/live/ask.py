@@ -20,6 +20,7 @@ from kvwire.callers.caller import Caller, Size
 from kvwire.callers.door import calling, on_behalf_of
 from kvwire.engine.worker import Task
 from kvwire.errors import InvalidRequestError, KvwireError
+from kvwire.facts import report_facts
 from kvwire.http_server import Route, reply
 from kvwire.http_sockets import GONE
 from kvwire.logs import request_id
@@ -27,7 +28,6 @@ from kvwire.report import Report, Token
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
 from kvwire.rpc.status import status_of
 from receiver_service.live.access import Access
-from receiver_service.live.facts import report_facts
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 
 from prometheus_client import Counter
 
+from kvwire.facts import ended_facts
 from kvwire.http_server import Route, reply
 from kvwire.model_card import Description
 from kvwire.telemetry import Metrics
 from receiver_service.live.access import Access
-from receiver_service.live.facts import ended_facts
 from receiver_service.replicas import Sharers
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from http_service import server as http_server
 from kvwire import processes
-from kvwire.config import ReceiverSettings, SharerSettings
+from kvwire.config import HttpSettings, ReceiverSettings, SharerSettings
 from kvwire.rpc import server
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +18,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 GPU = yaml.safe_load((ROOT / "deploy/docker/gpu.yml").read_text())
 SERVICES = COMPOSE["services"]
 SETTINGS = {"sharer": SharerSettings, "receiver": ReceiverSettings}
+ALL_SETTINGS = SETTINGS | {"http": HttpSettings}
 
 
 def interpolated(value, **variables):
@@ -31,7 +33,7 @@ def settings(monkeypatch):
     def read(name):
         for key, value in SERVICES[name]["environment"].items():
             monkeypatch.setenv(key, interpolated(value))
-        return SETTINGS[name]()
+        return ALL_SETTINGS[name]()
 
     return read
 
@@ -108,10 +110,18 @@ def test_the_live_page_is_published_where_the_receiver_serves_it(settings):
     assert f"127.0.0.1:{port}:{port}" in SERVICES["receiver"]["ports"]
 
 
+def test_the_front_door_is_published_and_asks_the_receiver(settings):
+    """At the ports both listen on."""
+    door, port = settings("http"), settings("receiver").listen.rpartition(":")[2]
+    assert door.receiver == f"receiver:{port}"
+    port = door.listen.rpartition(":")[2]
+    assert SERVICES["http"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
 def test_every_setting_that_is_named_exists():
     """In the compose files and in .env.example; KVWIRE_HOME belongs to the model store."""
     files = ["docker-compose.yml", "deploy/docker/gpu.yml", ".env.example"]
-    known = {f"KVWIRE_{name.upper()}" for kind in SETTINGS.values() for name in kind.model_fields} | {"KVWIRE_HOME"}
+    known = {f"KVWIRE_{name.upper()}" for kind in ALL_SETTINGS.values() for name in kind.model_fields} | {"KVWIRE_HOME"}
     used = {name for file in files for name in re.findall(r"\bKVWIRE_[A-Z_]+\b", (ROOT / file).read_text())}
     assert used - known == set()
 
@@ -140,3 +150,4 @@ def test_a_container_gets_longer_to_stop_than_its_requests_get_to_finish():
     """Docker kills after ten seconds unless told otherwise."""
     for name in SETTINGS:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > server._DRAIN_S
+    assert int(SERVICES["http"]["stop_grace_period"].removesuffix("s")) > http_server._DRAIN_S

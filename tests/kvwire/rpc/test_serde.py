@@ -69,7 +69,10 @@ reports = st.builds(
 )
 
 
-@given(st.builds(GenerateRequest, inputs, contexts, exchanges, st.integers(1, 2**31), st.booleans(), infos))
+stops = st.lists(words, max_size=3).map(tuple)
+
+
+@given(st.builds(GenerateRequest, inputs, contexts, exchanges, st.integers(1, 2**31), st.booleans(), infos, stops))
 def test_a_generation_request_comes_back_as_it_was(request):
     """Every field."""
     assert serde.generate_from_proto(serde.generate_to_proto(request)) == request
@@ -107,6 +110,14 @@ def test_an_overlong_name_is_refused(field):
     """It would end up in every log line."""
     request = GenerateRequest(Text("x"), info=RequestInfo(**{field: "x" * 65}))
     with pytest.raises(InvalidRequestError, match="65 characters"):
+        serde.generate_from_proto(serde.generate_to_proto(request))
+
+
+@pytest.mark.parametrize("stop", [("",), ("x" * 257,), ("x",) * 17])
+def test_stop_texts_beyond_reason_are_refused(stop):
+    """Each is looked for after every token."""
+    request = GenerateRequest(Text("x"), stop=stop)
+    with pytest.raises(InvalidRequestError, match="stop text"):
         serde.generate_from_proto(serde.generate_to_proto(request))
 
 
