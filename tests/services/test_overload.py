@@ -16,9 +16,10 @@ LIMITS = ("--cache-memory-bytes", "3000000", "--max-tokens", "1024")
 CONTEXT = TokenIds(tuple(range(4, 304)))
 
 
-@pytest.fixture(scope="module")
-def narrow(tiny_llama, tiny_pair, tmp_path_factory):
-    with tiny_pair(tiny_llama, tmp_path_factory.mktemp("logs"), *LIMITS) as services:
+@pytest.fixture
+def narrow(tiny_llama, tiny_pair, tmp_path):
+    """A pair of its own: by what it saw of other requests it would know another time."""
+    with tiny_pair(tiny_llama, tmp_path, *LIMITS) as services:
         yield services
 
 
