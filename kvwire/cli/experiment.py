@@ -43,9 +43,11 @@ _ENGINES = {EngineName.IN_PROCESS: in_process, EngineName.RAY: on_ray}
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Option(help="folder of the results; a run that was cut short goes on there")],
     recipe: Annotated[
         list[str] | None, typer.Argument(metavar="RECIPE...", help="files, or names of recipes we ship")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the results; a run that was cut short goes on there")
     ] = None,
     preset: Annotated[str, typer.Option(help="instead of recipes, all rows of the matrix: local, full or h100")] = "",
     minutes: Annotated[float, typer.Option(min=1, help="how long preset local may take, making included")] = 60.0,
@@ -84,18 +86,8 @@ def run(
     from kvwire.cli.experiment_groups import Given, grouped
     from kvwire.cli.experiment_services import running, started
 
-    if bool(preset) == bool(recipe):
-        raise InvalidRequestError("name recipes, or give --preset; one of the two")
-    if preset and (pair or fusers or receiver or sharer or limit):
-        raise InvalidRequestError(
-            "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
-            "leave --pair, --fusers, --receiver, --sharer and --limit out"
-        )
-    if preset and engine is EngineName.RAY:
-        raise InvalidRequestError(
-            "a preset is cut to this machine's time and devices and is not offered on Ray; name its recipes instead, "
-            "`kvwire experiment matrix` lists them"
-        )
+    of_recipes = bool(pair or fusers or receiver or sharer or limit)
+    _check_together(preset, recipe, engine, dry_run=dry_run, of_recipes=of_recipes)
     if pair:
         Pair.parse(pair)  # refused before an engine is looked for
     chosen = _ENGINES[engine](
@@ -104,8 +96,13 @@ def run(
         Actors(actors, actor_cpus, actor_gpus, ray_address),
     )
     given = Given(pair, tuple(fusers or ()), data, artifacts, chosen.devices, chosen.options)
+    if dry_run:
+        experiment_preset.dry_run(preset, given)
+        return
+    if out is None:
+        raise InvalidRequestError("give --out, a folder for the results; only --dry-run needs none")
     if preset:
-        experiment_preset.command(preset, minutes, out, given, chosen.engine, dry_run=dry_run)
+        experiment_preset.command(preset, minutes, out, given, chosen.engine)
         return
     recipes = [load_recipe(reference) for reference in recipe or ()]
     names = [named.name for named in recipes]
@@ -120,6 +117,26 @@ def run(
             with chosen.engine.workers(partial(started, group.wanted)) as ready:
                 asyncio.run(run_all(group.plans, ready, chosen.engine.facts, out, group.made))
     _tell(names, out, json_file)
+
+
+def _check_together(
+    preset: str, recipe: list[str] | None, engine: EngineName, *, dry_run: bool, of_recipes: bool
+) -> None:
+    """Refuse arguments that say nothing together; ``of_recipes``: some were given that are for recipes alone."""
+    if bool(preset) == bool(recipe):
+        raise InvalidRequestError("name recipes, or give --preset; one of the two")
+    if dry_run and not preset:
+        raise InvalidRequestError("--dry-run looks whether a preset can run; give --preset")
+    if preset and of_recipes:
+        raise InvalidRequestError(
+            "the recipes of a preset name their pairs and fusers, and their sizes follow from the time; "
+            "leave --pair, --fusers, --receiver, --sharer and --limit out"
+        )
+    if preset and engine is EngineName.RAY:
+        raise InvalidRequestError(
+            "a preset is cut to this machine's time and devices and is not offered on Ray; name its recipes instead, "
+            "`kvwire experiment matrix` lists them"
+        )
 
 
 @app.command()

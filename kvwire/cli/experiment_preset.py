@@ -53,12 +53,15 @@ PRESETS = {
 }
 
 
-def command(name: str, minutes: float, out: Path, given: Given, engine: "Engine", *, dry_run: bool) -> None:
+def dry_run(name: str, given: Given) -> None:
+    """What ``kvwire experiment run --preset --dry-run`` does."""
+    preset = preset_of(name)
+    experiment_dry_run.dry_run(plans_of(preset, given), given, on_gpu=preset.on_gpu)
+
+
+def command(name: str, minutes: float, out: Path, given: Given, engine: "Engine") -> None:
     """What ``kvwire experiment run --preset`` does."""
     preset = preset_of(name)
-    if dry_run:
-        experiment_dry_run.dry_run(plans_of(preset, given), given, on_gpu=preset.on_gpu)
-        return
     given = _on_gpus(given) if preset.on_gpu else given
     run_preset(preset, plans_of(preset, given), minutes, out, given, engine)
     print(f"results in {out}; now: kvwire experiment report {out}")

@@ -1,6 +1,7 @@
 """A preset from nothing to its results, on tiny models: sizes that fit the time, and going on after a cut."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -103,6 +104,28 @@ def test_a_mistaken_command_is_refused(tmp_path, arguments, said):
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert said in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["smoke"], "give --out"), (["--preset", "local"], "give --out"), (["smoke", "--dry-run"], "give --preset")],
+)
+def test_only_a_dry_run_of_a_preset_needs_no_folder(arguments, said):
+    """What else lacks one is refused before anything starts."""
+    command = [sys.executable, "-m", "kvwire", "experiment", "run", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert said in ended.stderr
+
+
+def test_the_dry_run_of_the_literatures_rows_runs_as_documented(tmp_path):
+    """Without a folder; where there is no data, it stops at that."""
+    environment = {**os.environ, "KVWIRE_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "KVWIRE_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "kvwire", "experiment", "run", "--preset", "h100", "--dry-run"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 1
+    assert "openbookqa" in ended.stderr + ended.stdout
+    assert "--out" not in ended.stderr
 
 
 def test_a_dry_run_stops_at_what_this_machine_cannot_give(tmp_path, monkeypatch, capsys):
