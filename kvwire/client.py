@@ -21,7 +21,7 @@ from typing import Self
 
 from cachetools import LRUCache
 
-from kvwire.balancing.choice import Balance, affinity_key
+from kvwire.balancing.choice import Balance
 from kvwire.errors import KvwireError, LocalError
 from kvwire.model_card import Description
 from kvwire.report import ContinuationScore, Report, Scored, Token
@@ -130,7 +130,7 @@ class Client:
             asked = serde.generate_to_proto(replace(request, info=with_time_left(request.info, left_s)))
             return connection.model.Generate(asked, metadata=self._headers(), timeout=left_s)
 
-        async with aclosing(self._calls.streamed(_attempts(request), begin)) as events:
+        async with aclosing(self._calls.streamed(Attempts.of([request]), begin)) as events:
             async for event in events:
                 if event.HasField("token"):
                     yield answer_serde.token_from_proto(event.token)
@@ -178,7 +178,7 @@ class Client:
             call = connection.model.Score(asked, metadata=self._headers(), timeout=left_s)
             return await self._scoring(call, len(request.continuations), timer)
 
-        return await self._calls.answered(_attempts(request, self._kept_at.get(request.compare_with)), scored)
+        return await self._calls.answered(Attempts.of([request], self._kept_at.get(request.compare_with)), scored)
 
     async def score_together(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Scored | KvwireError]:
         """Score requests in one forward pass and yield what became of each, in order.
@@ -193,8 +193,7 @@ class Client:
             return connection.model.ScoreTogether(asked, metadata=self._headers(), timeout=left_s)
 
         at = [self._kept_at[one.compare_with] for one in requests if one.compare_with in self._kept_at]
-        limits = [limit for one in requests if (limit := _within_s(one)) is not None]
-        attempts = Attempts(_key(requests[0]) if requests else b"", min(limits, default=None), *at[:1])
+        attempts = Attempts.of(requests, *at[:1])
         count = 0
         async with aclosing(self._calls.streamed(attempts, begin)) as outcomes:
             async for outcome in outcomes:
@@ -255,15 +254,3 @@ class _Timer:
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.begun
-
-
-def _attempts(request: GenerateRequest | ScoreRequest, only: Connection | None = None) -> Attempts:
-    return Attempts(_key(request), _within_s(request), only)
-
-
-def _key(request: GenerateRequest | ScoreRequest) -> bytes:
-    return affinity_key(request.info.caller, request.context, request.prompt)
-
-
-def _within_s(request: GenerateRequest | ScoreRequest) -> float | None:
-    return request.info.deadline_ms / 1000 if request.info.deadline_ms else None

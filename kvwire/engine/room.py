@@ -107,7 +107,7 @@ class Room:
         try:
             async with asyncio.timeout(timeout_s):
                 await waiting.let_in
-        except BaseException as error:
+        except BaseException as error:  # however the wait ends, nobody else may wait for what it had
             if waiting in self._queue:
                 self._queue.remove(waiting)
                 self._let_in()  # it may have stood before others that fit

@@ -6,12 +6,13 @@ each address once. A service that refuses, or fails at its work, was there and s
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from kvwire.balancing.choice import CHOICES, Balance
+from kvwire.balancing.choice import CHOICES, Balance, affinity_key
 from kvwire.balancing.places import parse
 from kvwire.balancing.pool import Pool
 from kvwire.errors import UnavailableError
+from kvwire.requests import GenerateRequest, ScoreRequest
 from kvwire.rpc.connection import Connection
 from kvwire.security import ClientSecurity
 
@@ -43,6 +44,13 @@ class Attempts:
         self.tried: list[Connection] = []
         self._within_s = within_s
         self._begun_s = time.monotonic()
+
+    @classmethod
+    def of(cls, requests: Sequence[GenerateRequest | ScoreRequest], only: Connection | None = None) -> Self:
+        """Those of requests that are asked as one: by the first one's key, within the shortest time."""
+        limits = [one.info.deadline_ms / 1000 for one in requests if one.info.deadline_ms]
+        keys = [affinity_key(one.info.caller, one.context, one.prompt) for one in requests[:1]]
+        return cls(b"".join(keys), min(limits, default=None), only)
 
     @property
     def left_s(self) -> float | None:
