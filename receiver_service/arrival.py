@@ -25,7 +25,7 @@ class Arrival:
 
     @contextmanager
     def placing(self) -> Iterator[None]:
-        """Around placing a frame, which nothing is received beside."""
+        """Around a piece of work that places what has come, while more may come."""
         begun_s = time.perf_counter()
         yield
         self._placing_s += time.perf_counter() - begun_s

@@ -23,8 +23,7 @@ class Incoming:
     """One cache on its way.
 
     ``request`` is what is asked for as a whole, ``sent`` the model whose cache comes, ``codec`` what reads its frames;
-    ``opened`` and ``again`` as in ``CacheIntake.receive``. ``payload_bytes`` are of frames that came whole, ``stages``
-    the sharer's, once a trailer told them.
+    ``opened`` and ``again`` as in ``CacheIntake.receive``. ``stages`` are the sharer's, once a trailer told them.
     """
 
     question: Question
@@ -37,7 +36,6 @@ class Incoming:
     held: HeldCache | None
     header: CacheHeader | None = None
     replayed: bool = False
-    payload_bytes: int = 0
     streams: int = 0
     stages: tuple[StageTiming, ...] = ()
     meter: Meter = field(default_factory=Meter)

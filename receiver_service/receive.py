@@ -28,6 +28,7 @@ from receiver_service.choosing.pace import Stream
 from receiver_service.held import Again, HeldCache, HeldCaches, PlacedLayer, content_key
 from receiver_service.incoming import Incoming
 from receiver_service.intake import Intake
+from receiver_service.landing import Landing, Work
 from receiver_service.omission import without_unused
 from receiver_service.received import Named, Received
 from receiver_service.sharers import SharerLink
@@ -160,7 +161,8 @@ class CacheIntake:
         arrival = Arrival()
         header: CacheHeader | None = None
         trailer: CacheTrailer | None = None
-        async with aclosing(link.share(request, left_s, incoming.meter)) as parts:
+        landing = Landing(self.worker, incoming.question.task, arrival, lambda: self.tries.tally.used(link))
+        async with aclosing(link.share(request, left_s, incoming.meter)) as parts, landing:
             async for part in parts:
                 if isinstance(part, bytes):
                     arrival.begins()
@@ -168,13 +170,11 @@ class CacheIntake:
                     intake.accept_header(part, header)
                     await self._opened(header, incoming)
                 elif isinstance(part, CacheTrailer):
-                    arrival.ends()
                     trailer = part
                     intake.trailer(trailer)
-                elif (whole := intake.chunk(part)) is not None and header is not None:
-                    with arrival.placing():
-                        await self._place(whole, header, incoming)
-                    self.tries.tally.used(link)
+                elif (frame := intake.chunk(part)) is not None and header is not None:
+                    landing.add(self._decoding(frame, header, incoming))
+        arrival.ends()
         if header is None or trailer is None:
             raise DataLossError("the stream ended without header or trailer; it was cut, retry the call")
         self.tries.tally.used(link)
@@ -193,14 +193,10 @@ class CacheIntake:
             await self.worker.run(lambda: again(held), incoming.question.task)
             incoming.replayed = True
 
-    async def _place(self, whole: tuple[int, bytes], header: CacheHeader, incoming: Incoming) -> None:
-        """Decode a layer's frame and run what it completes."""
+    def _decoding(self, frame: tuple[int, bytes], header: CacheHeader, incoming: Incoming) -> Work:
+        """The work of decoding a layer's frame and running what it completes."""
         limits = _frame_limits(incoming.sent, self.engine.max_tokens)
-        question = incoming.question
-        await self.worker.run(
-            incoming.layers.decoding(incoming.codec, whole, header, limits, question.watch), question.task
-        )
-        incoming.payload_bytes += len(whole[1])
+        return incoming.layers.decoding(incoming.codec, frame, header, limits, incoming.question.watch)
 
     def hold(self, received: Received, layers: Sequence[PlacedLayer]) -> None:
         """Hold what came, as it was placed."""

@@ -100,7 +100,7 @@ def byte_counts(incoming: Incoming, came: CacheHeader, unused_layers: int) -> By
     reused = incoming.held if incoming.replayed else None
     socket = incoming.meter.socket
     return ByteCounts(
-        payload_bytes=incoming.payload_bytes,
+        payload_bytes=incoming.layers.payload_bytes,
         grpc_bytes=incoming.meter.grpc_bytes,
         socket_sent_bytes=socket.sent if socket else 0,
         socket_received_bytes=socket.received if socket else 0,
@@ -109,7 +109,7 @@ def byte_counts(incoming: Incoming, came: CacheHeader, unused_layers: int) -> By
         formula_bytes=formula_bytes(incoming.codec.spec, came.source_tokens, came.kv_heads, came.head_dim),
         spared=(Spared("held", values, reused.payload_bytes),)
         if reused
-        else _spared(incoming.request, came, unused_layers, incoming.payload_bytes),
+        else _spared(incoming.request, came, unused_layers, incoming.layers.payload_bytes),
     )
 
 

@@ -16,13 +16,17 @@ Sources = dict[int, LayerKV]
 
 
 class SourceLayers:
-    """Keeps decoded source layers until every target that needs them has run."""
+    """Keeps decoded source layers until every target that needs them has run.
+
+    ``arrived`` names those that came, ``payload_bytes`` are of their frames.
+    """
 
     def __init__(self, fuser: Fuser, targets: int, ready: Callable[[int, Sources], None], ropes: RopeTable) -> None:
         self._ropes = ropes
         self._missing = {target: set(found) for target in range(targets) if (found := fuser.source_layers(target))}
         self._targets = len(self._missing)
         self.arrived: set[int] = set()
+        self.payload_bytes = 0
         self._fuser = fuser
         self._ready = ready
         self._sources: Sources = {}
@@ -49,6 +53,7 @@ class SourceLayers:
                 )
             self._sources[layer] = in_phase(kv, self._fuser.rope, header.first_position, self._ropes)
             self.arrived.add(layer)
+            self.payload_bytes += len(frame)
             with watch.stage("place", layer):
                 self._run_completed(layer)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simpy import Environment
+from simpy import Environment, Event
 
 from simulation.compute import Compute
 from simulation.decoder import Decoder
@@ -44,8 +44,9 @@ class Outcome:
 
 @dataclass
 class _Placing:
-    """How many layers are there, and what has come on the wire."""
+    """How many layers have come and are there, and what has come on the wire."""
 
+    come: int = 0
     layers: int = 0
     nbytes: int = 0
 
@@ -110,17 +111,23 @@ class Receiver:
         return placing.nbytes
 
     def _receive(self, request: Request, stream: Stream, placing: _Placing) -> Process:
-        """Each layer is a piece of work of its own, and the next one is taken up once it is done."""
+        """All layers that wait are one piece of work, and so are those that come after it."""
         layer_s = self._own.decode_layer.at(request.context_tokens) + self._own.place_layer.at(request.context_tokens)
+        piece: Event | None = None
 
         def place() -> Process:
-            yield from self.compute.spend(layer_s)
-            placing.layers += 1
+            while placing.layers < placing.come:
+                yield from self.compute.spend(layer_s)
+                placing.layers += 1
 
         for _ in range(self._times.shape.layers):
             placing.nbytes += yield from stream.read()
             yield self._env.timeout(self._times.calls.message_s)
-            yield self.compute.run(place)
+            placing.come += 1
+            if piece is None or piece.triggered:
+                piece = self.compute.run(place)
+        if piece is not None:
+            yield piece
 
     def _replay(self, request: Request, placing: _Placing) -> Process:
         """A cache that is held is placed in one piece."""

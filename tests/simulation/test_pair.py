@@ -62,13 +62,13 @@ def test_answers_are_written_together(times):
     assert decoder.passes < 0.6 * decoder.tokens
 
 
-def test_a_cache_comes_a_layer_a_step_while_others_write(times):
-    """A layer is a piece of work of its own, and a step has its turn between any two."""
+def test_a_cache_waits_for_few_steps_of_others_answers(times):
+    """All layers that have come are one piece of work: a step has its turn before it, after it, and before the prompt."""
     writing = request(0.0, 0, answer=200)
     fast = replace(times, sharer=replace(times.sharer, prefill=Curve(0.001)))
     lone = play(fast, [request(5.0, 1)]).outcomes[0].first_token_s
     beside = play(fast, [writing, request(5.0, 1)]).outcomes[1].first_token_s
-    assert beside - lone > 9 * 0.05
+    assert 0 < beside - lone < 4 * 0.05
 
 
 @pytest.mark.parametrize(("window_bytes", "emitted_s"), [(100, [0, 0, 0, 0, 1, 2]), (1000, [0, 0, 0, 0, 0, 0])])
