@@ -25,9 +25,9 @@ def in_turn(in_flight: Sequence[int], index: int, request: Request) -> int:
 
 
 def fewest(in_flight: Sequence[int], index: int, request: Request) -> int:
-    """The one with the fewest in flight; of equals the first, as a receiver chooses among a sharer's addresses."""
-    del index, request
-    return min(range(len(in_flight)), key=lambda place: in_flight[place])
+    """The one with the fewest in flight; of equals the context's own."""
+    del index
+    return min(range(len(in_flight)), key=lambda place: (in_flight[place], (place - request.context) % len(in_flight)))
 
 
 def by_context(in_flight: Sequence[int], index: int, request: Request) -> int:

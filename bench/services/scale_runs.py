@@ -63,7 +63,7 @@ def links(times: ServiceTimes, pair_rps: float) -> Table:
 def choice(times: ServiceTimes, pair_rps: float) -> Table:
     """Sixteen receivers that choose among eight sharers, each by its own calls in flight, or in turn."""
     rows = []
-    for words, choose in (("fewest of its own calls, of equals the first", fewest), ("in turn", in_turn)):
+    for words, choose in (("fewest of its own calls", fewest), ("in turn", in_turn)):
         found = play(times, Design(8, 16, to_sharers=choose), _PLANNED * pair_rps * 16)
         used = found["utilisation"]["sharers"]
         rows.append([words, *_waiting(found), f"{_share(used['mean'])}, {_share(used['most'])}"])

@@ -62,13 +62,18 @@ def affinity(members: Sequence[M], key: bytes) -> M:
     """
     most = math.ceil(_MOST_OF_MEAN * (1 + sum(each.in_flight for each in members)) / len(members))
     free = [each for each in members if each.in_flight < most]
-    return max(free, key=lambda each: blake2b(key + each.address.encode(), digest_size=8).digest())
+    return _first(free, key)
 
 
 def least_busy(members: Sequence[M], key: bytes) -> M:
-    """The one with the fewest of our calls in flight; of equals the first."""
-    del key
-    return min(members, key=lambda each: each.in_flight)
+    """The one with the fewest of our calls in flight; of equals the key's own, where others would meet at the first."""
+    fewest = min(each.in_flight for each in members)
+    return _first([each for each in members if each.in_flight == fewest], key)
+
+
+def _first(members: Sequence[M], key: bytes) -> M:
+    """In the key's own order."""
+    return max(members, key=lambda each: blake2b(key + each.address.encode(), digest_size=8).digest())
 
 
 class RoundRobin:

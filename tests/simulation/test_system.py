@@ -71,7 +71,7 @@ def test_a_run_is_summed_up_in_the_words_of_the_load_tester(run):
     assert 0 < found["utilisation"]["sharers"]["mean"] <= found["utilisation"]["sharers"]["most"] < 1
     assert summarize(played, 50.0)["requests"] == sum(each.due_s >= 50 for each in requests)
     median_s = found["ttft_ms"]["p50"] / 1000
-    assert share_within(played.outcomes, median_s) == pytest.approx(0.5, abs=0.01)
+    assert share_within(played.outcomes, 0.999 * median_s) < 0.5 <= share_within(played.outcomes, 1.001 * median_s)
 
 
 def test_twice_the_services_take_twice_the_load_as_well(times):
@@ -85,19 +85,19 @@ def test_twice_the_services_take_twice_the_load_as_well(times):
 
 
 def test_requests_go_where_the_choice_says():
-    """In turn; to the first of those with the fewest; always to the same for a context."""
+    """In turn; to the context's own of those with the fewest; always to the same for a context."""
     asked = Request(0.0, 5, 1, 1, 1)
     assert [in_turn([0, 0, 0], index, asked) for index in range(4)] == [0, 1, 2, 0]
-    assert fewest([2, 1, 1], 0, asked) == 1
+    assert [fewest(busy, 0, asked) for busy in ([2, 1, 3], [2, 1, 1], [1, 1, 2])] == [1, 2, 0]
     assert by_context([9, 0, 0], 0, asked) == 2
 
 
-def test_receivers_that_are_mostly_idle_all_ask_the_first_sharer(times):
-    """Each goes by its own calls alone, and of equals takes the first."""
+def test_receivers_that_are_mostly_idle_ask_all_sharers(times):
+    """Each goes by its own calls alone, and of equals takes the context's own."""
     requests = MIX.requests(schedule(Load("poisson", 2.0, 100.0)), 0)
     played = System(Design(sharers=4, receivers=8), times).play(requests)
     busiest = max(each.contexts for each in played.sharers)
-    assert busiest > 0.8 * len(requests)
+    assert busiest < 0.35 * len(requests)
 
 
 def test_limits_are_those_of_the_services():
