@@ -71,12 +71,16 @@ async def test_a_defect_ends_the_stream_at_its_next_layer(worker):
     """A sharer does not go on sending what is of no use."""
     layers = Layers(worker)
     await layers.go()
-    with pytest.raises(DataLossError, match="nonsense"):
+
+    async def stream() -> None:
         async with layers.landing as landing:
             landing.add(spoiled)
             while True:
-                await asyncio.sleep(0)
+                await turn()
                 landing.add(layers.work(1))
+
+    with pytest.raises(DataLossError, match="nonsense"):
+        await stream()
 
 
 async def test_a_defect_in_the_last_layer_ends_a_stream_that_came_whole(worker):
@@ -114,10 +118,13 @@ async def test_a_piece_ends_between_two_layers_when_its_request_does(worker):
         layers.placed.append(0)
         task.cancel()
 
-    with pytest.raises(CancelledError):
+    async def stream() -> None:
         async with layers.landing as landing:
             landing.add(hang_up)
             landing.add(layers.work(1))
+
+    with pytest.raises(CancelledError):
+        await stream()
     assert layers.placed == [0]
 
 

@@ -63,7 +63,7 @@ def test_answers_are_written_together(times):
 
 
 def test_a_cache_waits_for_few_steps_of_others_answers(times):
-    """All layers that have come are one piece of work: a step has its turn before it, after it, and before the prompt."""
+    """All layers that have come are one piece of work: a step has its turn before it and after it."""
     writing = request(0.0, 0, answer=200)
     fast = replace(times, sharer=replace(times.sharer, prefill=Curve(0.001)))
     lone = play(fast, [request(5.0, 1)]).outcomes[0].first_token_s
