@@ -11,7 +11,7 @@ from kvwire.cli.options import JsonOption
 from kvwire.errors import InvalidRequestError
 
 #: Ratios within a round of neighbours need so many rounds for a median that holds.
-_ROUNDS, _QUICK_ROUNDS = 15, 5
+_ROUNDS, _QUICK_ROUNDS = 15, 3
 _QUESTIONS, _QUICK_QUESTIONS = 100, 20
 
 
