@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 # A process per core; a file's tests stay together, for they share services.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-all test-gpu fuzz lint proto proto-breaking proto-released audit sbom bench dashboards dashboard-previews clean
+.PHONY: setup demo test test-all test-gpu fuzz docs lint proto proto-breaking proto-released audit sbom bench dashboards dashboard-previews clean
 
 setup: $(STAMP)
 
@@ -67,6 +67,10 @@ audit: $(STAMP)
 sbom: $(STAMP)
 	mkdir -p build
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.json $(BIN)/python
+
+# The documentation as a site in build/site. Whatever is wrong with a link, an anchor or a docstring ends it.
+docs: $(STAMP)
+	$(BIN)/python -m deploy.site
 
 bench: $(STAMP)
 	$(BIN)/kvwire codec bench

@@ -49,14 +49,14 @@ def roundtrip(
 ) -> RoundTrip:
     """Keys and values of one layer through a codec and back; the arguments are left as they were.
 
-    keys, values: ``(kv_heads, tokens, head_dim)`` or ``(batch, kv_heads, tokens, head_dim)``, any float dtype, keys
-        after RoPE, as caches of transformers hold them. What returns has their shape, dtype and device. Each item of a
-        batch is a frame of its own.
-    spec: ``"int8"``, ``"nf4:block=32"``, ``"rd:bits=2"``; ``keep=`` is refused: fewer tokens would come back.
-    layer: which of the model's layers this is; for ``rope`` and ``calibration``.
-    rope: the model's angles; specs with ``rope=pre``, ``rd`` among them, need them.
-    positions: ``(tokens,)``, integers, where the model placed the tokens; 0, 1, 2, ... if left out.
-    calibration: the model's tables (``Calibration.load``); ``rd`` needs them.
+    - keys, values: ``(kv_heads, tokens, head_dim)`` or ``(batch, kv_heads, tokens, head_dim)``, any float dtype, keys
+      after RoPE, as caches of transformers hold them. What returns has their shape, dtype and device. Each item of a
+      batch is a frame of its own.
+    - spec: ``"int8"``, ``"nf4:block=32"``, ``"rd:bits=2"``; ``keep=`` is refused: fewer tokens would come back.
+    - layer: which of the model's layers this is; for ``rope`` and ``calibration``.
+    - rope: the model's angles; specs with ``rope=pre``, ``rd`` among them, need them.
+    - positions: ``(tokens,)``, integers, where the model placed the tokens; 0, 1, 2, ... if left out.
+    - calibration: the model's tables (``Calibration.load``); ``rd`` needs them.
 
     Raises:
         SpecError: The spec does not parse, prunes, or is not offered.

@@ -11,13 +11,13 @@ from codec.spec import RopePhase
 class LayerKV:
     """Keys and values of one layer.
 
-    keys, values: ``(kv_heads, kept, head_dim)``, any float dtype going in, float32 coming out.
-    rope: whether the keys are before or after RoPE.
-    tokens: how many there were before pruning.
-    slots: which of them these are, ascending, int64: None for all, ``(kept,)`` if all heads keep the same,
-        ``(kv_heads, kept)`` if each keeps its own.
-    attention: ``(kv_heads, tokens)``, float32: what each token drew of the last queries, the model's own or those of
-        the receiver's question, for selectors that go by it; None where nobody observed it. It does not travel.
+    - keys, values: ``(kv_heads, kept, head_dim)``, any float dtype going in, float32 coming out.
+    - rope: whether the keys are before or after RoPE.
+    - tokens: how many there were before pruning.
+    - slots: which of them these are, ascending, int64: None for all, ``(kept,)`` if all heads keep the same,
+      ``(kv_heads, kept)`` if each keeps its own.
+    - attention: ``(kv_heads, tokens)``, float32: what each token drew of the last queries, the model's own or those of
+      the receiver's question, for selectors that go by it; None where nobody observed it. It does not travel.
     """
 
     layer: int

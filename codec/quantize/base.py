@@ -29,10 +29,10 @@ class Kind(StrEnum):
 class Context:
     """What a quantizer may know of the tensor besides its numbers; the same on both sides of the wire.
 
-    tokens: how many the tensor holds, after pruning.
-    positions: each token's index in the unpruned cache, ``(tokens,)`` or, if heads keep different tokens,
-        ``(kv_heads, tokens)``, int64.
-    calibration: tables of the model at hand; None for quantizers that need none.
+    - tokens: how many the tensor holds, after pruning.
+    - positions: each token's index in the unpruned cache, ``(tokens,)`` or, if heads keep different tokens,
+      ``(kv_heads, tokens)``, int64.
+    - calibration: tables of the model at hand; None for quantizers that need none.
     """
 
     layer: int
