@@ -9,6 +9,7 @@ from fuser.together import Together
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reading import new_report
 from kvwire.errors import SpoiledError
+from kvwire.report import Report
 from kvwire.requests import FaultPolicy, Method
 from receiver_service.fuse_tokens import FusedTokens, Places, read_tokens
 from receiver_service.receive import CacheIntake, Wanted
@@ -69,12 +70,18 @@ async def fuse(intakes: Sequence[CacheIntake], question: Question) -> Prepared:
     finally:
         await reading
 
-    report = new_report(engine, question, tokens.counts)
+    return Prepared(cache, tokens.last, len(tokens.body), _reported(intakes, outcomes, question, tokens))
+
+
+def _reported(
+    intakes: Sequence[CacheIntake], outcomes: Sequence[Received | Lost | None], question: Question, tokens: FusedTokens
+) -> Report:
+    """What came of each sharer that was asked."""
+    report = new_report(intakes[0].engine, question, tokens.counts)
     for intake, each in zip(intakes, outcomes, strict=True):
         report = each.into(report, intake.named) if each is not None else report
-    if all(isinstance(each, Lost) for each in outcomes):
-        report = replace(report, path=Method.RECEIVER_READS)
-    return Prepared(cache, tokens.last, len(tokens.body), report)
+    lost = all(isinstance(each, Lost) for each in outcomes)
+    return replace(report, path=Method.RECEIVER_READS) if lost else report
 
 
 async def _of(question: Question, intake: CacheIntake, got: Awaitable[T]) -> T | Lost:

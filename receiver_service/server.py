@@ -48,15 +48,7 @@ async def run(settings: ReceiverSettings) -> None:
     metrics = Metrics("receiver")
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security(), metrics, settings.balance)
-    description = Description(
-        card=engine.card,
-        codecs=tuple(QUANTIZERS),
-        fusers=fusers.names,
-        methods=tuple(m for m in Method if m is not Method.SHARER_ONLY),
-        limits=limits(settings, engine),
-        sharers=sharers.names,
-        software=__version__,
-    )
+    description = _described(settings, engine, fusers, sharers)
     held = held_caches(settings.reuse_bytes)
     own = OwnPasses()
     chooser = Chooser(engine, worker, calibrations, own)
@@ -95,3 +87,15 @@ async def run(settings: ReceiverSettings) -> None:
     finally:
         await sharers.close()
         worker.close()
+
+
+def _described(settings: ReceiverSettings, engine: Engine, fusers: Fusers, sharers: Sharers) -> Description:
+    return Description(
+        card=engine.card,
+        codecs=tuple(QUANTIZERS),
+        fusers=fusers.names,
+        methods=tuple(each for each in Method if each is not Method.SHARER_ONLY),
+        limits=limits(settings, engine),
+        sharers=sharers.names,
+        software=__version__,
+    )

@@ -57,15 +57,7 @@ async def run(settings: SharerSettings) -> None:
     divisible = await worker.run(lambda: _divisible(engine.card, settings.fusers))
     held = Held(calibrations, Profiles(settings.profiles_folder()), tokenizers, divisible)
     metrics = Metrics("sharer")
-    description = Description(
-        card=engine.card,
-        codecs=calibrations.offered(engine.card.binding.weights_fingerprint, engine.card.binding.id),
-        fusers=(),
-        methods=(Method.SHARER_ONLY,),
-        limits=limits(settings, engine),
-        sharers=(),
-        software=__version__,
-    )
+    description = _described(settings, engine, calibrations)
     answerer = Answerer(engine, worker, _Reading(engine, worker), "sharer")
 
     servicer = SharerServicer(
@@ -95,6 +87,18 @@ async def run(settings: SharerSettings) -> None:
         await serve(listening, metrics, tracing, register, services, pages, tried)
     finally:
         worker.close()
+
+
+def _described(settings: SharerSettings, engine: Engine, calibrations: Calibrations) -> Description:
+    return Description(
+        card=engine.card,
+        codecs=calibrations.offered(engine.card.binding.weights_fingerprint, engine.card.binding.id),
+        fusers=(),
+        methods=(Method.SHARER_ONLY,),
+        limits=limits(settings, engine),
+        sharers=(),
+        software=__version__,
+    )
 
 
 def _page(engine: Engine) -> Route:
