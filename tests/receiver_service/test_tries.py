@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from kvwire.balancing.breaker import State
-from kvwire.balancing.choice import Balance
+from kvwire.balancing.choice import CHOICES, Balance
 from kvwire.balancing.places import system_resolve
 from kvwire.errors import (
     BindingError,
@@ -28,6 +28,12 @@ from kvwire.telemetry import Metrics
 from receiver_service.replicas import Replicas, Sharers
 from receiver_service.sharers import Meter
 from receiver_service.tries import Tally, Tries
+
+
+@pytest.fixture(autouse=True)
+def in_their_order(monkeypatch):
+    """Of equally busy addresses the first is asked, not the question's own: so a test knows who."""
+    monkeypatch.setitem(CHOICES, Balance.LEAST_BUSY, lambda: lambda found, _: min(found, key=lambda each: each.in_flight))
 
 
 class Impatient(Random):
