@@ -33,7 +33,11 @@ from receiver_service.tries import Tally, Tries
 @pytest.fixture(autouse=True)
 def in_their_order(monkeypatch):
     """Of equally busy addresses the first is asked, not the question's own: so a test knows who."""
-    monkeypatch.setitem(CHOICES, Balance.LEAST_BUSY, lambda: lambda found, _: min(found, key=lambda each: each.in_flight))
+
+    def first(members, _key):
+        return min(members, key=lambda each: each.in_flight)
+
+    monkeypatch.setitem(CHOICES, Balance.LEAST_BUSY, lambda: first)
 
 
 class Impatient(Random):
