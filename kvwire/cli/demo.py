@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kvwire.cli.loadtest import measure, run_name
+from kvwire.cli.loadtest_measure import measure, run_name
 from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption
 from kvwire.requests import Exchange, Method, RelayMode
 
