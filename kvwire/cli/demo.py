@@ -1,6 +1,5 @@
 """``kvwire demo``: the main job in one command."""
 
-import asyncio
 import json
 import sys
 import tempfile
@@ -30,6 +29,8 @@ def demo(
     json_file: JsonOption = None,
 ) -> None:
     """Start a sharer and a receiver, drive 60 questions through methods and codecs, print one table."""
+    import asyncio
+
     from kvwire.models.reference import ModelReference
     from kvwire.models.store import ModelStore
     from kvwire.processes import Pair, running_pair

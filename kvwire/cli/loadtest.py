@@ -1,6 +1,5 @@
 """``kvwire loadtest``: an evaluation set through the wire."""
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -72,6 +71,8 @@ def loadtest(
     json_file: JsonOption = None,
 ) -> None:
     """Drive an evaluation set through a pair and report accuracy, bytes and latency."""
+    import asyncio
+
     from kvwire.security import ClientSecurity
     from loadtest.arrivals import Load
     from loadtest.client_processes import Target

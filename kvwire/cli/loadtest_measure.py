@@ -1,6 +1,5 @@
 """How ``kvwire loadtest`` measures a pair: questions one after another, as an open loop, and in search of capacity."""
 
-import asyncio
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,6 +74,8 @@ def measure_load(
     Raises:
         KvwireError: The services cannot be reached at all.
     """
+    import asyncio
+
     from loadtest.client_processes import here, spread
     from loadtest.load_progress import load_progress
     from loadtest.load_report import request_line, summarize_load
