@@ -19,6 +19,8 @@ from torch import Tensor
 from kvwire.errors import BindingError, DataLossError, NotFoundError
 from kvwire.model_card import ModelBinding
 
+__all__ = ["Checkpoint", "read", "write"]
+
 FORMAT, VERSION = "kvwire fuser", "1"
 _FINGERPRINTS = ("weights_fingerprint", "tokenizer_fingerprint")
 

@@ -11,20 +11,19 @@
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from copy import copy
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Self
 
 from cachetools import LRUCache
 
+from kvwire.answers import Generation, Scoring, Timer, whole_generation, whole_scoring
 from kvwire.balancing.choice import Balance
 from kvwire.errors import KvwireError, LocalError
 from kvwire.model_card import Description
-from kvwire.report import ContinuationScore, Report, Scored, Token
+from kvwire.report import Report, Scored, Token
 from kvwire.requests import GenerateRequest, ScoreRequest, with_time_left
 from kvwire.rpc import answer_serde, serde
 from kvwire.rpc.calls import Attempts, Calls, Stream
@@ -35,31 +34,10 @@ from kvwire.security import ClientSecurity, bearer
 from kvwire.tracing import Headers, callers_headers
 from kvwire.v1 import model_service_pb2
 
+__all__ = ["Client", "Generation", "Scoring"]
+
 #: Whose address is remembered; a receiver keeps fewer.
 _SCORINGS = 1024
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A whole generation. Times in seconds by this client's clock, from sending; ``first_token_s`` is the TTFT.
-
-    ``itl_s``: between each token and the one before.
-    """
-
-    text: str
-    tokens: tuple[Token, ...]
-    report: Report
-    first_token_s: float
-    total_s: float
-    itl_s: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Scoring(Scored):
-    """A whole scoring of a call of its own; times as in :class:`Generation`."""
-
-    first_token_s: float
-    total_s: float
 
 
 class Client:
@@ -132,10 +110,7 @@ class Client:
 
         async with aclosing(self._calls.streamed(Attempts.of([request]), begin)) as events:
             async for event in events:
-                if event.HasField("token"):
-                    yield answer_serde.token_from_proto(event.token)
-                else:
-                    yield answer_serde.report_from_proto(event.report)
+                yield answer_serde.generation_from_proto(event)
 
     async def generate_all(self, request: GenerateRequest) -> Generation:
         """Generate to the end.
@@ -143,26 +118,7 @@ class Client:
         Raises:
             KvwireError: Whatever the service answered.
         """
-        timer = _Timer()
-        tokens: list[Token] = []
-        came_s: list[float] = []
-        report: Report | None = None
-        async for event in self.generate(request):
-            if isinstance(event, Token):
-                timer.first()
-                tokens.append(event)
-                came_s.append(timer.elapsed_s())
-            else:
-                timer.first()  # an answer that ends at once has its end for a first token
-                report = event
-        return Generation(
-            "".join(t.text for t in tokens),
-            tuple(tokens),
-            self._ended(report),
-            timer.first_s,
-            timer.elapsed_s(),
-            tuple(after - before for before, after in pairwise(came_s)),
-        )
+        return await whole_generation(self.generate(request), self.address)
 
     async def score(self, request: ScoreRequest) -> Scoring:
         """Score continuations.
@@ -170,13 +126,17 @@ class Client:
         Raises:
             KvwireError: Whatever the service answered.
         """
-        timer = _Timer()
+        timer = Timer()
 
         async def scored(connection: Connection, left_s: float | None) -> Scoring:
             asked = serde.score_to_proto(replace(request, info=with_time_left(request.info, left_s)))
             self._keeping(connection, request)
             call = connection.model.Score(asked, metadata=self._headers(), timeout=left_s)
-            return await self._scoring(call, len(request.continuations), timer)
+            try:
+                events = (answer_serde.scoring_from_proto(event) async for event in call)
+                return await whole_scoring(events, len(request.continuations), self.address, timer)
+            finally:
+                call.cancel()
 
         return await self._calls.answered(Attempts.of([request], self._kept_at.get(request.compare_with)), scored)
 
@@ -205,29 +165,6 @@ class Client:
         if count != len(requests):
             raise LocalError(f"{self.address} scored {count} of {len(requests)} requests")
 
-    async def _scoring(
-        self, call: Stream[model_service_pb2.ScoreResponse], continuations: int, timer: "_Timer"
-    ) -> Scoring:
-        scores: list[ContinuationScore] = []
-        first: Token | None = None
-        first_s = 0.0
-        report: Report | None = None
-        try:
-            async for event in call:
-                match event.WhichOneof("event"):
-                    case "first_token":
-                        first_s = timer.elapsed_s()
-                        first = answer_serde.token_from_proto(event.first_token)
-                    case "score":
-                        scores.append(answer_serde.continuation_score_from_proto(event.score))
-                    case _:
-                        report = answer_serde.report_from_proto(event.report)
-        finally:
-            call.cancel()
-        if first is None or len(scores) != continuations:
-            raise LocalError(f"{self.address} scored {len(scores)} of {continuations} continuations")
-        return Scoring(first, tuple(scores), self._ended(report), first_s, timer.elapsed_s())
-
     def _keeping(self, connection: Connection, *requests: ScoreRequest) -> None:
         """Remember where scorings are kept: they are compared with there."""
         for one in requests:
@@ -237,20 +174,3 @@ class Client:
     def _headers(self) -> Headers:
         """Who calls, and as part of which trace."""
         return (*self._metadata, *callers_headers())
-
-    def _ended(self, report: Report | None) -> Report:
-        if report is None:
-            raise LocalError(f"{self.address} ended the answer without a report; it runs another version of kvwire")
-        return report
-
-
-@dataclass
-class _Timer:
-    begun: float = field(default_factory=time.perf_counter)
-    first_s: float = 0.0
-
-    def first(self) -> None:
-        self.first_s = self.first_s or self.elapsed_s()
-
-    def elapsed_s(self) -> float:
-        return time.perf_counter() - self.begun

@@ -1,6 +1,5 @@
 """``kvwire ask``: one question, answered over the wire."""
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict
@@ -55,6 +54,8 @@ def ask(
     json_file: JsonOption = None,
 ) -> None:
     """Ask one question and show the answer, its bytes and its latency."""
+    import asyncio
+
     from kvwire.security import ClientSecurity
 
     request = GenerateRequest(

@@ -1,6 +1,5 @@
 """``kvwire demo``: the main job in one command."""
 
-import asyncio
 import json
 import sys
 import tempfile
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kvwire.cli.loadtest import measure, run_name
+from kvwire.cli.loadtest_measure import measure, run_name
 from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption
 from kvwire.requests import Exchange, Method, RelayMode
 
@@ -30,6 +29,8 @@ def demo(
     json_file: JsonOption = None,
 ) -> None:
     """Start a sharer and a receiver, drive 60 questions through methods and codecs, print one table."""
+    import asyncio
+
     from kvwire.models.reference import ModelReference
     from kvwire.models.store import ModelStore
     from kvwire.processes import Pair, running_pair

@@ -1,6 +1,5 @@
 """``kvwire experiment``: recipes through the wire, and the report of what came of them."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -80,6 +79,8 @@ def run(
     json_file: JsonOption = None,
 ) -> None:
     """Run recipes: every item of every dataset through every arm, one line of JSON for each."""
+    import asyncio
+
     from experiments.plan import plan_of
     from experiments.questions.load import load_questions
     from experiments.recipe import load_recipe
@@ -203,6 +204,8 @@ async def run_all(
     ``made``: SHA-256 of what was made for each plan, by its name and theirs. A run that takes longer than ``limit_s``
     is stopped where it is.
     """
+    import asyncio
+
     from experiments.ledger import Ledger
     from experiments.progress import progress
     from experiments.provenance import begin, provenance

@@ -1,6 +1,5 @@
 """``kvwire experiment run --preset``: all rows of the matrix that a machine can measure, by one command."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -195,6 +194,8 @@ def _left_out(plans: "Sequence[Plan]", given: Given, making_minutes_most: float)
 
 def _measure(group: Group, schedule: "Schedule", engine: "Engine") -> None:
     """Start a group's services and ask a few items of each dataset."""
+    import asyncio
+
     begun = time.monotonic()
     with engine.workers(partial(started, group.wanted)) as workers:
         found = asyncio.run(measured(group.plans, workers))
@@ -207,6 +208,8 @@ def _measure(group: Group, schedule: "Schedule", engine: "Engine") -> None:
 def _run(
     plans: "Sequence[Plan]", schedule: "Schedule", out: Path, ends: float | None, given: Given, engine: "Engine"
 ) -> None:
+    import asyncio
+
     from kvwire.cli.experiment import run_all
 
     for group in grouped([plan for plan in plans if not _done(plan, out)], given):

@@ -1,6 +1,5 @@
 """``kvwire fuser``: convert checkpoints, check them over the wire, and see how tokens of two models align."""
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict
@@ -41,6 +40,8 @@ def verify(
     json_file: JsonOption = None,
 ) -> None:
     """Run every case of a folder through two services over the wire at fp32, and compare with what it expects."""
+    import asyncio
+
     from kvwire.verify.run import verify as run
 
     compared = asyncio.run(run(folder))

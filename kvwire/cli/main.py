@@ -14,6 +14,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # A flag that was not given is None to typer, which loads pydantic (80 ms) to make it False.
+    context_settings={"default_map": {"help": False}},
 )
 app.add_typer(models.app, name="models")
 app.add_typer(codec.app, name="codec")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from kvwire.models.catalog import CATALOG, CatalogModel
-from kvwire.models.manifest import StoredModel
-from kvwire.models.store import ModelStore
+if TYPE_CHECKING:
+    from kvwire.models.catalog import CatalogModel
+    from kvwire.models.manifest import StoredModel
 
 app = typer.Typer(help="Pull, list and locate models.", no_args_is_help=True)
 
@@ -25,6 +25,8 @@ _References = Annotated[list[str], typer.Argument(metavar="REF...", help=_REFERE
 @app.command("list")
 def list_models(as_json: _AsJson = False) -> None:
     """List the models of the catalog and those on disk, with sizes, licences and terms."""
+    from kvwire.models.store import ModelStore
+
     rows = _rows(ModelStore().list())
     if as_json:
         _print_json(rows)
@@ -38,6 +40,8 @@ def list_models(as_json: _AsJson = False) -> None:
 @app.command("pull")
 def pull_models(references: _References, as_json: _AsJson = False) -> None:
     """Fetch models and convert them once; models on disk are left as they are."""
+    from kvwire.models.store import ModelStore
+
     store = ModelStore()
     pulled = [store.pull(reference) for reference in references]
     if as_json:
@@ -50,6 +54,8 @@ def pull_models(references: _References, as_json: _AsJson = False) -> None:
 @app.command("path")
 def path_of_model(reference: _Reference, as_json: _AsJson = False) -> None:
     """Print the folder of a model that is on disk."""
+    from kvwire.models.store import ModelStore
+
     path = ModelStore().path(reference)
     if as_json:
         _print_json({"reference": reference, "path": str(path)})
@@ -57,13 +63,20 @@ def path_of_model(reference: _Reference, as_json: _AsJson = False) -> None:
         typer.echo(path)
 
 
-def _rows(stored: Sequence[StoredModel]) -> list[dict[str, Any]]:
+def _rows(stored: "Sequence[StoredModel]") -> list[dict[str, Any]]:
+    from kvwire.models.catalog import CATALOG
+
     on_disk = {model.reference: model for model in stored}
-    known = [_stored_row(on_disk.pop(name)) if name in on_disk else _catalog_row(name) for name in CATALOG]
+    known = [
+        _stored_row(on_disk.pop(name)) if name in on_disk else _catalog_row(name, entry)
+        for name, entry in CATALOG.items()
+    ]
     return [*known, *(_stored_row(model) for model in on_disk.values())]
 
 
-def _stored_row(model: StoredModel) -> dict[str, Any]:
+def _stored_row(model: "StoredModel") -> dict[str, Any]:
+    from kvwire.models.catalog import CATALOG
+
     entry = CATALOG.get(model.reference)
     return {
         **model.facts(),
@@ -73,8 +86,7 @@ def _stored_row(model: StoredModel) -> dict[str, Any]:
     }
 
 
-def _catalog_row(name: str) -> dict[str, Any]:
-    entry: CatalogModel = CATALOG[name]
+def _catalog_row(name: str, entry: "CatalogModel") -> dict[str, Any]:
     return {
         "reference": name,
         "id": entry.id,

@@ -39,6 +39,22 @@ def continuation_score_to_proto(score: ContinuationScore) -> model_service_pb2.C
     )
 
 
+def generation_from_proto(message: model_service_pb2.GenerateResponse) -> Token | Report:
+    """What comes of a generation: a token, or the report at its end."""
+    return token_from_proto(message.token) if message.HasField("token") else report_from_proto(message.report)
+
+
+def scoring_from_proto(message: model_service_pb2.ScoreResponse) -> Token | ContinuationScore | Report:
+    """What comes of a scoring: the first token, a continuation's score, or the report at its end."""
+    match message.WhichOneof("event"):
+        case "first_token":
+            return token_from_proto(message.first_token)
+        case "score":
+            return continuation_score_from_proto(message.score)
+        case _:
+            return report_from_proto(message.report)
+
+
 def scored_from_proto(message: model_service_pb2.Scored) -> Scored:
     """A whole scoring."""
     return Scored(
