@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 PROTOCOL_VERSION = 1
-#: Of that version: goes up with every field, value or call that is added. docs/wire-format.md has the rule.
+#: Goes up with every field, value or call that is added to that version. docs/wire-format.md has the rule.
 MINOR_VERSION = 2
 
 
