@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from codec.rope import RopeTable
+from codec.spec import CodecSpec
 from kvwire.errors import BindingError, DataLossError, SpoiledError
 from kvwire.model_card import ModelBinding
 from kvwire.requests import Method, RequestInfo, TokenIds
 from kvwire.stream import CacheHeader, ShareRequest
-from receiver_service.incoming import Incoming
+from receiver_service.incoming import Incoming, resolved
 
 BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
 REQUEST = ShareRequest(
@@ -45,7 +47,7 @@ def test_a_second_stream_is_asked_for_the_layers_that_are_missing(incoming):
     incoming.layers.arrived = {1, 3}
     assert incoming.missing == (2,)
     assert incoming.asked() == replace(REQUEST, needed_layers=(2,), codec="int8", policy="")
-    assert incoming.continues(replace(HEADER, sent_layers=(2,)))
+    assert incoming.continues(replace(HEADER, sent_layers=(2,), request_digest=b"of the second"))
     assert incoming.missing == (2,)
 
 
@@ -73,8 +75,35 @@ def test_layers_are_of_use_unless_nobody_knows_which_are_right(incoming):
     assert not incoming.usable_after(SpoiledError("the digest"), 0.0)
 
 
-@pytest.mark.parametrize(("share", "least", "usable"), [(0.0, 0.0, False), (0.1, 0.0, True), (0.8, 0.9, False)])
+@pytest.mark.parametrize(
+    ("share", "least", "usable"), [(0.0, 0.0, False), (0.1, 0.0, True), (0.8, 0.9, False), (0.9, 0.9, True)]
+)
 def test_too_few_layers_are_of_no_use(incoming, share, least, usable):
     """None at all never, few of them where they would harm."""
     incoming.layers.share = share
     assert incoming.usable_after(DataLossError("a chunk"), least) is usable
+
+
+ROPES = RopeTable(())
+
+
+def test_frames_are_read_by_the_codec_that_a_policy_came_to():
+    """With the options that were asked for, and the sharer's angles."""
+    found = resolved(CodecSpec.parse("fp16+keep=0.5"), replace(HEADER, codec="int8+keep=0.5"), ROPES)
+    assert str(found.spec) == "int8+keep=0.5"
+    assert found._rope is ROPES
+
+
+@pytest.mark.parametrize(
+    ("codec", "error", "says"),
+    [
+        ("int9", DataLossError, "the stream's codec: .*int9"),
+        ("int8", BindingError, "has not the options"),
+        ("int8:per=token+keep=0.5", BindingError, "the stream's codec is 'int8:per=token"),
+    ],
+    ids=["no codec", "other options", "not as it is written"],
+)
+def test_what_is_no_answer_to_a_policy_is_refused(codec, error, says):
+    """With what the header names."""
+    with pytest.raises(error, match=says):
+        resolved(CodecSpec.parse("fp16+keep=0.5"), replace(HEADER, codec=codec), ROPES)

@@ -9,7 +9,7 @@ from codec.rope import RopeTable
 from codec.spec import CodecSpec
 from kvwire.errors import BindingError, SpecError
 from receiver_service.incoming import resolved
-from receiver_service.omission import without_unused
+from receiver_service.omission import omitted_values, without_unused
 
 
 class Takes:
@@ -47,3 +47,10 @@ def test_a_policy_leaves_nothing_out_by_itself():
     asked, header = CodecSpec.parse("fp16"), SimpleNamespace(codec="int8+mix=kL0-3@omit")
     with pytest.raises(BindingError, match="has not the options of 'fp16'"):
         resolved(asked, header, RopeTable(()))
+
+
+def test_numbers_that_are_left_out_are_counted_by_half_and_layer():
+    """Keys of layers 1 and 2, values of 2 and 3, of those that come; what is coded otherwise is there."""
+    header = SimpleNamespace(kv_heads=2, source_tokens=5, head_dim=3, expected_layers=(0, 1, 2, 4))
+    header.codec = "int8+mix=kL0-0@fp16/kL1-2@omit/vL2-3@omit"
+    assert omitted_values(header) == 3 * 2 * 5 * 3

@@ -93,6 +93,13 @@ async def test_a_call_that_fails_is_made_again_and_counted(scripted, question):
     assert (receiver.tally.tries, receiver.tally.addresses) == (4, [sharer.address])
 
 
+async def test_an_address_that_is_gone_costs_the_budget_where_there_is_no_other(scripted, question):
+    """As anything that is tried again in vain would."""
+    async with scripted(outcomes=["UNAVAILABLE"]) as sharer, Receiver([sharer.address]) as receiver:
+        await receiver.ask(question())
+    assert receiver.replicas.budget._tokens == pytest.approx(10 - 1 + 0.1)
+
+
 async def test_waits_between_tries_are_random_up_to_a_bound_that_doubles(scripted, question):
     """From none at all: full jitter."""
     async with scripted(outcomes=["UNAVAILABLE"] * 3) as sharer, Receiver([sharer.address]) as receiver:

@@ -49,3 +49,27 @@ def test_as_another_codec_its_layers_are_there_but_no_frames():
     """The sharer read it once for all codecs."""
     contexts = after(Known.NOTHING, Known.LAYERS, Known.FRAMES)
     assert contexts.known("mia", A, "fp16") is Known.LAYERS
+
+
+def of_the_sharer_alone(*found):
+    """The same, where the receiver was seen to hold nothing, of another context."""
+    contexts = after(*found)
+    for each in (Known.NOTHING, Known.LAYERS):
+        contexts.learn("mia", B, "int8", each)
+    return contexts.known("mia", A, "int8")
+
+
+def test_frames_are_kept_from_the_second_time_on():
+    """The first time only layers are."""
+    assert of_the_sharer_alone(Known.NOTHING) is Known.LAYERS
+    assert of_the_sharer_alone(Known.NOTHING, Known.LAYERS) is Known.FRAMES
+
+
+def test_frames_that_were_there_the_first_time_are_known_to_be_there():
+    """Another receiver's call had made them."""
+    assert of_the_sharer_alone(Known.FRAMES) is Known.FRAMES
+
+
+def test_that_nothing_was_there_the_first_time_does_not_say_that_nobody_keeps_anything():
+    """Nobody had read it."""
+    assert after(Known.NOTHING).known("mia", A, "fp16") is Known.LAYERS

@@ -75,3 +75,9 @@ def test_what_the_receiver_holds_needs_no_link():
 def test_what_came_in_the_same_way_lately_is_the_better_forecast():
     """2.1 s until the last layer was placed, whatever its parts take by themselves; a layer of the prompt is left."""
     assert sending_s(asked(), sending(4_000_000), known(codec="int8"), own()) == pytest.approx(2.1 + 0.01)
+
+
+def test_after_such_a_cache_a_prompt_that_does_not_stream_is_read_whole():
+    """All its layers."""
+    found = sending_s(asked(streams=False), sending(4_000_000), known(codec="int8"), own())
+    assert found == pytest.approx(2.1 + 0.1)

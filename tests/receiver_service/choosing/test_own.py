@@ -28,5 +28,6 @@ def test_a_cache_that_came_tells_what_the_prompt_takes_and_nothing_of_reading_it
 def test_what_the_sharer_took_is_not_taken_for_ones_own():
     """Both sides call their stage prefill."""
     own = OwnPasses()
-    own.heard(Report("1", Method.PREFIX, Method.PREFIX, stages=(StageTiming("prefill", "sharer", 9.0),)))
+    read = TokenCounts(context=80, prompt=20)
+    own.heard(Report("1", Method.PREFIX, Method.PREFIX, tokens=read, stages=(StageTiming("prefill", "sharer", 9.0),)))
     assert own.at(100) == 0

@@ -54,6 +54,12 @@ def test_a_stream_as_slow_as_its_placing_shows_no_link():
     assert pace_after(stream(frames_s=1.0, prefill=0.1, placing_s=0.9)).wire_s(10**9) == 0
 
 
+def test_a_stream_that_was_waited_for_less_than_half_of_its_time_shows_no_link():
+    """Placing it took the rest: what is left over says little of how fast bytes come."""
+    assert pace_after(stream(frames_s=1.0, prefill=0.1, placing_s=0.55)).wire_s(10**9) == 0
+    assert pace_after(stream(frames_s=1.0, prefill=0.1, placing_s=0.45)).wire_s(10**9) > 0
+
+
 def test_a_link_that_became_faster_is_measured_anew():
     """A stream faster than the rate that was known proves it wrong."""
     slow, fast = stream(frames_s=10.0, prefill=0.1), stream(frames_s=0.5, prefill=0.45)
@@ -67,6 +73,21 @@ def test_a_sharers_queue_is_forgotten_as_time_passes():
     assert pace.header_s() == pytest.approx(4.01)
     clock.now_s = 5.0
     assert pace.header_s() == pytest.approx(2.01)
+
+
+def test_of_a_queue_the_shortest_lately_lasts_for_ever():
+    """So many others always come before one; before anything was asked, nothing is known of it."""
+    clock = Clock()
+    assert Pace(clock).header_s() == 0
+    pace = pace_after(stream(header_s=1.01, queue=1.0), stream(header_s=3.01, queue=3.0), clock=clock)
+    clock.now_s = 5.0
+    assert pace.header_s() == pytest.approx(0.01 + 1.0 + 1.0)
+
+
+def test_only_the_latest_five_streams_count():
+    """A sharer that was slow once is not slow for ever."""
+    pace = pace_after(*[stream(header_s=2.0)] * 9, *[stream(header_s=0.5)] * 3)
+    assert pace.header_s() == pytest.approx(0.5)
 
 
 def test_each_codec_has_its_own_times_and_prefill_is_shared():
