@@ -130,12 +130,13 @@ class Client:
             asked = serde.generate_to_proto(replace(request, info=with_time_left(request.info, left_s)))
             return connection.model.Generate(asked, metadata=self._headers(), timeout=left_s)
 
-        async with aclosing(self._calls.streamed(Attempts.of([request]), begin)) as events:
+        attempts = Attempts.of([request])
+        async with aclosing(self._calls.streamed(attempts, begin)) as events:
             async for event in events:
                 if event.HasField("token"):
                     yield answer_serde.token_from_proto(event.token)
                 else:
-                    yield answer_serde.report_from_proto(event.report)
+                    yield replace(answer_serde.report_from_proto(event.report), answered_at=attempts.tried[-1].address)
 
     async def generate_all(self, request: GenerateRequest) -> Generation:
         """Generate to the end.
@@ -176,7 +177,7 @@ class Client:
             asked = serde.score_to_proto(replace(request, info=with_time_left(request.info, left_s)))
             self._keeping(connection, request)
             call = connection.model.Score(asked, metadata=self._headers(), timeout=left_s)
-            return await self._scoring(call, len(request.continuations), timer)
+            return (await self._scoring(call, len(request.continuations), timer)).found_at(connection.address)
 
         return await self._calls.answered(Attempts.of([request], self._kept_at.get(request.compare_with)), scored)
 
@@ -199,7 +200,7 @@ class Client:
             async for outcome in outcomes:
                 count += 1
                 if outcome.HasField("scored"):
-                    yield answer_serde.scored_from_proto(outcome.scored)
+                    yield answer_serde.scored_from_proto(outcome.scored).found_at(attempts.tried[-1].address)
                 else:
                     yield error_from_status(outcome.failure.status, outcome.failure.message, self.address)
         if count != len(requests):

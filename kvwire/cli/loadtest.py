@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kvwire.balancing.choice import Balance
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
+    BalanceOption,
     CaOption,
     CertOption,
     DataOption,
@@ -91,6 +93,7 @@ def loadtest(
     fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
+    balance: BalanceOption = Balance.AFFINITY,
     ca: CaOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -117,19 +120,20 @@ def loadtest(
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
     exchange = Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency, round(1000 * deadline))  # type: ignore[arg-type]  # checked above
-    configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
+    configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "balance": balance}
+    configuration |= {"argv": sys.argv[1:]}
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:
         run.due_s()  # what cannot be is said before anything is started
     security = ClientSecurity(ca, cert, key, token_file)
     with services(pair, receiver, sharer, fusers) as addresses:
-        target = Target(_asked(plan, addresses), security, plan)
+        target = Target(_asked(plan, addresses), security, plan, balance)
         if capacity:
             result = search_capacity(items, run, target, addresses, configuration)
         elif arrivals:
             result = measure_load(items, run, target, addresses, configuration, Files(requests, html))
         else:
-            result = asyncio.run(measure(items, plan, addresses, security, configuration))
+            result = asyncio.run(measure(items, plan, addresses, security, configuration, balance))
     _tell(dataset, result, run_name(exchange), json_file)
 
 
@@ -151,6 +155,7 @@ async def measure(
     addresses: Addresses,
     security: "ClientSecurity",
     configuration: dict[str, Any],
+    balance: Balance = Balance.AFFINITY,
 ) -> dict[str, Any]:
     """Run a plan over items and sum it up.
 
@@ -165,7 +170,7 @@ async def measure(
 
     asked = _asked(plan, addresses)
     described = await _described(addresses, security)
-    async with Client(asked, security) as client:
+    async with Client(asked, security, balance) as client:
         with progress(run_name(plan.exchange), len(items)) as done:
             outcomes = await Driver(client, plan).run(items, done)
     return summarize(configuration, plan, described, outcomes)

@@ -266,3 +266,12 @@ async def test_a_limit_is_not_gone_around():
         with pytest.raises(OverloadedError):
             await who(receivers, asked())
         assert sum(each.calls for each in services) == 1
+
+
+@pytest.mark.parametrize("request_", [asked(), scored()])
+async def test_a_report_names_the_address_that_answered(request_):
+    """Not the one that was asked before it and was gone."""
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
+        services[0].fails.append("UNAVAILABLE")
+        ask = receivers.score if isinstance(request_, ScoreRequest) else receivers.generate_all
+        assert (await ask(request_)).report.answered_at == services[1].address
