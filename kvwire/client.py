@@ -106,6 +106,24 @@ class Client:
         """
         await asyncio.gather(*(each.wait_ready(timeout_s) for each in await self._calls.connections()))
 
+    async def wait_any_ready(self, timeout_s: float) -> None:
+        """The same at one address at least, whichever answers first.
+
+        Raises:
+            KvwireError: None became ready in time; of the last one.
+        """
+        asked = [asyncio.ensure_future(each.wait_ready(timeout_s)) for each in await self._calls.connections()]
+        try:
+            for number, answer in enumerate(asyncio.as_completed(asked), 1):
+                try:
+                    return await answer
+                except KvwireError:
+                    if number == len(asked):
+                        raise
+        finally:
+            for each in asked:
+                each.cancel()
+
     async def describe(self) -> Description:
         """The service's model card, codecs, methods and limits.
 
