@@ -123,6 +123,7 @@ class Client:
         finally:
             for each in asked:
                 each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     async def describe(self) -> Description:
         """The service's model card, codecs, methods and limits.
