@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "http_service": {
         *("kvwire.client", "kvwire.security", *VALUES, "kvwire.facts", "kvwire.errors"),
         *("kvwire.config", "kvwire.rpc.main", "kvwire.launched", "kvwire.logs", "kvwire.http_server", "kvwire.tracing"),
+        "kvwire.__version__",
     },
     # A model's card is made of the model.
     "serving": {"codec", "fuser", "kvwire.engine.card", "kvwire.models", "kvwire.errors", *VALUES},

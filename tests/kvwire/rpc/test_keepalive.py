@@ -43,6 +43,8 @@ asyncio.run(run())
 QUIET = health_pb2.HealthCheckRequest(service="quiet")
 #: From a stop until a call fails: a ping, the wait for its answer, and what a busy machine needs.
 NOTICED_S = (PING_EVERY_MS + PING_TIMEOUT_MS) / 1000 + 5
+#: Until a connection that nobody takes up fails, as kvwire/security.py says, and as much again for a busy machine.
+NOT_TAKEN_UP_S = 10
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ async def test_a_call_of_a_process_that_hangs_fails_without_a_deadline(process):
         assert time.monotonic() - stopped_s < NOTICED_S
 
 
-async def test_a_new_connection_to_a_process_that_hangs_fails_as_soon(process):
+async def test_a_new_connection_to_a_process_that_hangs_fails_sooner(process):
     """Its machine takes the connection up, and nobody speaks."""
     started, port = process
     os.kill(started.pid, signal.SIGSTOP)
@@ -75,7 +77,7 @@ async def test_a_new_connection_to_a_process_that_hangs_fails_as_soon(process):
         began_s = time.monotonic()
         call = health_pb2_grpc.HealthStub(channel).Check(QUIET)
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
-        assert time.monotonic() - began_s < NOTICED_S
+        assert time.monotonic() - began_s < NOT_TAKEN_UP_S
 
 
 async def test_a_quiet_service_is_pinged_and_nobody_is_sent_away():
