@@ -1,5 +1,6 @@
 """The paths of the front door."""
 
+import time
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -15,13 +16,16 @@ from http_service.chat import Chat
 from http_service.completions import Completions
 from http_service.failures import error_object, failure_of
 from http_service.forms import Form
+from http_service.metrics import Metrics
 from http_service.middleware import Told
 from http_service.models import model_object
 from http_service.posts import read_body, token_of
 from http_service.receiver import Receiver
 from http_service.responses import respond
+from http_service.watched import Watched
 from kvwire.errors import KvwireError, NotFoundError
 from kvwire.logs import request_id
+from kvwire.tracing import Tracer
 
 # Who asks for health will not wait long; a receiver that serves answers at once.
 _HEALTH_TIMEOUT_S = 1.0
@@ -32,8 +36,9 @@ Read = Callable[[bytes, str], Asked]
 class FrontDoor:
     """Answers by asking one receiver."""
 
-    def __init__(self, receiver: Receiver, max_body_bytes: int) -> None:
+    def __init__(self, receiver: Receiver, metrics: Metrics, max_body_bytes: int) -> None:
         self._receiver = receiver
+        self._metrics = metrics
         self._max_body_bytes = max_body_bytes
 
     async def completions(self, request: Request) -> Response:
@@ -73,11 +78,12 @@ class FrontDoor:
         return JSONResponse(error_object(error), failure_of(error).status)
 
     async def _answer(self, request: Request, read: Read, form: Form) -> Response:
-        token = token_of(request)
+        began_s, token = time.perf_counter(), token_of(request)
         asked = read(await read_body(request, self._max_body_bytes), request_id.get())
         model = await self._receiver.model_for(asked, token)
         events = answered(self._receiver.on_behalf_of(token), asked.generate)
-        return await respond(request, asked, model, form, events)
+        timed = self._metrics.timed(request.url.path, began_s, events)
+        return await respond(request, asked, model, form, timed)
 
 
 async def _no_such_path(_: Request, error: Exception) -> Response:
@@ -88,17 +94,18 @@ async def _no_such_path(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": said}, error.status_code, headers=error.headers)
 
 
-def application(receiver: Receiver, max_body_bytes: int) -> ASGIApp:
+def application(receiver: Receiver, metrics: Metrics, tracer: Tracer, max_body_bytes: int) -> ASGIApp:
     """The ASGI application."""
-    door = FrontDoor(receiver, max_body_bytes)
+    door = FrontDoor(receiver, metrics, max_body_bytes)
+    routes = [
+        Route("/v1/completions", door.completions, methods=["POST"]),
+        Route("/v1/chat/completions", door.chat, methods=["POST"]),
+        Route("/v1/models", door.models),
+        Route("/v1/models/{id:path}", door.model),
+        Route("/health", door.health),
+    ]
     paths = Starlette(
-        routes=[
-            Route("/v1/completions", door.completions, methods=["POST"]),
-            Route("/v1/chat/completions", door.chat, methods=["POST"]),
-            Route("/v1/models", door.models),
-            Route("/v1/models/{id:path}", door.model),
-            Route("/health", door.health),
-        ],
+        routes=routes,
         exception_handlers={KvwireError: door.failed, HTTPException: _no_such_path, Exception: door.failed},
     )
-    return Told(paths)
+    return Told(Watched(paths, routes, metrics, tracer))

@@ -46,12 +46,12 @@ class Receiver:
             self._model = ""
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """See that it serves.
+        """See that it serves, at one of its addresses at least.
 
         Raises:
             UnavailableError: It does not, or not in time.
         """
         try:
-            await self._client.wait_ready(timeout_s)
+            await self._client.wait_any_ready(timeout_s)
         except DeadlineError as error:
             raise UnavailableError(f"the receiver did not answer within {timeout_s:g} s; check that it runs") from error

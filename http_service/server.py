@@ -11,12 +11,15 @@ from contextlib import contextmanager
 import uvicorn
 
 from http_service.app import application
+from http_service.metrics import Metrics
 from http_service.receiver import Receiver
 from kvwire.client import Client
 from kvwire.config import HttpSettings
 from kvwire.errors import StartError
+from kvwire.http_server import HttpServer
 from kvwire.launched import announce
 from kvwire.security import is_loopback
+from kvwire.tracing import tracer
 
 _log = logging.getLogger(__name__)
 
@@ -30,16 +33,17 @@ _BACKLOG = 2048
 async def run(settings: HttpSettings) -> None:
     """Serve until SIGTERM or SIGINT, then refuse new requests, finish those in flight and return.
 
-    Prints one JSON line with the bound address to standard output when ready. It is ready without its receiver, which
+    Prints one JSON line with the bound addresses to standard output when ready. It is ready without its receiver, which
     ``/health`` asks.
 
     Raises:
         StartError: The address is taken, or the certificates cannot be used.
     """
     context = settings.server_security().ssl_context()
+    metrics, tracing = Metrics(), tracer("http", settings.otlp_endpoint)
     async with Client(settings.receiver, settings.receiver_security()) as client:
         config = uvicorn.Config(
-            application(Receiver(client), settings.max_message_bytes),
+            application(Receiver(client), metrics, tracing, settings.max_message_bytes),
             log_config=None,  # our own is set up already
             access_log=False,  # one line per request is ours
             http="h11",
@@ -54,7 +58,12 @@ async def run(settings: HttpSettings) -> None:
         listening, address = _bind(settings.listen)
         if not is_loopback(settings.listen) and context is None:
             _log.warning("listening on %s beyond this machine without TLS: prompts and tokens can be read", address)
-        await _Server(config, address).serve([listening])
+        scraped = HttpServer(settings.metrics_listen, {"/metrics": metrics.route()})
+        try:
+            await _Server(config, address, scraped.address).serve([listening])
+        finally:
+            await asyncio.to_thread(scraped.close)
+            await asyncio.to_thread(tracing.close)
 
 
 def _ready(context: ssl.SSLContext) -> Callable[..., ssl.SSLContext]:
@@ -76,15 +85,16 @@ def _bind(listen: str) -> tuple[socket.socket, str]:
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends with status 0 when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, metrics_address: str) -> None:
         super().__init__(config)
         self._address = address
+        self._metrics_address = metrics_address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
-        announce(address=self._address)
-        _log.info("ready at %s", self._address)
+        announce(address=self._address, metrics=self._metrics_address)
+        _log.info("ready at %s, metrics at http://%s/metrics", self._address, self._metrics_address)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

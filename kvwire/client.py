@@ -84,6 +84,25 @@ class Client:
         """
         await asyncio.gather(*(each.wait_ready(timeout_s) for each in await self._calls.connections()))
 
+    async def wait_any_ready(self, timeout_s: float) -> None:
+        """The same at one address at least, whichever answers first.
+
+        Raises:
+            KvwireError: None became ready in time; of the last one.
+        """
+        asked = [asyncio.ensure_future(each.wait_ready(timeout_s)) for each in await self._calls.connections()]
+        try:
+            for number, answer in enumerate(asyncio.as_completed(asked), 1):
+                try:
+                    return await answer
+                except KvwireError:
+                    if number == len(asked):
+                        raise
+        finally:
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
     async def describe(self) -> Description:
         """The service's model card, codecs, methods and limits.
 
@@ -108,9 +127,11 @@ class Client:
             asked = serde.generate_to_proto(replace(request, info=with_time_left(request.info, left_s)))
             return connection.model.Generate(asked, metadata=self._headers(), timeout=left_s)
 
-        async with aclosing(self._calls.streamed(Attempts.of([request]), begin)) as events:
+        attempts = Attempts.of([request])
+        async with aclosing(self._calls.streamed(attempts, begin)) as events:
             async for event in events:
-                yield answer_serde.generation_from_proto(event)
+                part = answer_serde.generation_from_proto(event)
+                yield replace(part, answered_at=attempts.tried[-1].address) if isinstance(part, Report) else part
 
     async def generate_all(self, request: GenerateRequest) -> Generation:
         """Generate to the end.
@@ -134,9 +155,10 @@ class Client:
             call = connection.model.Score(asked, metadata=self._headers(), timeout=left_s)
             try:
                 events = (answer_serde.scoring_from_proto(event) async for event in call)
-                return await whole_scoring(events, len(request.continuations), self.address, timer)
+                whole = await whole_scoring(events, len(request.continuations), connection.address, timer)
             finally:
                 call.cancel()
+            return whole.found_at(connection.address)
 
         return await self._calls.answered(Attempts.of([request], self._kept_at.get(request.compare_with)), scored)
 
@@ -159,7 +181,7 @@ class Client:
             async for outcome in outcomes:
                 count += 1
                 if outcome.HasField("scored"):
-                    yield answer_serde.scored_from_proto(outcome.scored)
+                    yield answer_serde.scored_from_proto(outcome.scored).found_at(attempts.tried[-1].address)
                 else:
                     yield error_from_status(outcome.failure.status, outcome.failure.message, self.address)
         if count != len(requests):

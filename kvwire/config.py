@@ -31,6 +31,9 @@ class ProcessSettings(BaseSettings):
     tls_key: Path | None = Field(None, description="PEM private key")
     tls_client_ca: Path | None = Field(None, description="PEM CA of clients; turns mutual TLS on")
     stop_with_stdin: bool = Field(False, description="stop when standard input ends: the launcher is gone")
+    otlp_endpoint: str = Field(
+        "", description="OpenTelemetry collector that takes traces, http://HOST:4317; needs kvwire[otel]"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
     log_format: Literal["text", "json"] = Field("text", description="lines to read, or one JSON object each")
 
@@ -62,9 +65,6 @@ class ServiceSettings(ProcessSettings):
     )
     token_file: Path | None = Field(
         None, description="file with the bearer token callers must send, or, named *.toml, a table for each caller"
-    )
-    otlp_endpoint: str = Field(
-        "", description="OpenTelemetry collector that takes traces, http://HOST:4317; needs kvwire[otel]"
     )
 
     def calibrations_folder(self) -> Path:
@@ -131,6 +131,7 @@ class HttpSettings(ProcessSettings):
     """An HTTP front door of a receiver. Its callers show their tokens to the receiver, through it."""
 
     listen: str = Field("127.0.0.1:8000", description="host:port; port 0 takes a free one")
+    metrics_listen: str = Field("127.0.0.1:9103", description="host:port of the metrics")
     receiver: str = Field("127.0.0.1:50052", description="host:port of the receiver that is asked")
     receiver_ca: Path | None = Field(None, description="PEM CA of the receiver; turns TLS to it on")
     receiver_cert: Path | None = Field(None, description="PEM certificate shown to the receiver (mutual TLS)")

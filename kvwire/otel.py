@@ -1,12 +1,13 @@
 """Traces by OpenTelemetry: spans are made once a call has ended, from what its stopwatch told, and sent in batches.
 
-Names follow OpenTelemetry's semantic conventions for RPC (1.45). Times are of this process's clock alone.
+Names follow OpenTelemetry's semantic conventions for RPC and HTTP (1.45). Times are of this process's clock alone.
 """
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -28,6 +29,19 @@ _NS_PER_S = 1e9
 _OWN_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
 
+@dataclass(frozen=True)
+class _Convention:
+    """How a kind of call tells its end: by which attribute, of what type, and where the service is at fault."""
+
+    attribute: str
+    value: Callable[[str], Fact]
+    own_fault: Callable[[str], bool]
+
+
+_RPC = _Convention("rpc.response.status_code", str, _OWN_FAULTS.__contains__)
+_HTTP = _Convention("http.response.status_code", int, lambda status: status >= "500")
+
+
 class OtelTracer:
     """Makes and sends spans on threads of its own; a collector that is away costs nothing but the spans."""
 
@@ -42,7 +56,14 @@ class OtelTracer:
 
     def begin(self, service: str, method: str, metadata: Mapping[str, str]) -> Span:
         """A span that goes on its caller's trace, if there is one."""
-        return _OtelSpan(self._tracer, self._maker, f"{service}/{method}", metadata)
+        name = f"{service}/{method}"
+        began = _Began(name, {"rpc.system.name": "grpc", "rpc.method": name}, metadata)
+        return _OtelSpan(self._tracer, self._maker, began, _RPC)
+
+    def begin_http(self, method: str, route: str, headers: Mapping[str, str]) -> Span:
+        """The same of a request over HTTP."""
+        facts = {"http.request.method": method, "http.route": route}
+        return _OtelSpan(self._tracer, self._maker, _Began(f"{method} {route}", facts, headers), _HTTP)
 
     def close(self) -> None:
         """Send what is left, for at most ``_FLUSH_S``."""
@@ -54,22 +75,30 @@ class OtelTracer:
         hurry.cancel()
 
 
+@dataclass(frozen=True)
+class _Began:
+    """What is known of a call when it comes."""
+
+    name: str
+    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
+
+
 class _OtelSpan:
-    def __init__(
-        self, tracer: trace.Tracer, maker: ThreadPoolExecutor, method: str, metadata: Mapping[str, str]
-    ) -> None:
+    def __init__(self, tracer: trace.Tracer, maker: ThreadPoolExecutor, began: _Began, convention: _Convention) -> None:
         self._tracer = tracer
         self._maker = maker
+        self._convention = convention
         # One reading of both clocks: stages are told by the one that never jumps.
         begun_s = time.perf_counter()
         self._epoch_ns = time.time_ns() - int(begun_s * _NS_PER_S)
         self._stretches: list[Stretch] = []
         self._facts: dict[str, list[Fact]] = {}
         self._span = tracer.start_span(
-            method,
-            context=_PROPAGATOR.extract(metadata),
+            began.name,
+            context=_PROPAGATOR.extract(began.metadata),
             kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system.name": "grpc", "rpc.method": method},
+            attributes=began.facts,
             start_time=self._ns(begun_s),
         )
 
@@ -92,12 +121,12 @@ class _OtelSpan:
     def end(self, code: str, why: str, request_id: str) -> None:
         """End, and leave the spans within to be made."""
         ended_ns = self._ns(time.perf_counter())
-        self._span.set_attribute("rpc.response.status_code", code)
+        self._span.set_attribute(self._convention.attribute, self._convention.value(code))
         if request_id:
             self._span.set_attribute("kvwire.request_id", request_id)
         for name, facts in self._facts.items():
             self._span.set_attribute(name, facts[0] if len(facts) == 1 else facts)
-        if code in _OWN_FAULTS:
+        if self._convention.own_fault(code):
             self._span.set_attribute("error.type", code)
             self._span.set_status(trace.StatusCode.ERROR, why)
         self._span.end(ended_ns)

@@ -92,7 +92,8 @@ class Report:
     """What happened to one request.
 
     ``tries``: calls made to sharers, those that failed included; ``sharer_addresses``: of those whose work is in it;
-    ``layers_needed`` and ``layers_came``: sharer layers that were to come, and that came.
+    ``layers_needed`` and ``layers_came``: sharer layers that were to come, and that came; ``answered_at``: the address
+    that a client found it at, empty until it comes to one.
     """
 
     request_id: str
@@ -110,6 +111,7 @@ class Report:
     sharer_addresses: tuple[str, ...] = ()
     layers_needed: int = 0
     layers_came: int = 0
+    answered_at: str = ""
 
     @property
     def partial(self) -> bool:
@@ -133,3 +135,7 @@ class Scored:
     first_token: Token
     scores: tuple[ContinuationScore, ...]
     report: Report
+
+    def found_at(self, address: str) -> Self:
+        """The same, as a client found it at an address."""
+        return replace(self, report=replace(self.report, answered_at=address))

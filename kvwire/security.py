@@ -9,6 +9,13 @@ import grpc
 
 from kvwire.errors import StartError
 
+#: How often a client pings a service that says nothing. One that computes answers, for gRPC does so without Python.
+PING_EVERY_MS = 5000
+
+#: How long an answer to a ping may take. It comes after what was sent before: chunks of 1 MiB of sixteen streams, which
+#: take 14 s at 10 Mbit/s.
+PING_TIMEOUT_MS = 20_000
+
 # Every option has its reason; sizes in bytes.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # chunks are at most 1 MiB, reports far less
@@ -16,6 +23,13 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 200),  # a restarted sharer is found again soon,
     ("grpc.max_reconnect_backoff_ms", 2000),  # not after gRPC's default of up to two minutes
     ("grpc.enable_retries", 0),  # a request is retried by policy, which knows whether that is safe
+    # A service that hangs keeps its connection, but answers no ping. gRPC 1.85 never starts the timer of
+    # grpc.keepalive_timeout_ms (chttp2's writing.cc tests for the opposite); that of all pings is 60 s unless set.
+    ("grpc.keepalive_time_ms", PING_EVERY_MS),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),  # so that whoever asks next is told at once
+    ("grpc.http2.max_pings_without_data", 0),  # as many as it takes; two are gRPC's default
+    ("grpc.min_reconnect_backoff_ms", 5000),  # a connection that nobody takes up fails after this, not after 20 s
 )
 
 

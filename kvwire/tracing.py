@@ -33,7 +33,7 @@ class Span(Protocol):
         ...
 
     def end(self, code: str, why: str, request_id: str) -> None:
-        """The call ended, with the name of a gRPC status."""
+        """The call ended, with the name of a gRPC status or the number of an HTTP one."""
         ...
 
 
@@ -42,6 +42,10 @@ class Tracer(Protocol):
 
     def begin(self, service: str, method: str, metadata: Mapping[str, str]) -> Span:
         """A call came, with what its caller says of a trace."""
+        ...
+
+    def begin_http(self, method: str, route: str, headers: Mapping[str, str]) -> Span:
+        """A request came over HTTP; its end is told by its status as a number."""
         ...
 
     def close(self) -> None:
@@ -73,6 +77,11 @@ class NoTracer:
         del service, method, metadata
         return _NOTHING
 
+    def begin_http(self, method: str, route: str, headers: Mapping[str, str]) -> Span:
+        """The one that does nothing."""
+        del method, route, headers
+        return _NOTHING
+
     def close(self) -> None:
         """Nothing to do."""
 
@@ -99,9 +108,13 @@ def tracer(service: str, endpoint: str) -> Tracer:
 
 
 def callers_headers() -> Headers:
-    """Metadata that makes a call part of the trace a program is in; none where it does not use OpenTelemetry."""
-    if "opentelemetry.trace" not in sys.modules:
-        return ()
+    """Metadata that makes a call part of the trace of the call that is answered, or of the one a program is in.
+
+    None where OpenTelemetry is not used.
+    """
+    own = span.get().headers()
+    if own or "opentelemetry.trace" not in sys.modules:
+        return own
     said: dict[str, str] = {}
     importlib.import_module("opentelemetry.propagate").inject(said)
     return tuple(said.items())

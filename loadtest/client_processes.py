@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
+from kvwire.balancing.choice import Balance
 from kvwire.client import Client
 from kvwire.errors import KvwireError, LocalError
 from kvwire.security import ClientSecurity
@@ -20,18 +21,23 @@ _START_S = 1.0
 
 @dataclass(frozen=True)
 class Target:
-    """Which service is asked, and how."""
+    """Which service is asked, how, and by what of its addresses."""
 
     address: str
     security: ClientSecurity
     plan: Plan
+    balance: Balance = Balance.AFFINITY
+
+    def client(self) -> Client:
+        """One that asks it."""
+        return Client(self.address, self.security, self.balance)
 
 
 async def here(
     target: Target, items: Sequence[Item], due_s: Sequence[float], told: Callable[[Sent], None]
 ) -> list[Sent]:
     """The whole load from this process."""
-    async with Client(target.address, target.security) as client:
+    async with target.client() as client:
         driver = Driver(client, target.plan)
         await driver.warm_up(items)
         return await open_loop(driver.ask, items, due_s, time.monotonic(), told)
@@ -106,7 +112,7 @@ def _send(share: _Share, writer: Connection) -> None:
     """The whole life of a client process."""
 
     async def run() -> None:
-        async with Client(share.target.address, share.target.security) as client:
+        async with share.target.client() as client:
             await client.describe()
             await open_loop(Driver(client, share.target.plan).ask, share.items, share.due_s, share.begin_s, writer.send)
 

@@ -32,6 +32,9 @@ def show(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
         if set(run["paths"]) - {run["configuration"]["plan"]["exchange"]["method"]}:
             ways = ", ".join(f"{count} by {path}" for path, count in run["paths"].items())
             console.print(f"{name}: answered {ways}")
+        if len(run["answered_at"]) > 1:
+            shares = ", ".join(f"{count} at {address}" for address, count in sorted(run["answered_at"].items()))
+            console.print(f"{name}: answered {shares}")
 
 
 def show_load(run: dict[str, Any]) -> None:

@@ -59,11 +59,12 @@ MAY_IMPORT = {
     # It knows the public client, and how a service's process is configured, started and logged.
     "http_service": {
         *("kvwire.client", "kvwire.security", *VALUES, "kvwire.facts", "kvwire.errors"),
-        *("kvwire.config", "kvwire.rpc.main", "kvwire.launched", "kvwire.logs"),
+        *("kvwire.config", "kvwire.rpc.main", "kvwire.launched", "kvwire.logs", "kvwire.http_server", "kvwire.tracing"),
+        "kvwire.__version__",
     },
     # A model's card is made of the model.
     "serving": {"codec", "fuser", "kvwire.engine.card", "kvwire.models", "kvwire.errors", *VALUES},
-    "loadtest": {"kvwire.client", "kvwire.security", *VALUES, "kvwire.errors"},
+    "loadtest": {"kvwire.client", "kvwire.balancing.choice", "kvwire.security", *VALUES, "kvwire.errors"},
     "experiments": {"kvwire.client", *VALUES, "kvwire.errors", "kvwire.official", "loadtest"},
     # lm-eval counts in tokens: the receiver's tokenizer comes from the model store.
     "experiments/harness": {"kvwire.client", "kvwire.security", "kvwire.models", *VALUES, "kvwire.errors", "loadtest"},

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvwire.balancing.choice import Balance
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     Addresses,
+    BalanceOption,
     CaOption,
     CertOption,
     DeadlineOption,
@@ -47,6 +49,7 @@ def ask(
     fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
+    balance: BalanceOption = Balance.AFFINITY,
     ca: CaOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -66,18 +69,20 @@ def ask(
         info=RequestInfo(deadline_ms=round(1000 * deadline)),
     )
     with services(pair, receiver, sharer, fusers) as addresses:
-        answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca, cert, key, token_file)))
+        answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca, cert, key, token_file), balance))
     sys.stdout.write(answer.text + "\n\n")
     sys.stdout.write("\n".join(_summary(answer)) + "\n")
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(answer), indent=2) + "\n")
 
 
-async def _ask(request: GenerateRequest, addresses: Addresses, security: "ClientSecurity") -> "Generation":
+async def _ask(
+    request: GenerateRequest, addresses: Addresses, security: "ClientSecurity", balance: Balance
+) -> "Generation":
     from kvwire.client import Client
 
     to_sharer = request.exchange.method is Method.SHARER_ONLY
-    async with Client(addresses.sharer if to_sharer else addresses.receiver, security) as client:
+    async with Client(addresses.sharer if to_sharer else addresses.receiver, security, balance) as client:
         return await client.generate_all(request)
 
 
@@ -85,6 +90,7 @@ def _summary(answer: "Generation") -> list[str]:
     report, tokens = answer.report, answer.report.tokens
     lines = [
         f"path      {report.path} ({report.reason})",
+        f"asked     {report.answered_at}",
         f"tokens    head {tokens.head}, context {tokens.context}, prompt {tokens.prompt}, answer {tokens.generated}",
         *_sharing(report),
         f"latency   first token {answer.first_token_s * 1000:.0f} ms, all {answer.total_s * 1000:.0f} ms",

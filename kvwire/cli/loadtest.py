@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from kvwire.balancing.choice import Balance
 from kvwire.cli.loadtest_measure import Files, asked_of, measure, measure_load, run_name, search_capacity
 from kvwire.cli.options import (
     DEFAULT_PAIR,
+    BalanceOption,
     CaOption,
     CertOption,
     DataOption,
@@ -64,6 +66,7 @@ def loadtest(
     fusers: FusersOption = None,
     receiver: ReceiverOption = "",
     sharer: SharerOption = "",
+    balance: BalanceOption = Balance.AFFINITY,
     ca: CaOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -92,19 +95,20 @@ def loadtest(
     items = load(dataset, data_dir=data, open_book=open_book, limit=limit)
     exchange = Exchange(method=method, codec=codec, policy=policy, fuser=fuser, on_fault=on_fault, relay=relay)
     plan = Plan(exchange, scoring, concurrency, round(1000 * deadline))  # type: ignore[arg-type]  # checked above
-    configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "argv": sys.argv[1:]}
+    configuration = {"dataset": dataset, "open_book": open_book, "limit": limit, "pair": pair, "balance": balance}
+    configuration |= {"argv": sys.argv[1:]}
     run = LoadRun(Load(arrivals, rate, duration, ramp_to, seed), Slo.parse(slo), warm_up, processes)
     if arrivals:
         run.due_s()  # what cannot be is said before anything is started
     security = ClientSecurity(ca, cert, key, token_file)
     with services(pair, receiver, sharer, fusers) as addresses:
-        target = Target(asked_of(exchange, addresses), security, plan)
+        target = Target(asked_of(exchange, addresses), security, plan, balance)
         if capacity:
             result = search_capacity(items, run, target, addresses, configuration)
         elif arrivals:
             result = measure_load(items, run, target, addresses, configuration, Files(requests, html))
         else:
-            result = asyncio.run(measure(items, plan, addresses, security, configuration))
+            result = asyncio.run(measure(items, plan, addresses, security, configuration, balance))
     _tell(dataset, result, run_name(exchange), json_file)
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvwire.balancing.choice import Balance
 from kvwire.cli.options import Addresses
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Exchange, Method
@@ -41,6 +42,7 @@ async def measure(
     addresses: Addresses,
     security: "ClientSecurity",
     configuration: dict[str, Any],
+    balance: Balance = Balance.AFFINITY,
 ) -> dict[str, Any]:
     """Run a plan over items and sum it up.
 
@@ -55,7 +57,7 @@ async def measure(
 
     asked = asked_of(plan.exchange, addresses)
     described = await _described(addresses, security)
-    async with Client(asked, security) as client:
+    async with Client(asked, security, balance) as client:
         with progress(run_name(plan.exchange), len(items)) as done:
             outcomes = await Driver(client, plan).run(items, done)
     return summarize(configuration, plan, described, outcomes)

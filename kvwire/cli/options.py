@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kvwire.balancing.choice import Balance
 from kvwire.errors import InvalidRequestError
 
 DEFAULT_PAIR = "smollm2-135m:smollm2-135m"
@@ -21,6 +22,13 @@ ReceiverOption = Annotated[
     ),
 ]
 SharerOption = Annotated[str, typer.Option(help="a running sharer, for sharer_only, as --receiver")]
+BalanceOption = Annotated[
+    Balance,
+    typer.Option(
+        help="which of several addresses is asked: where a context is held unless that has too much to do, the least "
+        "busy, or each in turn"
+    ),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the result to this file as JSON")]
 DataOption = Annotated[
     Path | None,

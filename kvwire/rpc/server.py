@@ -18,7 +18,7 @@ from kvwire.launched import announce
 from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.interceptors import Gate
 from kvwire.rpc.probe import Probe
-from kvwire.security import ServerSecurity, is_loopback
+from kvwire.security import PING_EVERY_MS, ServerSecurity, is_loopback
 from kvwire.telemetry import Metrics
 from kvwire.tracing import Tracer
 
@@ -44,6 +44,9 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
         ("grpc.max_receive_message_length", max_message_bytes),
+        # Clients ping as often as this, with a call and without; by gRPC's defaults they would be sent away for it.
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_EVERY_MS // 2),
+        ("grpc.keepalive_permit_without_calls", 1),
     ]
 
 

@@ -48,7 +48,7 @@ def test_a_compose_file_fits_the_schema_of_compose(file):
 
 def test_services_listen_where_others_look_for_them(settings):
     """The receiver for the sharer, the load test for both, Prometheus for their metrics."""
-    sharer, receiver = settings("sharer"), settings("receiver")
+    sharer, receiver, door = settings("sharer"), settings("receiver"), settings("http")
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
     named = {
@@ -60,6 +60,7 @@ def test_services_listen_where_others_look_for_them(settings):
     assert targets == {
         "sharer": [sharer.metrics_listen.replace("0.0.0.0", "sharer")],  # noqa: S104  # its own container
         "receiver": [receiver.metrics_listen.replace("0.0.0.0", "receiver")],  # noqa: S104  # its own container
+        "http": [door.metrics_listen.replace("0.0.0.0", "http")],  # noqa: S104  # its own container
     }
 
 

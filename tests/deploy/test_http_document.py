@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from http_service.failures import FAILURES
-from kvwire.processes import Pair, running_pair, running_service
+from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/http.md").read_text()
 ROW = re.compile(r"^\| (\w+)[^|]*\| (\d{3}) \| `(\w+)` \| `(\w+)` \|$", re.MULTILINE)
@@ -30,7 +30,7 @@ def test_the_blocks_marked_run_work_as_they_stand(smollm2, tmp_path):
     shells = {"sh": ["/bin/bash", "-c"], "python": [sys.executable, "-c"]}
     model = f"path:{smollm2.path}"
     with running_pair(Pair(model, model), ["--threads", "1"], tmp_path) as (_, receiver):
-        arguments = ["--listen", "127.0.0.1:0", "--receiver", receiver.address]
+        arguments = [*FREE_PORTS, "--receiver", receiver.address]
         with running_service("http_service", arguments, tmp_path / "http.log") as door:
             for language, block in blocks:
                 command = [*shells[language], block.replace("127.0.0.1:8000", door.address)]

@@ -17,8 +17,8 @@ FOLDER = ROOT / "deploy/kubernetes"
 SCHEMAS = {file.stem: json.loads(file.read_text()) for file in (Path(__file__).parent / "schemas").glob("*.json")}
 DOCS = (ROOT / "docs/kubernetes.md").read_text()
 OVERLAYS = ["base", "overlays/one-gpu", "overlays/two-gpus", "overlays/autoscaled"]
-EVERYTHING = ["token", "tls", "models-claim", "gpu", "monitoring", "autoscaling"]
-COMPONENTS = [[], EVERYTHING[:3], EVERYTHING]
+EVERYTHING = ["token", "tls", "models-claim", "gpu", "monitoring", "autoscaling", "http", "http-tls"]
+COMPONENTS = [[], ["http"], EVERYTHING[:3], EVERYTHING]
 
 
 def check(found, version):

@@ -2,9 +2,12 @@
 
 import pytest
 
+KVWIRE = {"app.kubernetes.io/name": "kvwire"}
 PODS = {
-    "sharer": ("kvwire", {"app.kubernetes.io/name": "kvwire", "app.kubernetes.io/component": "sharer"}),
-    "receiver": ("kvwire", {"app.kubernetes.io/name": "kvwire", "app.kubernetes.io/component": "receiver"}),
+    "sharer": ("kvwire", {**KVWIRE, "app.kubernetes.io/component": "sharer"}),
+    "receiver": ("kvwire", {**KVWIRE, "app.kubernetes.io/component": "receiver"}),
+    "http": ("kvwire", {**KVWIRE, "app.kubernetes.io/component": "http", "kvwire-client": "true"}),
+    "http client": ("elsewhere", {"kvwire-http-client": "true"}),
     "client": ("elsewhere", {"kvwire-client": "true"}),
     "client here": ("kvwire", {"kvwire-client": "true"}),
     "prometheus": ("monitoring", {"app.kubernetes.io/name": "prometheus"}),
@@ -16,10 +19,14 @@ ALLOWED = {
     ("receiver", "sharer", "grpc"),
     ("client", "receiver", "grpc"),
     ("client here", "receiver", "grpc"),
+    ("http", "receiver", "grpc"),
+    ("http client", "http", "http"),
+    ("prometheus", "http", "metrics"),
     ("prometheus", "sharer", "metrics"),
     ("prometheus", "receiver", "metrics"),
 }
 NUMBERS = {"grpc": {50051, 50052}}
+EGRESS = {("receiver", "sharer"), ("http", "receiver")}
 
 
 def takes(selector, labels):
@@ -49,12 +56,12 @@ def lets(policies, direction, pod, other, port):
 
 @pytest.fixture(scope="module")
 def policies(build):
-    """What the base brings."""
-    return [each["spec"] for each in build("base").of_kind("NetworkPolicy").values()]
+    """What the base and the front doors bring."""
+    return [each["spec"] for each in build("base", "http").of_kind("NetworkPolicy").values()]
 
 
-@pytest.mark.parametrize("port", ["grpc", "metrics"])
-@pytest.mark.parametrize("into", ["sharer", "receiver"])
+@pytest.mark.parametrize("port", ["grpc", "http", "metrics"])
+@pytest.mark.parametrize("into", ["sharer", "receiver", "http"])
 @pytest.mark.parametrize("of", PODS)
 def test_only_who_is_listed_reaches_a_service(policies, of, into, port):
     """Everybody else is refused, also from within the namespace."""
@@ -62,10 +69,10 @@ def test_only_who_is_listed_reaches_a_service(policies, of, into, port):
 
 
 @pytest.mark.parametrize("to", PODS)
-@pytest.mark.parametrize("pod", ["sharer", "receiver"])
+@pytest.mark.parametrize("pod", ["sharer", "receiver", "http"])
 def test_services_call_nobody_but_whom_they_need(policies, pod, to):
-    """Receivers ask sharers; both ask DNS."""
-    assert lets(policies, "egress", pod, to, "grpc") == ((pod, to) == ("receiver", "sharer"))
+    """Front doors ask receivers, receivers ask sharers; all ask DNS."""
+    assert lets(policies, "egress", pod, to, "grpc") == ((pod, to) in EGRESS)
     assert lets(policies, "egress", pod, to, 53) == (to == "dns")
 
 

@@ -86,6 +86,30 @@ def test_the_command_writes_every_promised_key(pair, tmp_path):
     assert "prefix int8" in ran.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param([], id="closed"),
+        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1"], id="open"),
+        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1", "--processes", "2"], id="spread"),
+    ],
+)
+def test_the_command_asks_several_addresses_in_turn_and_tells_who_answered(pair, tmp_path, loop):
+    """Two names of one receiver are two addresses; each process takes turns of its own."""
+    out, port = tmp_path / "out.json", pair[1].address.rpartition(":")[2]
+    names = [f"127.0.0.1:{port}", f"localhost:{port}"]
+    arguments = ["loadtest", "--limit", "4", "--codec", "int8", *loop, "--balance", "round_robin"]
+    command = [KVWIRE, *arguments, "--receiver", ",".join(names), "--json", out]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(out.read_text())
+    assert result["answered_at"] == dict.fromkeys(names, 2)
+    assert sorted(item["answered_at"] for item in result["per_item"]) == sorted(names * 2)
+    assert result["configuration"]["balance"] == "round_robin"
+    assert f"answered 2 at {names[0]}, 2 at {names[1]}" in " ".join(ran.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from bench.services.scrape import Scrape
-from kvwire.processes import running_service
+from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, Method, Text
 
 CONTEXT = "a perpetual license. "
@@ -24,7 +24,7 @@ LONG = {"prompt": "hello", "max_tokens": 900, "ignore_eos": True}
 def door(pair, tmp_path_factory):
     """A front door of the pair's receiver; its log is beside it."""
     log = tmp_path_factory.mktemp("logs") / "http.log"
-    arguments = ["--listen", "127.0.0.1:0", "--receiver", pair.receiver.address]
+    arguments = [*FREE_PORTS, "--receiver", pair.receiver.address]
     with running_service("http_service", arguments, log) as service:
         yield service, log
 
@@ -220,3 +220,19 @@ def test_health_is_the_receiver_s(door):
     with closing(http.client.HTTPConnection(door[0].address, timeout=60)) as connection:
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200
+
+
+async def test_metrics_tell_how_requests_ended_and_when_they_began_to_be_answered(door, client):
+    """On a port of their own."""
+
+    def counted():
+        scrape = Scrape.of(door[0].metrics)
+        route = {"route": "/v1/completions"}
+        ended = [scrape.total("kvwire_http_requests_total", **route, status=status) for status in ("200", "400")]
+        return [*ended, scrape.total("kvwire_http_first_token_seconds_count", **route)]
+
+    before = counted()
+    await client.completions.create(model="", prompt="hello", max_tokens=2)
+    with pytest.raises(openai.BadRequestError):
+        await client.completions.create(model="", prompt="hello", max_tokens=2, n=2)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 1]

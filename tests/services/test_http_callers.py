@@ -24,7 +24,6 @@ token = "the token of hasty"
 requests_per_second = 0.001
 burst = 1
 """
-DOOR = ["--listen", "127.0.0.1:0"]
 ASKED = {"model": "", "prompt": "hello", "max_tokens": 2}
 
 
@@ -39,7 +38,7 @@ def secured(tiny_llama, new_authority, tmp_path_factory):
     own += ["--token-file", str(folder / "callers.toml")]
     with running_service("receiver_service", own, folder / "receiver.log") as receiver:
         to_receiver = ["--receiver", receiver.address, "--receiver-ca", str(authority.certificate)]
-        with running_service("http_service", [*DOOR, *tls, *to_receiver], folder / "http.log") as door:
+        with running_service("http_service", [*FREE_PORTS, *tls, *to_receiver], folder / "http.log") as door:
             yield door, ssl.create_default_context(cafile=str(authority.certificate)), folder
 
 
@@ -79,7 +78,7 @@ async def test_the_receiver_s_refusal_is_openai_s_error(secured, token, calls, e
 
 async def test_without_its_receiver_a_front_door_says_so(tmp_path):
     """By its health, and to who asks; it runs on."""
-    arguments = [*DOOR, "--receiver", "127.0.0.1:9"]
+    arguments = [*FREE_PORTS, "--receiver", "127.0.0.1:9"]
     with running_service("http_service", arguments, tmp_path / "log") as door:
         async with openai.AsyncOpenAI(base_url=f"http://{door.address}", api_key="any", max_retries=0) as client:
             for call in (client.get("/health", cast_to=object), client.get("/v1/models", cast_to=object)):
@@ -90,7 +89,7 @@ async def test_without_its_receiver_a_front_door_says_so(tmp_path):
 
 async def test_an_answer_in_flight_is_finished_before_the_end(pair, tmp_path):
     """And the status is 0."""
-    arguments = [*DOOR, "--receiver", pair.receiver.address]
+    arguments = [*FREE_PORTS, "--receiver", pair.receiver.address]
     with running_service("http_service", arguments, tmp_path / "log") as door:
         async with openai.AsyncOpenAI(base_url=f"http://{door.address}/v1", api_key="any", max_retries=0) as client:
             long = ASKED | {"max_tokens": 600, "extra_body": {"ignore_eos": True}}

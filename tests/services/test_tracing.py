@@ -1,8 +1,10 @@
 """Traces of two real services, taken by a real collector's gRPC service."""
 
 import asyncio
+import json
 import os
 import socket
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -66,6 +68,7 @@ def seen(tiny_llama, tmp_path_factory):
     with running_collector() as collector:
         with traced_pair(tiny_llama, tmp_path_factory.mktemp("logs"), collector.address) as receiver:
             found = asyncio.run(ask_everything(receiver))
+            ask_over_http(receiver, collector.address, tmp_path_factory.mktemp("logs") / "http.log")
         yield Seen(collector, *found)
 
 
@@ -88,6 +91,30 @@ async def ask_everything(address):
             call = stub.Generate(serde.generate_to_proto(asked(request_id)), metadata=metadata)
             assert [event async for event in call]
     return report, span.get_span_context()
+
+
+def ask_over_http(receiver, endpoint, log):
+    """By a front door, as part of a caller's trace."""
+    arguments = [*FREE_PORTS, "--receiver", receiver, "--otlp-endpoint", endpoint]
+    body = {"prompt": "hi", "max_tokens": 1, "kvwire": {"context": "a fact ", "codec": "int8"}}
+    said = {"Content-Type": "application/json", "X-Request-Id": "over-http"}
+    said["traceparent"] = f"00-{TRACE}-{PARENT}-01"
+    with running_service("http_service", arguments, log) as door:
+        asked = urllib.request.Request(f"http://{door.address}/v1/completions", json.dumps(body).encode(), said)
+        urllib.request.urlopen(asked, timeout=60).close()  # noqa: S310  # as above
+
+
+def test_a_front_door_s_request_is_the_parent_of_the_receiver_s_call(seen):
+    """And a child of its caller's, by OpenTelemetry's conventions for HTTP."""
+    door = seen.call("http", "POST /v1/completions", "over-http")
+    generated, shared = (
+        seen.call(side, name, "over-http") for side, name in (("receiver", GENERATE), ("sharer", SHARE))
+    )
+    assert (door.trace, door.parent) == (TRACE, PARENT)
+    assert (generated.trace, generated.parent) == (TRACE, door.id)
+    assert (shared.trace, shared.parent) == (TRACE, generated.id)
+    told = {"http.request.method": "POST", "http.route": "/v1/completions", "http.response.status_code": 200}
+    assert door.attributes.items() >= told.items()
 
 
 def test_one_request_is_one_trace_across_both_services(seen):

@@ -97,10 +97,11 @@ def running_prometheus(
 
 
 def _scraping(sharer: RunningService, receiver: RunningService, scrape_interval: str) -> dict[str, Any]:
-    """The shipped configuration with other targets and another interval."""
+    """The shipped configuration of the two, with their targets and another interval."""
     config: dict[str, Any] = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": scrape_interval, "evaluation_interval": scrape_interval}
     targets = {"sharer": sharer.metrics, "receiver": receiver.metrics}
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
     return config

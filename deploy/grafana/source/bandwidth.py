@@ -1,7 +1,7 @@
 """How many bytes go from sharer to receiver, and what compression saves."""
 
 from deploy.grafana.source.panels import CODEC, METHOD, Above, Query, Told, board, graph, limited, row, tile
-from deploy.grafana.source.queries import per_second, ratio
+from deploy.grafana.source.queries import or_zero, per_second, ratio
 
 _SENT = 'method=~"$method", codec=~"$codec"'
 _CACHES = f'codec!="", {_SENT}'  # what method text sends has no codec and no values
@@ -28,6 +28,7 @@ def _overhead(by: str = "") -> str:
     return f"{ratio(_bytes('grpc', by, _CACHES), _bytes('payload', by, _CACHES))} - 1"
 
 
+_CONTEXTS = "kvwire_contexts_total"
 _PAYLOAD = _bytes("payload", where='method=~"$method"')
 _ANSWERS = per_second("kvwire_answers_total", where='path=~"$method"')
 # Bytes are labelled with the method that made the answer, which answers call their path.
@@ -112,6 +113,29 @@ DASHBOARD = board(
         graph(
             Told("Overhead of gRPC, by method", "What messages add to their payload.", "percentunit"),
             Query(_overhead("method"), "{{method}}"),
+        ).span(8),
+        row("Reuse"),
+        graph(
+            Told(
+                "Contexts asked for, by what was there",
+                "Per second, at sharers: nothing, its layers, its frames as sent before, or all of it placed at the "
+                "receiver.",
+                "suffix:ctx/s",
+            ),
+            Query(per_second(_CONTEXTS, "known"), "{{known}}"),
+        ).span(8),
+        graph(
+            Told(
+                "Contexts that were there",
+                "The share of those that no sharer had to read. It falls where questions on one context go to many "
+                "addresses, or KVWIRE_REUSE_BYTES holds too few.",
+                "percentunit",
+            ),
+            Query(ratio(or_zero(per_second(_CONTEXTS, where='known!="nothing"')), per_second(_CONTEXTS)), "there"),
+        ).span(8),
+        graph(
+            Told("Bytes not sent", "Because receivers held the caches already, per second.", "Bps"),
+            Query(or_zero(per_second("kvwire_held_bytes_total", where=_SENT)), "held"),
         ).span(8),
     ),
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2_grpc
 
 from kvwire.balancing.breaker import State
 from kvwire.balancing.choice import Balance
@@ -20,6 +21,7 @@ from kvwire.errors import KvwireError, OverloadedError, UnavailableError
 from kvwire.report import ContinuationScore, Report, Token
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
 from kvwire.rpc import answer_serde
+from kvwire.rpc.probe import Probe
 from kvwire.security import ClientSecurity, ServerSecurity
 from kvwire.v1 import model_service_pb2 as pb
 from kvwire.v1 import model_service_pb2_grpc
@@ -266,3 +268,29 @@ async def test_a_limit_is_not_gone_around():
         with pytest.raises(OverloadedError):
             await who(receivers, asked())
         assert sum(each.calls for each in services) == 1
+
+
+@pytest.mark.parametrize("request_", [asked(), scored()])
+async def test_a_report_names_the_address_that_answered(request_):
+    """Not the one that was asked before it and was gone."""
+    async with scripted(2) as services, client(services, balance=Balance.ROUND_ROBIN) as receivers:
+        services[0].fails.append("UNAVAILABLE")
+        ask = receivers.score if isinstance(request_, ScoreRequest) else receivers.generate_all
+        assert (await ask(request_)).report.answered_at == services[1].address
+
+
+@pytest.mark.parametrize("others", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.1:2"])
+async def test_one_address_that_serves_is_enough_for_a_probe_of_any(others):
+    """Wherever it stands among them; where there is none, the probe says so in the time it was given."""
+    server, probe = grpc.aio.server(), Probe(["a.Service"])
+    health_pb2_grpc.add_HealthServicer_to_server(probe, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with Client(f"{others},127.0.0.1:{port}") as services:
+        with pytest.raises(KvwireError):
+            await services.wait_any_ready(0.5)
+        probe.serves()
+        await services.wait_any_ready(30)
+        with pytest.raises(KvwireError):
+            await services.wait_ready(0.5)
+    await server.stop(None)
