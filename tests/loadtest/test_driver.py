@@ -91,7 +91,7 @@ def test_the_command_writes_every_promised_key(pair, tmp_path):
     "loop",
     [
         pytest.param([], id="closed"),
-        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1"], id="open"),
+        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1.2"], id="open"),
         pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1", "--processes", "2"], id="spread"),
     ],
 )
