@@ -91,8 +91,8 @@ def test_the_command_writes_every_promised_key(pair, tmp_path):
     "loop",
     [
         pytest.param([], id="closed"),
-        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1"], id="open"),
-        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1", "--processes", "2"], id="spread"),
+        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1.2"], id="open"),
+        pytest.param(["--arrivals", "constant", "--rate", "4", "--duration", "1.2", "--processes", "2"], id="spread"),
     ],
 )
 def test_the_command_asks_several_addresses_in_turn_and_tells_who_answered(pair, tmp_path, loop):
