@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 # A process per core; a file's tests stay together, for they share services.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-all test-gpu fuzz docs lint proto proto-breaking proto-released audit sbom bench dashboards dashboard-previews clean
+.PHONY: setup demo test test-all test-gpu fuzz mutants docs lint proto proto-breaking proto-released audit sbom bench dashboards dashboard-previews clean
 
 setup: $(STAMP)
 
@@ -68,6 +68,13 @@ sbom: $(STAMP)
 	mkdir -p build
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.json $(BIN)/python
 
+# Changes the code one spot at a time; each change must fail a test (docs/testing.md). Names are patterns.
+MUTANTS ?= receiver_service.*
+mutants: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	$(BIN)/mutmut run '$(MUTANTS)'
+	$(BIN)/mutmut results
+
 # The documentation as a site in build/site. Whatever is wrong with a link, an anchor or a docstring ends it.
 docs: $(STAMP)
 	$(BIN)/python -m deploy.site
@@ -84,4 +91,4 @@ dashboard-previews: $(STAMP)
 	$(BIN)/python -m deploy.grafana.preview
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
