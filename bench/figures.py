@@ -28,6 +28,7 @@ LOCAL = {
 NOT_FROM_FILES = {
     "first-curve-openbookqa-accuracy.svg": "kvwire experiment run first-curve, then report; 46 minutes",
     "first-curve-wikitext2-kl_nats.svg": "the same",
+    "fault-soak.svg": "python -m bench.services.fault_soak; an hour, its requests are not kept",
     "fuser-net-gain.svg": "kvwire experiment run fusers, then report; its numbers are in fuser-net-gain.json",
     "sensitivity-smollm2.svg": "kvwire codec profile --plot",
     "timeline.svg": "python -m bench.services.timeline_figure: one request, measured as it is drawn",
