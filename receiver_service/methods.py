@@ -19,6 +19,7 @@ from receiver_service.choosing.choose import Chooser, Offer
 from receiver_service.choosing.target import Target, target
 from receiver_service.fuse import fuse
 from receiver_service.held import HeldCaches
+from receiver_service.openings import Openings
 from receiver_service.prefix import prefix
 from receiver_service.receive import CacheIntake
 from receiver_service.received import Named
@@ -61,6 +62,7 @@ class Methods:
         self._metrics = metrics
         self._random = random
         self._max_cache_bytes = max_cache_bytes
+        self._openings = Openings(engine, worker)
 
     async def __call__(self, question: Question) -> Prepared | Ready:
         """Get ready by the method asked for, or by the policy's when the sharer fails.
@@ -113,7 +115,8 @@ class Methods:
             case Method.PREFIX if wanted is not None:
                 return await self._chosen(wanted, question, calls)
             case Method.PREFIX:
-                return await prefix(self._intake(exchange, method, calls(exchange.sharer), exchange.fuser), question)
+                intake = self._intake(exchange, method, calls(exchange.sharer), exchange.fuser)
+                return await prefix(intake, question, self._openings)
             case Method.FUSE:
                 first = self._intake(exchange, method, calls(exchange.sharer), exchange.fuser)
                 further = [self._intake(exchange, method, calls(each.sharer), each.fuser) for each in exchange.further]

@@ -15,6 +15,7 @@ from kvwire.report import TokenCounts
 from kvwire.requests import Input, Messages, Method, TokenIds
 from kvwire.stream import CacheHeader
 from receiver_service.held import HeldCache, PlacedLayer
+from receiver_service.openings import Openings
 from receiver_service.receive import CacheIntake, Wanted
 from receiver_service.source_layers import Sources
 
@@ -23,8 +24,8 @@ from receiver_service.source_layers import Sources
 _LEAST = 0.9
 
 
-async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
-    """Read the head here and place the sharer's cache behind it; the prompt is read over both.
+async def prefix(intake: CacheIntake, question: Question, openings: Openings) -> Prepared | Ready:
+    """Begin with the head and place the sharer's cache behind it; the prompt is read over both.
 
     A question that streams has its prompt read layer by layer as they come, if nobody else is being answered: with
     others there is other work meanwhile, and prompts that are left are read together.
@@ -54,7 +55,7 @@ async def prefix(intake: CacheIntake, question: Question) -> Prepared | Ready:
 
     async def opened(header: CacheHeader) -> None:
         placing.opened(header, slots)
-        await worker.run(lambda: engine.read(opening, cache, 0), task)
+        await openings.begin(cache, opening, question)
         if streams:
             streamed.begin(tokens.prompt, len(opening) + header.slots)
 

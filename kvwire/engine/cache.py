@@ -62,6 +62,10 @@ class PositionedCache(Cache):
         self.values[layer] = torch.cat([own_values, values], dim=-2)
         self.positions[layer] = torch.cat(_alike(own_positions, positions), dim=-1)
 
+    def begin_as(self, other: "PositionedCache") -> None:
+        """Hold the slots of another cache; what is placed behind them is in neither's way."""
+        self.keys, self.values, self.positions = list(other.keys), list(other.values), list(other.positions)
+
     def replace(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Put other keys and values of the same shape in a layer's slots; positions stay."""
         self.keys[layer], self.values[layer] = keys, values
