@@ -136,7 +136,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         """Write a message from the context, or forward it; the reply goes out serialized and sealed."""
         request = asked.parsed()
         info = serde.info_from_proto(request.info)
-        source = serde.optional_input(request.context, present=True)
+        source = serde.optional_input(request.context)
         if source is None:
             raise InvalidRequestError("the context is empty; there is nothing to relay")
         task = task_for(context, info)

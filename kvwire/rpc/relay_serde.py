@@ -13,6 +13,7 @@ from kvwire.errors import DataLossError
 from kvwire.requests import Exchange, Input, RequestInfo
 from kvwire.rpc import serde
 from kvwire.rpc.enums import RELAY_MODE_NUMBERS
+from kvwire.rpc.parsed import parsed
 from kvwire.v1 import sharer_service_pb2 as pb
 
 #: The minor version of the protocol from which on a sharer seals its replies.
@@ -37,7 +38,7 @@ def request_bytes(info: RequestInfo, context: Input, exchange: Exchange) -> byte
 
 @dataclass(frozen=True)
 class RelayAsked:
-    """A request as it came; ``message`` is None where the bytes are none."""
+    """A request as it came; ``message`` is None where the bytes are none, and :meth:`parsed` tells so."""
 
     data: bytes
     message: pb.RelayRequest | None
@@ -56,11 +57,7 @@ class RelayAsked:
         Raises:
             DataLossError: The bytes are not one.
         """
-        if self.message is None:
-            raise DataLossError(
-                f"a request of {len(self.data)} bytes does not parse; it was changed on the way, retry the call"
-            )
-        return self.message
+        return parsed(pb.RelayRequest, self.data, "a request") if self.message is None else self.message
 
 
 def reply_bytes(reply: pb.RelayResponse, request: bytes) -> bytes:
@@ -79,18 +76,9 @@ def reply_from_bytes(data: bytes, request: bytes, *, sealed: bool) -> pb.RelayRe
     length = len(data) - len(_SEAL_TAG) - _DIGEST_BYTES
     body, seal = data[: max(0, length)], data[max(0, length) :]
     whole = seal == _SEAL_TAG + hashlib.sha256(body).digest()
-    reply = _parsed(data)
+    reply = parsed(pb.RelayResponse, data, "a relayed text")
     if not whole and (sealed or reply.digest or reply.request_digest):
         raise DataLossError("a relayed text arrived with a wrong checksum; it was changed on the way, retry the call")
     if whole and reply.request_digest != hashlib.sha256(request).digest():
         raise DataLossError("a relayed text answers another request; that was changed on the way, retry the call")
     return reply
-
-
-def _parsed(data: bytes) -> pb.RelayResponse:
-    try:
-        return pb.RelayResponse.FromString(data)
-    except DecodeError as error:
-        raise DataLossError(
-            f"a relayed text of {len(data)} bytes does not parse; it was changed on the way, retry the call"
-        ) from error

@@ -55,9 +55,9 @@ def input_from_proto(message: input_pb2.Input, what: str) -> Input:
             raise InvalidRequestError(f"{what} is empty; set text, messages or token_ids")
 
 
-def optional_input(message: input_pb2.Input, *, present: bool) -> Input | None:
-    """One input that may be left out; empty text counts as left out."""
-    if not present or message.WhichOneof("form") is None:
+def optional_input(message: input_pb2.Input) -> Input | None:
+    """One input that may be left out; an empty one counts as left out."""
+    if message.WhichOneof("form") is None:
         return None
     value = input_from_proto(message, "context")
     return None if value in (Text(""), Messages(()), TokenIds(())) else value
@@ -156,7 +156,7 @@ def generate_from_proto(message: model_service_pb2.GenerateRequest) -> GenerateR
         raise InvalidRequestError("max_new_tokens is 0; ask for at least 1 token")
     return GenerateRequest(
         prompt=input_from_proto(message.prompt, "prompt"),
-        context=optional_input(message.context, present=message.HasField("context")),
+        context=optional_input(message.context),
         exchange=exchange_from_proto(message.exchange),
         max_new_tokens=message.max_new_tokens,
         ignore_eos=message.ignore_eos,
@@ -197,7 +197,7 @@ def score_from_proto(message: model_service_pb2.ScoreRequest) -> ScoreRequest:
     return ScoreRequest(
         prompt=input_from_proto(message.prompt, "prompt"),
         continuations=tuple(input_from_proto(c, f"continuation {i}") for i, c in enumerate(message.continuations)),
-        context=optional_input(message.context, present=message.HasField("context")),
+        context=optional_input(message.context),
         exchange=exchange_from_proto(message.exchange),
         info=info_from_proto(message.info),
         keep_distributions=message.keep_distributions,

@@ -2,9 +2,7 @@
 
 import hashlib
 
-from google.protobuf.message import DecodeError
-
-from kvwire.errors import DataLossError, InvalidRequestError
+from kvwire.errors import InvalidRequestError
 from kvwire.requests import Method
 from kvwire.rpc.enums import (
     ALIGNMENT_NUMBERS,
@@ -16,6 +14,7 @@ from kvwire.rpc.enums import (
     known,
 )
 from kvwire.rpc.model_serde import binding_from_proto, binding_to_proto
+from kvwire.rpc.parsed import parsed
 from kvwire.rpc.serde import info_from_proto, info_to_proto, input_to_proto, optional_input
 from kvwire.stream import ShareRequest
 from kvwire.v1 import input_pb2, sharer_service_pb2
@@ -28,13 +27,7 @@ def from_bytes(data: bytes) -> ShareRequest:
         DataLossError: The bytes are not a request.
         KvwireError: As :func:`from_proto` does.
     """
-    try:
-        message = sharer_service_pb2.ShareRequest.FromString(data)
-    except DecodeError as error:
-        raise DataLossError(
-            f"a request of {len(data)} bytes does not parse; it was changed on the way, retry"
-        ) from error
-    return from_proto(message)
+    return from_proto(parsed(sharer_service_pb2.ShareRequest, data, "a request"))
 
 
 def digest(request: ShareRequest) -> bytes:
@@ -51,7 +44,7 @@ def from_proto(message: sharer_service_pb2.ShareRequest) -> ShareRequest:
     method = known(METHODS, message.method, "method")
     if method not in (Method.PREFIX, Method.FUSE):
         raise InvalidRequestError(f"Share moves a cache, which method {method} does not; ask for prefix or fuse")
-    context = optional_input(message.context, present=True)
+    context = optional_input(message.context)
     if context is None:
         raise InvalidRequestError("the context is empty; there is nothing for the sharer to read")
     return ShareRequest(

@@ -2,11 +2,10 @@
 
 import zlib
 
-from google.protobuf.message import DecodeError
-
 from kvwire.errors import DataLossError
 from kvwire.rpc.answer_serde import stages_from_proto, stages_to_proto
 from kvwire.rpc.model_serde import binding_from_proto, binding_to_proto, rope_from_proto, rope_to_proto
+from kvwire.rpc.parsed import parsed
 from kvwire.stream import CacheChunk, CacheHeader, CacheTrailer
 from kvwire.v1 import cache_pb2, sharer_service_pb2
 
@@ -49,10 +48,7 @@ def header_from_bytes(data: bytes) -> CacheHeader:
     Raises:
         DataLossError: The bytes are not a header.
     """
-    try:
-        message = cache_pb2.CacheHeader.FromString(data)
-    except DecodeError as error:
-        raise DataLossError(f"the stream's header of {len(data)} bytes does not parse; retry the call") from error
+    message = parsed(cache_pb2.CacheHeader, data, "the stream's header")
     return CacheHeader(
         protocol_version=message.protocol_version,
         frame_version=message.frame_version,
@@ -147,10 +143,7 @@ def part_from_proto(message: sharer_service_pb2.ShareResponse | None) -> bytes |
 
 
 def _trailer(data: bytes) -> CacheTrailer:
-    try:
-        message = cache_pb2.CacheTrailer.FromString(data)
-    except DecodeError as error:
-        raise DataLossError(f"the stream's trailer of {len(data)} bytes does not parse; retry the call") from error
+    message = parsed(cache_pb2.CacheTrailer, data, "the stream's trailer")
     return CacheTrailer(
         chunks=message.chunks,
         frames=message.frames,

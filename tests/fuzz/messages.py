@@ -109,7 +109,7 @@ def _relay(data: bytes) -> None:
     request = relay_serde.RelayAsked.of(data).parsed()
     serde.info_from_proto(request.info)
     known(RELAY_MODES, request.mode, "relay mode")
-    source = serde.optional_input(request.context, present=True)
+    source = serde.optional_input(request.context)
     if source is not None:
         plain_text(source)
 
