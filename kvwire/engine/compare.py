@@ -1,12 +1,12 @@
 """How far two scorings of the same continuations lie apart, token by token."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from kvwire.byte_budget import ByteBudget
 from kvwire.errors import InvalidRequestError, NotFoundError
 
 # A 100-token continuation over 50,000 entries takes 20 MB; a comparison follows its reference within a few requests.
@@ -39,12 +39,12 @@ class KeptDistributions:
 
     def __init__(self, max_bytes: int = _MAX_KEPT_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._kept = ByteBudget[tuple[str, str], _Kept](max_bytes, lambda kept: kept.size_bytes)
 
     def put(
         self, caller: str, request_id: str, continuations: Sequence[tuple[int, ...]], distributions: Sequence[Tensor]
     ) -> None:
-        """Keep a scoring; the oldest ones make room.
+        """Keep a scoring; those not compared with for longest make room.
 
         Raises:
             InvalidRequestError: It is larger than the whole budget.
@@ -54,9 +54,7 @@ class KeptDistributions:
             raise InvalidRequestError(
                 f"the distributions take {kept.size_bytes} bytes, {self._max_bytes} are kept; score fewer tokens"
             )
-        self._kept[caller, request_id] = kept
-        while sum(k.size_bytes for k in self._kept.values()) > self._max_bytes:
-            self._kept.popitem(last=False)
+        self._kept.put((caller, request_id), kept)
 
     def get(self, caller: str, request_id: str, continuations: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
         """The distributions of a kept scoring.

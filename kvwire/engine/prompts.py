@@ -155,8 +155,7 @@ class PromptReader:
         return rendered
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
-        worst = max(ids, default=0)
-        if worst >= self._vocabulary or min(ids, default=0) < 0:
+        for outside in (each for each in ids if not 0 <= each < self._vocabulary):
             raise InvalidRequestError(
-                f"token id {worst} is outside the vocabulary of {self._vocabulary}; these ids are another model's"
+                f"token id {outside} is outside the vocabulary of {self._vocabulary}; these ids are another model's"
             )
