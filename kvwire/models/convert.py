@@ -15,9 +15,11 @@ from kvwire.models.quiet import quiet
 
 
 def gguf_to_safetensors(gguf: Path, into: Path, name: str) -> None:
-    """Write model and tokenizer of `gguf` to the folder `into`; the configuration calls itself `name`.
+    """Write a file's model and tokenizer to the folder ``into``; the configuration calls itself ``name``.
 
-    Raises StoreError when the file lacks weights of its own architecture, OSError when the disk is full.
+    Raises:
+        StoreError: The file lacks weights of its own architecture.
+        OSError: The disk is full.
     """
     with quiet():
         _convert_model(gguf, into, name)
@@ -38,7 +40,7 @@ def _convert_model(gguf: Path, into: Path, name: str) -> None:
         del model.config.quantization_config
     model.hf_quantizer = None
     # The name found in the file is close to the hub model's own, which these weights must not carry.
-    model.config._model_name_or_path = name  # noqa: SLF001 - transformers has no public way
+    model.config._model_name_or_path = name  # noqa: SLF001  # transformers has no public way
     try:
         model.save_pretrained(into)
         # safetensors writes for the owner alone; a store is shared, also by containers of other users.

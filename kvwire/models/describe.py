@@ -17,7 +17,11 @@ from kvwire.models.quiet import quiet
 
 
 def describe(folder: Path, provenance: Provenance) -> StoredModel:
-    """Fingerprint and measure the model in `folder`; raises StoreError when it holds none kvwire can load."""
+    """Fingerprint and measure the model in a folder.
+
+    Raises:
+        StoreError: It holds none that kvwire can load.
+    """
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise StoreError(f"{folder} holds no .safetensors file; kvwire never reads pickles, convert them first")
@@ -53,7 +57,7 @@ def _count_values(files: list[Path]) -> tuple[int, str]:
     for path in files:
         try:
             with safe_open(path, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+                for name in tensors.keys():  # noqa: SIM118  # safe_open is no mapping
                     entry = tensors.get_slice(name)
                     by_dtype[entry.get_dtype()] += math.prod(entry.get_shape())
         except SafetensorError as error:

@@ -17,14 +17,22 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def require_free(folder: Path, needed_bytes: int) -> None:
-    """Raise StoreError unless the disk of `folder` has `needed_bytes` to spare."""
+    """See that the disk of a folder has so many bytes to spare.
+
+    Raises:
+        StoreError: It has not.
+    """
     if shutil.disk_usage(folder).free < needed_bytes:
         raise _full(folder, needed_bytes)
 
 
 @contextmanager
 def disk_faults(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Turn a full or forbidden disk under the body into a StoreError that names the folder and the remedy."""
+    """Tell of a full or forbidden disk under the body by the folder and the remedy.
+
+    Raises:
+        StoreError: It is full or forbidden.
+    """
     try:
         yield
     except OSError as error:
@@ -44,7 +52,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush every file of `folder` and the folder itself, so that a power cut cannot leave hollow files."""
+    """Flush every file of a folder and the folder itself, so that a power cut cannot leave hollow files."""
     for path in (*(entry for entry in folder.iterdir() if entry.is_file()), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:

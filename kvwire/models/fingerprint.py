@@ -26,6 +26,9 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
     Taken from what runs, not from files: the same tokenizer may be written with other spacing or key order, and
     some classes rebuild parts of it while loading.
+
+    Raises:
+        StoreError: It has no tokenizer.json form.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

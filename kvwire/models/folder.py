@@ -16,9 +16,11 @@ Stamp = list[list[str | int]]
 
 
 def describe_folder(reference: ModelReference, cache: Path) -> StoredModel:
-    """Describe the folder of `reference`; hashes it only when sizes or times differ from those in `cache`.
+    """Describe the folder of a reference; it is hashed only when sizes or times differ from those in ``cache``.
 
-    Raises NotFoundError without the folder, StoreError when it holds no model that kvwire can load.
+    Raises:
+        NotFoundError: There is no such folder.
+        StoreError: It holds no model that kvwire can load.
     """
     folder = Path(reference.name)
     if not folder.is_dir():
@@ -41,12 +43,7 @@ def _recall(memory: Path, stamp: Stamp, folder: Path) -> StoredModel | None:
     try:
         remembered = json.loads(memory.read_text(encoding="utf-8"))
         return StoredModel(path=folder, **remembered["model"]) if remembered["stamp"] == stamp else None
-    except (
-        FileNotFoundError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):  # absent, or of another version
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, or of another version
         return None
 
 

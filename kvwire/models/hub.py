@@ -23,7 +23,7 @@ _UNWANTED = ["*/*", "consolidated*"]
 
 
 def snapshot_arguments(reference: ModelReference) -> dict[str, Any]:
-    """Say which files of which revision to ask the hub for."""
+    """Which files of which revision the hub is asked for."""
     return {
         "repo_id": reference.name,
         "revision": reference.revision,
@@ -33,7 +33,12 @@ def snapshot_arguments(reference: ModelReference) -> dict[str, Any]:
 
 
 def resolve(reference: ModelReference) -> tuple[str, int]:
-    """Ask the hub which commit a revision is now, and how many bytes its wanted files have."""
+    """Which commit a revision is now, and how many bytes its wanted files have.
+
+    Raises:
+        NotFoundError: The hub has no such repository or revision.
+        StoreError: It cannot be reached, wants its terms accepted, or has no safetensors files there.
+    """
     files = _ask(reference, dry_run=True)
     if not files:
         raise StoreError(f"{reference} has no safetensors files; kvwire reads no pickled weights")
@@ -41,7 +46,12 @@ def resolve(reference: ModelReference) -> tuple[str, int]:
 
 
 def download(reference: ModelReference, commit: str, into: Path) -> None:
-    """Bring the files of `commit` into the folder `into`; files already there from a cut pull are kept."""
+    """Bring the files of a commit into the folder ``into``; those already there from a cut pull are kept.
+
+    Raises:
+        NotFoundError, StoreError: As :func:`resolve`.
+        OSError: The disk is at fault.
+    """
     _ask(reference, revision=commit, local_dir=into)
     shutil.rmtree(into / ".cache", ignore_errors=True)  # the hub library's notes on what had come so far
 

