@@ -19,83 +19,80 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _NATS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
+class _Registry(CollectorRegistry):
+    """A registry, and the kinds of metrics that are made in it."""
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self)
+
+    def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self)
+
+
+class CallMetrics:
+    """Of calls, whatever they are about."""
+
+    def __init__(self, made: _Registry) -> None:
+        call = ("grpc_type", "grpc_service", "grpc_method")
+        self.started = made.counter("grpc_server_started", "RPCs started.", *call)
+        self.handled = made.counter("grpc_server_handled", "RPCs ended.", *call, "grpc_code")
+        self.seconds = made.histogram("grpc_server_handling_seconds", "Duration of RPCs.", *call)
+        self.messages_sent = made.counter("grpc_server_msg_sent", "Messages sent.", *call)
+
+
 class Metrics:
     """All metrics of one service, in a registry of their own."""
 
-    def __init__(self, service: str, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self, service: str) -> None:
+        self.registry = made = _Registry()
         self.recent = Recent()
-        self.rpcs_started = self._counter(
-            "grpc_server_started", "RPCs started.", "grpc_type", "grpc_service", "grpc_method"
-        )
-        self.rpcs_handled = self._counter(
-            "grpc_server_handled", "RPCs ended.", "grpc_type", "grpc_service", "grpc_method", "grpc_code"
-        )
-        self.rpc_seconds = self._histogram(
-            "grpc_server_handling_seconds", "Duration of RPCs.", "grpc_type", "grpc_service", "grpc_method"
-        )
-        self.rpc_messages_sent = self._counter(
-            "grpc_server_msg_sent", "Messages sent.", "grpc_type", "grpc_service", "grpc_method"
-        )
-        self.in_flight = self._gauge("kvwire_requests_in_flight", "Requests being answered.")
-        self.in_flight_limit = self._gauge("kvwire_requests_in_flight_limit", "Requests answered at once at most.")
-        self.cache_bytes = self._gauge("kvwire_cache_memory_bytes", "Taken for caches of requests in flight.")
-        self.cache_limit_bytes = self._gauge("kvwire_cache_memory_limit_bytes", "That may be taken for them.")
-        self.answers = self._counter("kvwire_answers", "Answers given.", "method", "path")
-        self.fallbacks = self._counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
-        self.partial_answers = self._counter(
+        self.calls = CallMetrics(made)
+        self.in_flight = made.gauge("kvwire_requests_in_flight", "Requests being answered.")
+        self.in_flight_limit = made.gauge("kvwire_requests_in_flight_limit", "Requests answered at once at most.")
+        self.cache_bytes = made.gauge("kvwire_cache_memory_bytes", "Taken for caches of requests in flight.")
+        self.cache_limit_bytes = made.gauge("kvwire_cache_memory_limit_bytes", "That may be taken for them.")
+        self.answers = made.counter("kvwire_answers", "Answers given.", "method", "path")
+        self.fallbacks = made.counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
+        self.partial_answers = made.counter(
             "kvwire_partial_answers", "Answers made from less of a cache than was to come.", "method"
         )
-        self.sharer_calls = self._counter(
-            "kvwire_sharer_calls",
-            "Calls of sharers, those that were tried again included.",
-            "sharer",
-            "address",
-            "code",
+        self.failures = made.counter("kvwire_failures", "Requests that got no answer.", "method", "code")
+        where = ("sharer", "address")
+        self.sharer_calls = made.counter(
+            "kvwire_sharer_calls", "Calls of sharers, those that were tried again included.", *where, "code"
         )
-        self.sharer_breaker = self._gauge(
-            "kvwire_sharer_breaker", "Circuit breaker: 0 closed, 1 probing, 2 open.", "sharer", "address"
+        self.sharer_breaker = made.gauge(
+            "kvwire_sharer_breaker", "Circuit breaker: 0 closed, 1 probing, 2 open.", *where
         )
-        self.failures = self._counter("kvwire_failures", "Requests that got no answer.", "method", "code")
-        self.first_token_seconds = self._histogram(
+        self.first_token_seconds = made.histogram(
             "kvwire_first_token_seconds", "From a request's arrival to its first token.", "method"
         )
-        self.token_interval_seconds = self._histogram(
+        self.token_interval_seconds = made.histogram(
             "kvwire_token_interval_seconds", "Mean time between the tokens of an answer.", "method"
         )
-        self.answer_nats = Histogram(
+        self.stage_seconds = made.histogram("kvwire_stage_seconds", "Duration of stages.", "stage", "side")
+        self.answer_nats = made.histogram(
             "kvwire_answer_nats",
             "How unsure answers were: the mean negative log-likelihood of an answer's tokens, in nats.",
-            ("path", "codec"),
+            *("path", "codec"),
             buckets=_NATS,
-            registry=self.registry,
         )
-        self.stage_seconds = self._histogram("kvwire_stage_seconds", "Duration of stages.", "stage", "side")
-        self.wire_bytes = self._counter(
-            "kvwire_wire_bytes", "Bytes between sharer and receiver.", "counter", "method", "codec"
-        )
-        self.wire_values = self._counter(
-            "kvwire_wire_values", "Key and value numbers before compression.", "method", "codec"
-        )
-        self.held = self._counter("kvwire_held", "Answers from a cache the receiver held already.", "method", "codec")
-        self.held_bytes = self._counter("kvwire_held_bytes", "Bytes not sent for that reason.", "method", "codec")
-        self.shared_bytes = self._counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
-        self.shared_values = self._counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
-        self.contexts = self._counter(
+        self.tokens = made.counter("kvwire_tokens", "Tokens read or made.", "part")
+        sent = ("method", "codec")
+        self.wire_bytes = made.counter("kvwire_wire_bytes", "Bytes between sharer and receiver.", "counter", *sent)
+        self.wire_values = made.counter("kvwire_wire_values", "Key and value numbers before compression.", *sent)
+        self.held = made.counter("kvwire_held", "Answers from a cache the receiver held already.", *sent)
+        self.held_bytes = made.counter("kvwire_held_bytes", "Bytes not sent for that reason.", *sent)
+        self.shared_bytes = made.counter("kvwire_shared_bytes", "Frame bytes streamed by this sharer.", "codec")
+        self.shared_values = made.counter("kvwire_shared_values", "Numbers streamed before compression.", "codec")
+        self.contexts = made.counter(
             "kvwire_contexts", "Contexts this sharer was asked for, by what was there of them already.", "known"
         )
-        self.tokens = self._counter("kvwire_tokens", "Tokens read or made.", "part")
-        ProcessCollector(registry=self.registry)
-        Info("kvwire_build", "What runs.", registry=self.registry).info({"version": __version__, "service": service})
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
+        ProcessCollector(registry=made)
+        Info("kvwire_build", "What runs.", registry=made).info({"version": __version__, "service": service})
 
     def count(self, report: Report, codec_base: str, answer_nats: float | None = None) -> None:
         """Count one finished answer.

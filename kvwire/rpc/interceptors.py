@@ -73,13 +73,13 @@ class _Call:
     """Counts one call from start to end."""
 
     def __init__(self, metrics: Metrics, tracer: Tracer, service: str, method: str, kind: str) -> None:
-        self._metrics = metrics
+        self._metrics = metrics.calls
         self._tracer = tracer
         self._span: Span | None = None
         self._labels = (kind, service, method)
         self._started = time.perf_counter()
         self.sent = 0
-        metrics.rpcs_started.labels(*self._labels).inc()
+        metrics.calls.started.labels(*self._labels).inc()
 
     def trace(self, context: Context) -> None:
         """Begin a span, unless it is a health probe; stages of the running task are told to it."""
@@ -93,10 +93,10 @@ class _Call:
 
     def ended(self, code: str, why: str = "") -> None:
         """Count the end and the messages that were sent, and log it but for health probes."""
-        self._metrics.rpc_messages_sent.labels(*self._labels).inc(self.sent)
+        self._metrics.messages_sent.labels(*self._labels).inc(self.sent)
         seconds = time.perf_counter() - self._started
-        self._metrics.rpcs_handled.labels(*self._labels, code).inc()
-        self._metrics.rpc_seconds.labels(*self._labels).observe(seconds)
+        self._metrics.handled.labels(*self._labels, code).inc()
+        self._metrics.seconds.labels(*self._labels).observe(seconds)
         _, service, method = self._labels
         if self._span is not None:
             self._span.end(code, why, request_id.get())
