@@ -12,10 +12,7 @@ from kvwire.errors import StartError
 # Every option has its reason; sizes in bytes.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),  # chunks are at most 1 MiB, reports far less
-    (
-        "grpc.max_send_message_length",
-        64 * 1024 * 1024,
-    ),  # let the server say what it takes; it names its limit
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),  # let the server say what it takes; it names its limit
     ("grpc.initial_reconnect_backoff_ms", 200),  # a restarted sharer is found again soon,
     ("grpc.max_reconnect_backoff_ms", 2000),  # not after gRPC's default of up to two minutes
     ("grpc.enable_retries", 0),  # a request is retried by policy, which knows whether that is safe

@@ -1,20 +1,15 @@
-"""Shows how a load goes while it runs: a bar on a terminal, a plain line now and then elsewhere; on standard error."""
+"""Shows how a load goes while it runs: how many requests failed, and how long the latest answers took."""
 
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from loadtest.bar import bar
 from loadtest.intervals import percentiles
 from loadtest.open_loop import Sent
 
 #: The figures are of so many answers before: enough for a 95th percentile, few enough to be about now.
 _RECENT = 200
-_LINE_EVERY_S = 10.0
 
 
 class Figures:
@@ -43,25 +38,10 @@ class Figures:
 def load_progress(title: str, requests: int) -> Iterator[Callable[[Sent], None]]:
     """Yield the function that is told of each request that ended."""
     figures = Figures()
-    if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True)) as bar:
-            task = bar.add_task(title, total=requests, figures="")
+    with bar(title, requests, "requests", lambda: str(figures)) as shown:
 
-            def shown(sent: Sent) -> None:
-                figures.add(sent)
-                bar.update(task, advance=1, figures=str(figures))
+        def told(sent: Sent) -> None:
+            figures.add(sent)
+            shown(figures.ended)
 
-            yield shown
-        return
-    said_s = time.monotonic()
-
-    def told(sent: Sent) -> None:
-        nonlocal said_s
-        figures.add(sent)
-        if time.monotonic() - said_s >= _LINE_EVERY_S or figures.ended == requests:
-            said_s = time.monotonic()
-            sys.stderr.write(f"{title}: {figures.ended}/{requests} requests, {figures}\n")
-            sys.stderr.flush()
-
-    yield told
+        yield told

@@ -1,13 +1,12 @@
 """``kvwire bench``: how the services do beside the same work done without them."""
 
-import json
 import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from kvwire.cli.options import JsonOption
+from kvwire.cli.options import JsonOption, save
 from kvwire.errors import InvalidRequestError
 
 #: Ratios within a round of neighbours need so many rounds for a median that holds.
@@ -45,9 +44,7 @@ def bench(
         found = parts[name]()
         ratios |= {key: value for key, value in found.items() if isinstance(value, float)}
         details[name] = {key: value for key, value in found.items() if not isinstance(value, float)}
-        if json_file is not None:  # who stops it keeps what there is
-            json_file.write_text(
-                json.dumps({"model": model, "device": device, **ratios, "details": details}, indent=1) + "\n"
-            )
+        # Who stops it keeps what there is.
+        save({"model": model, "device": device, **ratios, "details": details}, json_file)
     for name, value in ratios.items():
         sys.stdout.write(f"{name} {value:.3f}\n")

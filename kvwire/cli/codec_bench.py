@@ -135,6 +135,13 @@ def _measure_quality(
     from kvwire.models.store import ModelStore
 
     runs: list[Run] = []
+
+    def kept() -> "list[Result]":
+        results = [result for run in runs for result in run.results]
+        if file is not None:
+            file.write_text(text_of(results), encoding="utf-8")
+        return results
+
     try:
         for name in models:
             stored = ModelStore().pull(name)
@@ -145,15 +152,10 @@ def _measure_quality(
                     runs.append(run)
                     for document in documents(count, tokens, engine.prompts, data):
                         run.measure(document, lambda line: sys.stderr.write(f"{line}\n"))
-                        if file is not None:
-                            results = [result for each in runs for result in each.results]
-                            file.write_text(text_of(results), encoding="utf-8")
+                        kept()
     except KeyboardInterrupt:
         sys.stderr.write(_STOPPED)
-    results = [result for each in runs for result in each.results]
-    if file is not None:
-        file.write_text(text_of(results), encoding="utf-8")
-    return results
+    return kept()
 
 
 @contextmanager

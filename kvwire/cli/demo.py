@@ -1,7 +1,6 @@
 """``kvwire demo``: the main job in one command."""
 
 import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kvwire.cli.loadtest import measure, run_name
-from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption
+from kvwire.cli.options import DEFAULT_PAIR, Addresses, JsonOption, PairOption, save
 from kvwire.requests import Exchange, Method, RelayMode
 
 CODECS = ("fp16", "int8", "nf4", "int4", "int4+keep=0.5,by=value_norm")
@@ -55,8 +54,7 @@ def demo(
             )
             results.append((run_name(exchange), asyncio.run(run)))
     show(f"pocket: {len(items)} questions whose facts only the sharer knows, {pair}", results)
-    if json_file is not None:
-        json_file.write_text(json.dumps(dict(results), indent=1) + "\n")
+    save(dict(results), json_file)
     if any(result["failed"] for _, result in results):
         sys.stderr.write("some items failed; run again with --json and look at per_item\n")
         raise typer.Exit(1)

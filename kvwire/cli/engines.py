@@ -28,22 +28,22 @@ class EngineName(StrEnum):
 class Running:
     """Services that run already, as the options name them; all empty if there are none."""
 
-    receiver: str
-    sharer: str
-    ca: Path | None
-    certificate: Path | None
-    private_key: Path | None
-    token_file: Path | None
+    receiver: str = ""
+    sharer: str = ""
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    token_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class Actors:
     """The options of Ray; None is what was not given."""
 
-    count: int | None
-    cpus: int | None
-    gpus: float | None
-    address: str | None
+    count: int | None = None
+    cpus: int | None = None
+    gpus: float | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def in_process(running: Running, workers: int | None, actors: Actors) -> Chosen:
     from kvwire.client import Client
     from kvwire.security import ClientSecurity
 
-    if actors != Actors(None, None, None, None):
+    if actors != Actors():
         raise InvalidRequestError("--actors, --actor-cpus, --actor-gpus and --ray-address are of Ray; add --engine ray")
     if bool(running.receiver) != bool(running.sharer):
         raise InvalidRequestError("give both --receiver and --sharer, or neither: both models go into the provenance")
@@ -88,7 +88,7 @@ def on_ray(running: Running, workers: int | None, actors: Actors) -> Chosen:
         InvalidRequestError: Options that do not go together, or that Ray cannot use.
         UnsupportedError: Ray is not installed.
     """
-    if running != Running("", "", None, None, None, None) or workers is not None:
+    if running != Running() or workers is not None:
         raise InvalidRequestError(
             "actors start pairs of their own: leave out --receiver, --sharer, --ca, --cert, --key and --token-file, "
             "and say --actors for --workers"

@@ -1,7 +1,6 @@
 """``kvwire experiment``: recipes through the wire, and the report of what came of them."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from kvwire.cli.options import (
     ReceiverOption,
     SharerOption,
     TokenOption,
+    save,
 )
 from kvwire.errors import InvalidRequestError
 from kvwire.processes import Pair
@@ -80,9 +80,6 @@ def run(
     json_file: JsonOption = None,
 ) -> None:
     """Run recipes: every item of every dataset through every arm, one line of JSON for each."""
-    from experiments.plan import plan_of
-    from experiments.questions.load import load_questions
-    from experiments.recipe import load_recipe
     from kvwire.cli.experiment_groups import Given, grouped
     from kvwire.cli.experiment_services import running, started
 
@@ -104,11 +101,7 @@ def run(
     if preset:
         experiment_preset.command(preset, minutes, out, given, chosen.engine)
         return
-    recipes = [load_recipe(reference) for reference in recipe or ()]
-    names = [named.name for named in recipes]
-    if len(set(names)) < len(names):
-        raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
-    plans = [plan_of(named, load_questions(named, data, limit)) for named in recipes]
+    plans = _plans(recipe or (), data, limit)
     if receiver:
         with chosen.engine.workers(partial(running, sharer, receiver)) as ready:
             asyncio.run(run_all(plans, ready, chosen.engine.facts, out))
@@ -116,7 +109,24 @@ def run(
         for group in grouped(plans, given):
             with chosen.engine.workers(partial(started, group.wanted)) as ready:
                 asyncio.run(run_all(group.plans, ready, chosen.engine.facts, out, group.made))
-    _tell(names, out, json_file)
+    _tell([plan.named.name for plan in plans], out, json_file)
+
+
+def _plans(references: Sequence[str], data: Path | None, limit: int | None) -> "list[Plan]":
+    """The recipes with their questions.
+
+    Raises:
+        InvalidRequestError: Two would write into one folder, or one of them cannot be run.
+    """
+    from experiments.plan import plan_of
+    from experiments.questions.load import load_questions
+    from experiments.recipe import load_recipe
+
+    recipes = [load_recipe(reference) for reference in references]
+    names = [named.name for named in recipes]
+    if len(set(names)) < len(names):
+        raise InvalidRequestError(f"two recipes have one name ({', '.join(names)}); rename a file")
+    return [plan_of(named, load_questions(named, data, limit)) for named in recipes]
 
 
 def _check_together(
@@ -167,8 +177,7 @@ def report(
 
     for path in write_report(folder, lambda said: typer.echo(said, err=True)):
         print(path)
-    if json_file is not None:
-        _write_rows(find_results(folder), json_file)
+    _write_rows(find_results(folder), json_file)
 
 
 def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
@@ -176,18 +185,17 @@ def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
     from experiments.results import load_results
 
     results = [load_results(out / name) for name in names]
-    if json_file is not None:
-        _write_rows(results, json_file)
+    _write_rows(results, json_file)
     if failures := sum(found.failures for found in results):
         sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
     print(f"results in {out}; now: kvwire experiment report {out}")
 
 
-def _write_rows(results: "Sequence[Results]", json_file: Path) -> None:
+def _write_rows(results: "Sequence[Results]", json_file: Path | None) -> None:
     from experiments.curves import rows_of
 
-    rows = {found.name: [row.to_json() for row in rows_of(found)] for found in results}
-    json_file.write_text(json.dumps(rows, indent=1) + "\n")
+    if json_file is not None:  # intervals take seconds
+        save({found.name: [row.to_json() for row in rows_of(found)] for found in results}, json_file)
 
 
 async def run_all(

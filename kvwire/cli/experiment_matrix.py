@@ -1,6 +1,5 @@
 """``kvwire experiment matrix``: each row of the matrix, and how far it has come here."""
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +12,10 @@ from rich.table import Table
 
 from kvwire.cli.experiment_checks import absent, look
 from kvwire.cli.experiment_groups import Given
-from kvwire.cli.options import ArtifactsOption, DataOption, JsonOption
+from kvwire.cli.options import ArtifactsOption, DataOption, JsonOption, save
 
 if TYPE_CHECKING:
     from experiments.matrix import Entry
-
-#: Beside the results of a folder: what the report knows of rows that have none.
-FILE = "matrix.json"
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,7 @@ def matrix(
 ) -> None:
     """List every row of the matrix: measured, ready to be, or what is missing for it."""
     states = row_states(out, Given(data=data, artifacts=artifacts))
-    if json_file is not None:
-        json_file.write_text(json.dumps([asdict(state) for state in states], indent=1) + "\n", encoding="utf-8")
+    save([asdict(state) for state in states], json_file)
     table = Table("row", "what", "recipe", "state", "", box=SIMPLE_HEAD, pad_edge=False)
     for state in states:
         table.add_row(state.row, state.title, state.recipe, state.state, state.why)
@@ -55,8 +50,9 @@ def matrix(
 
 def write_states(out: Path, given: Given) -> None:
     """Write the rows' states beside the results."""
-    states = [asdict(state) for state in row_states(out, given)]
-    (out / FILE).write_text(json.dumps(states, indent=1) + "\n", encoding="utf-8")
+    from experiments.report.matrix import FILE
+
+    save([asdict(state) for state in row_states(out, given)], out / FILE)
 
 
 def row_states(out: Path | None, given: Given) -> list[RowState]:

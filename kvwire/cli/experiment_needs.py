@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvwire.errors import NotFoundError, StartError
+from kvwire.models.disk import file_sha256
 
 if TYPE_CHECKING:
     from experiments.artifacts import Artifact
@@ -111,8 +112,7 @@ def _texts(data: Path | None, folder: Path) -> dict[Path, str]:
 
 def _sha256(path: Path) -> str:
     """Of a file, or of all files of a folder."""
-    if path.is_dir():
-        inner = (f"{each.relative_to(path)} {_sha256(each)}\n" for each in sorted(path.rglob("*")) if each.is_file())
-        return hashlib.sha256("".join(inner).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        return file_sha256(path)
+    inner = (f"{each.relative_to(path)} {file_sha256(each)}\n" for each in sorted(path.rglob("*")) if each.is_file())
+    return hashlib.sha256("".join(inner).encode()).hexdigest()

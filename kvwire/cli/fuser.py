@@ -1,7 +1,6 @@
 """``kvwire fuser``: convert checkpoints, check them over the wire, and see how tokens of two models align."""
 
 import asyncio
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kvwire.cli import fuser_make, fuser_train, official
-from kvwire.cli.options import JsonOption
+from kvwire.cli.options import JsonOption, save
 
 app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
 
@@ -45,8 +44,7 @@ def verify(
 
     compared = asyncio.run(run(folder))
     found = asdict(compared) | {"folder": str(folder), "tolerance": tolerance, "passed": compared.within(tolerance)}
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    save(found, json_file)
     for name, value in found.items():
         sys.stdout.write(f"{name:<20} {', '.join(value) if name == 'cases' else value}\n")
     if not compared.within(tolerance):
@@ -96,9 +94,8 @@ def align(
     store = ModelStore()
     ours, theirs = (load_tokenizer(store.pull(name)) for name in (receiver, sharer))
     found = RULES[rule](ours, theirs, text)
-    if json_file is not None:
-        about = {"sharer": sharer, "receiver": receiver, "rule": rule, "text": text}
-        json_file.write_text(json.dumps(about | {"tokens": [asdict(row) for row in found]}, indent=2) + "\n")
+    about = {"sharer": sharer, "receiver": receiver, "rule": rule, "text": text}
+    save(about | {"tokens": [asdict(row) for row in found]}, json_file)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"{receiver} reads what {sharer} read, rule {rule}")
     for column in ("slot", "receiver token", "sharer token", "index"):
         table.add_column(column, justify="right" if column in ("slot", "index") else "left")

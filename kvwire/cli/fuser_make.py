@@ -1,18 +1,13 @@
 """``kvwire fuser calibrate``: make a fuser for two models in closed form."""
 
 import hashlib
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kvwire.cli.options import JsonOption
+from kvwire.cli.options import JsonOption, save
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +30,6 @@ ThreadsOption = Annotated[int, typer.Option(min=1, help="torch threads")]
 #: Pieces that nothing is learned from: what a fuser is worth is told by them.
 HELD_OUT = 24
 _TOKENS = 4096
-_LINES = 20
 
 
 def calibrate(
@@ -99,6 +93,7 @@ def collected(
     """What both made of the text, piece by piece; what is there already is not read again."""
     from calibration.collect import collect
     from kvwire.models.store import default_home
+    from loadtest.bar import bar
 
     whole = "\n".join(file.read_text(encoding="utf-8") for file in text)
     of_text = hashlib.sha256(whole.encode()).hexdigest()[:12]
@@ -106,8 +101,9 @@ def collected(
     for side in pair:
         model = side.card.binding
         folder = f"{model.weights_fingerprint.hex()[:12]}-{of_text}"
-        with progress(f"{model.id} reads {pieces} pieces of text", pieces) as told:
-            files.append(collect(side, whole, pieces, (readings or default_home() / "readings") / folder, told))
+        place = (readings or default_home() / "readings") / folder
+        with bar(f"{model.id} reads", pieces, "pieces of text") as shown:
+            files.append(collect(side, whole, pieces, place, lambda done, _: shown(done)))
     return list(zip(*files, strict=True))
 
 
@@ -118,25 +114,7 @@ def hashes(text: list[Path]) -> dict[str, str]:
 
 def tell(found: dict[str, object], json_file: Path | None) -> None:
     """Write all of it to a file, and what is one value to standard output."""
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=1) + "\n")
+    save(found, json_file)
     for name, value in found.items():
         if not isinstance(value, list | dict):
             sys.stdout.write(f"{name:<20} {value}\n")
-
-
-@contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, some lines elsewhere; on standard error."""
-    if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done, _: bar.update(task, completed=done)
-        return
-    yield lambda done, of: _line(title, done, of)
-
-
-def _line(title: str, done: int, total: int) -> None:
-    if done * _LINES // total > (done - 1) * _LINES // total:
-        sys.stderr.write(f"{title}: {done} done\n")

@@ -18,7 +18,6 @@ from kvwire.cli.fuser_make import (
     WorthOption,
     collected,
     hashes,
-    progress,
     reader,
     sides,
     tell,
@@ -129,7 +128,7 @@ def train(
 
     from calibration.training import Plan
     from fuser.registry import read_fuser
-    from fuser.train.loop import Schedule, losses
+    from fuser.train.loop import Schedule
 
     began, named = read_fuser(fuser), _loss(loss)
     pair = sides(sharer, receiver, threads)
@@ -143,12 +142,8 @@ def train(
     made |= plan.to_json() | {"codec": codec, "bfloat16": bfloat16, "bend": bend}
     made |= {"without_sharer": True} if without_sharer else {}
     before = training.gain(held_out).to_json() if worth else {}
-    folder = work or out.with_suffix(".training")
-    with progress(f"{steps} steps", steps) as told:
-        for taken in training.run(plan, learned, folder, made):
-            told(taken.step + 1, steps)
+    history = _taken(training, plan, learned, work or out.with_suffix(".training"), made)
     training.write(out, made)
-    history = losses(folder)
     _drawn(plot, out.name, plan.loss, [each.loss for each in history])
     found = made | {
         "file_bytes": out.stat().st_size,
@@ -186,6 +181,20 @@ def _trainer(
         began = began.zeroed() if changes.without_sharer else began
         return partial(Training, with_bend(began, changes.bend, changes.seed) if changes.bend else began)
     raise InvalidRequestError(f"a fuser of kind {began.name} has nothing to train; make one with: kvwire fuser fresh")
+
+
+def _taken(
+    training: Trains, plan: "Plan", learned: "Sequence[Any]", folder: Path, made: "Mapping[str, object]"
+) -> "list[Step]":
+    """Take the steps that are left, under a bar; all that were ever taken."""
+    from fuser.train.loop import losses
+    from loadtest.bar import bar
+
+    steps = plan.schedule.steps
+    with bar("training", steps, "steps") as shown:
+        for taken in training.run(plan, learned, folder, made):
+            shown(taken.step + 1)
+    return losses(folder)
 
 
 def _loss(name: str) -> "LossName | None":

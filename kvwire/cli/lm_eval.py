@@ -1,6 +1,5 @@
 """``kvwire experiment lm-eval``: tasks of lm-evaluation-harness, answered over the wire."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from kvwire.cli.options import (
     PolicyOption,
     ReceiverOption,
     TokenOption,
+    save,
     services,
 )
 from kvwire.errors import InvalidRequestError, NotFoundError
@@ -69,9 +69,7 @@ def lm_eval(
         ) from missing
     from experiments.harness.model import KvwireLM
 
-    names, manager = tasks.split(","), _tasks(include_path, data)
-    if unknown := [name for name in names if not manager.match_tasks([name])]:
-        raise InvalidRequestError(f"no task {', '.join(unknown)}; `python -m lm_eval ls tasks` lists those of lm-eval")
+    names, manager = _tasks(tasks, include_path, data)
     with services(pair, receiver, "", fusers) as addresses:
         model = KvwireLM(
             receiver=receiver or (addresses.sharer if method is Method.SHARER_ONLY else addresses.receiver),
@@ -102,17 +100,25 @@ def lm_eval(
         )
     sys.stdout.write(make_table(found) + "\n")
     sys.stdout.write("\n".join(f"{name:<15} {value}" for name, value in model.traffic.to_json().items()) + "\n")
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, default=handle_non_serializable, indent=1) + "\n")
+    save(found, json_file, default=handle_non_serializable)
 
 
-def _tasks(include_path: Path | None, data: Path | None) -> "TaskManager":
+def _tasks(tasks: str, include_path: Path | None, data: Path | None) -> "tuple[list[str], TaskManager]":
+    """Their names, and where lm-eval finds them.
+
+    Raises:
+        InvalidRequestError: There is none of a name.
+    """
     from lm_eval.tasks import TaskManager
 
     from experiments.harness import TASKS
 
     folders = [TASKS, *([include_path] if include_path else [])]
-    return TaskManager(include_path=folders, metadata={"data": str(data)} if data else {})
+    manager = TaskManager(include_path=folders, metadata={"data": str(data)} if data else {})
+    names = tasks.split(",")
+    if unknown := [name for name in names if not manager.match_tasks([name])]:
+        raise InvalidRequestError(f"no task {', '.join(unknown)}; `python -m lm_eval ls tasks` lists those of lm-eval")
+    return names, manager
 
 
 def _answering(pair: str, method: Method) -> str:

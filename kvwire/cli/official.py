@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli.options import JsonOption
+from kvwire.cli.options import JsonOption, save
 
 if TYPE_CHECKING:
     from kvwire.official import LeftOut
@@ -47,8 +47,7 @@ def _tell(
 ) -> None:
     """Commands on standard output, for a shell to run; what is left out beside them."""
     sys.stdout.write("\n".join(commands) + "\n")
-    if json_file is not None:
-        json_file.write_text(json.dumps(everything, indent=2, default=str) + "\n", encoding="utf-8")
+    save(everything, json_file, default=str)
     if not left_out:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="without a counterpart")

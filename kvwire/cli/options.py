@@ -1,10 +1,11 @@
 """Options several commands share, and the services a command needs."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,6 +74,12 @@ def services(pair: str, receiver: str, sharer: str, fusers: Sequence[str] | None
     quiet = ["--log-level", "warning"]
     with running_pair(Pair.parse(pair), [*quiet, *fusers_arguments(fusers)]) as (started_sharer, started_receiver):
         yield Addresses(started_sharer.address, started_receiver.address)
+
+
+def save(result: object, json_file: Path | None, default: Callable[[Any], object] | None = None) -> None:
+    """Write a result as JSON if a file was named for it; ``default`` makes plain values of what is none."""
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1, default=default) + "\n", encoding="utf-8")
 
 
 def fusers_arguments(fusers: Sequence[str] | None) -> list[str]:

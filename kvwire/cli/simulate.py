@@ -1,13 +1,12 @@
 """``kvwire simulate``: what a system of many services would do, from what was measured of one pair."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kvwire.cli.options import JsonOption
+from kvwire.cli.options import JsonOption, save
 from kvwire.errors import UnsupportedError
 
 
@@ -39,8 +38,7 @@ def simulate(
     for found in runs:
         print(_line(found))
     result = {"spec": planned.spec.model_dump(mode="json"), "measured": planned.times.measured, "runs": runs}
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save(result, json_file)
     if plot_file is not None:
         plot_file.write_text(plot(runs), encoding="utf-8")
 

@@ -1,12 +1,11 @@
 """``kvwire up``: a sharer and a receiver on this machine, until Ctrl-C."""
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
-from kvwire.cli.options import DEFAULT_PAIR, FusersOption, JsonOption, PairOption, fusers_arguments
+from kvwire.cli.options import DEFAULT_PAIR, FusersOption, JsonOption, PairOption, fusers_arguments, save
 
 
 def up(
@@ -22,22 +21,14 @@ def up(
     from kvwire.processes import Pair, running_service, wait_until_one_ends
 
     models = Pair.parse(pair)
-    sharer_arguments = [
-        *models.sharer_arguments,
-        *fusers_arguments(fusers),
-        "--listen",
-        sharer_listen,
-        "--metrics-listen",
-        sharer_metrics,
-    ]
-    with running_service("sharer_service", sharer_arguments) as sharer:
-        receiver_arguments = ["--model", models.receiver, "--listen", receiver_listen]
-        receiver_arguments += ["--metrics-listen", receiver_metrics, "--sharers", f"sharer={sharer.address}"]
-        receiver_arguments += fusers_arguments(fusers)
-        with running_service("receiver_service", receiver_arguments) as receiver:
+    common = fusers_arguments(fusers)
+    own = [*models.sharer_arguments, "--listen", sharer_listen, "--metrics-listen", sharer_metrics]
+    with running_service("sharer_service", [*own, *common]) as sharer:
+        own = ["--model", models.receiver, "--listen", receiver_listen, "--metrics-listen", receiver_metrics]
+        known = ["--sharers", f"sharer={sharer.address}"]
+        with running_service("receiver_service", [*own, *known, *common]) as receiver:
             found = {s.name: {"address": s.address, "metrics": s.metrics} for s in (sharer, receiver)}
-            if json_file is not None:
-                json_file.write_text(json.dumps(found, indent=2) + "\n")
+            save(found, json_file)
             for name, where in found.items():
                 sys.stdout.write(f"{name}: {where['address']}, metrics http://{where['metrics']}/metrics\n")
             sys.stdout.write(f"live page: http://{receiver.metrics}/\n")

@@ -12,7 +12,6 @@ from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
 from kvwire.rpc.inspection import Inspected, inspect
 from kvwire.verify.folders import Expected, Folder, read_folder
 
-_ONE_TOKEN = 1
 _SERVICE = [*FREE_PORTS, "--threads", "1", "--log-level", "warning"]
 
 
@@ -59,7 +58,7 @@ def _request(case: Expected) -> GenerateRequest:
     return GenerateRequest(
         TokenIds(case.prompt),
         exchange=exchange,
-        max_new_tokens=len(case.tokens) or _ONE_TOKEN,
+        max_new_tokens=len(case.tokens) or 1,
         ignore_eos=True,
     )
 
