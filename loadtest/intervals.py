@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -50,3 +50,9 @@ def percentiles(values: Collection[float]) -> Percentiles | None:
         return None
     p50, p95, p99 = np.percentile(np.fromiter(values, dtype=np.float64), (50, 95, 99))
     return Percentiles(float(p50), float(p95), float(p99))
+
+
+def percentiles_ms(seconds: Collection[float]) -> dict[str, float] | None:
+    """The same of times, in milliseconds and by name."""
+    found = percentiles([1000 * each for each in seconds])
+    return None if found is None else asdict(found)

@@ -9,7 +9,7 @@ from kvwire.model_card import Description
 from loadtest.arrivals import Load, schedule
 from loadtest.driver import Plan
 from loadtest.goodput import Slo, goodput_rps
-from loadtest.intervals import percentiles
+from loadtest.intervals import percentiles_ms
 from loadtest.open_loop import LARGEST_LAG_P99_MS, Sent
 from loadtest.report import item_line, summarize
 
@@ -48,13 +48,13 @@ def summarize_load(
     counted = [each for each in sent if each.due_s >= run.warm_up_s]
     seconds = run.load.duration_s - run.warm_up_s
     answered = [each for each in counted if each.ok]
-    lag_ms = percentiles([1000 * each.lag_s for each in counted])
+    lag_ms = percentiles_ms([each.lag_s for each in counted])
     return {
         **summarize({**configuration, "load": asdict(run)}, plan, services, [each.outcome for each in counted]),
-        "ttft_ms": _percentiles_ms([each.first_token_s for each in answered]),
-        "e2e_ms": _percentiles_ms([each.total_s for each in answered]),
-        "itl_ms": _percentiles_ms([gap for each in answered for gap in each.outcome.itl_s]),
-        "scheduler_lag_ms": None if lag_ms is None else asdict(lag_ms),
+        "ttft_ms": percentiles_ms([each.first_token_s for each in answered]),
+        "e2e_ms": percentiles_ms([each.total_s for each in answered]),
+        "itl_ms": percentiles_ms([gap for each in answered for gap in each.outcome.itl_s]),
+        "scheduler_lag_ms": lag_ms,
         "offered_rps": len(counted) / seconds,
         "answered_rps": len(answered) / seconds,
         "goodput": {
@@ -62,7 +62,7 @@ def summarize_load(
             "rps": goodput_rps(counted, run.slo, seconds),
             "share": sum(map(run.slo.met, counted)) / len(counted) if counted else None,
         },
-        "valid": lag_ms is not None and lag_ms.p99 <= LARGEST_LAG_P99_MS,
+        "valid": lag_ms is not None and lag_ms["p99"] <= LARGEST_LAG_P99_MS,
     }
 
 
@@ -76,8 +76,3 @@ def request_line(sent: Sent) -> dict[str, Any]:
         "e2e_ms": 1000 * sent.total_s if sent.ok else None,
         "itl_ms": [1000 * gap for gap in sent.outcome.itl_s],
     }
-
-
-def _percentiles_ms(seconds: Sequence[float]) -> dict[str, float] | None:
-    found = percentiles([1000 * each for each in seconds])
-    return None if found is None else asdict(found)

@@ -9,7 +9,7 @@ from typing import Any
 from kvwire.model_card import Description
 from kvwire.report import Report
 from loadtest.driver import Outcome, Plan
-from loadtest.intervals import percentiles, wilson95
+from loadtest.intervals import percentiles_ms, wilson95
 from loadtest.scoring import margin
 
 
@@ -34,8 +34,8 @@ def summarize(
         "failed": len(outcomes) - len(answered),
         "margin_mean": fmean(margins) if margins else None,
         **_bytes(answered),
-        "ttft_ms": _percentiles_ms([o.first_token_s for o in answered]),
-        "e2e_ms": _percentiles_ms([o.total_s for o in answered]),
+        "ttft_ms": percentiles_ms([o.first_token_s for o in answered]),
+        "e2e_ms": percentiles_ms([o.total_s for o in answered]),
         "stages_mean_ms": _stages(answered),
         "paths": _paths(answered),
         "sharer_tries": sum(o.report.tries for o in answered if o.report is not None),
@@ -78,11 +78,6 @@ def _bytes(answered: Sequence[Outcome]) -> dict[str, Any]:
         "formula_bytes_per_request": fmean(b.formula_bytes for b in moved),
         "bits_per_value": 8 * payload / values if values else None,
     }
-
-
-def _percentiles_ms(seconds: Sequence[float]) -> dict[str, float] | None:
-    found = percentiles([1000 * s for s in seconds])
-    return None if found is None else asdict(found)
 
 
 def _stages(answered: Sequence[Outcome]) -> dict[str, float]:

@@ -30,13 +30,10 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 @dataclass(frozen=True, slots=True)
 class SpanResult:
-    """What became of one question: ``f1`` from 0 to 1; ``error`` says why it failed, and then both scores are 0."""
+    """How near an answer comes to a wording that counts: word for word, and by ``f1`` from 0 to 1."""
 
-    id: str
-    exact: bool = False
-    f1: float = 0.0
-    reply: str | None = None
-    error: str | None = None
+    exact: bool
+    f1: float
 
 
 def span_context(item: SpanItem) -> str:
@@ -51,18 +48,9 @@ def span_prompt(item: SpanItem) -> str:
 
 def score_span(item: SpanItem, reply: str) -> SpanResult:
     """The result of a reply: its first line against the best of the item's answers."""
-    answer = reply.strip().partition("\n")[0]
-    return SpanResult(
-        id=item.id,
-        exact=any(_words(answer) == _words(accepted) for accepted in item.answers),
-        f1=max(_f1(_words(answer), _words(accepted)) for accepted in item.answers),
-        reply=reply,
-    )
-
-
-def failed_span(item: SpanItem, error: Exception) -> SpanResult:
-    """The result of a question that could not be asked: wrong, and listed with its error."""
-    return SpanResult(id=item.id, error=f"{type(error).__name__}: {error}")
+    answer = _words(reply.strip().partition("\n")[0])
+    accepted = [_words(each) for each in item.answers]
+    return SpanResult(answer in accepted, max(_f1(answer, each) for each in accepted))
 
 
 def _words(text: str) -> list[str]:

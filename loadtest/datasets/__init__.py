@@ -73,7 +73,7 @@ def load(
     _check_limit(limit)
     query = Query(data_dir=data_dir, split=split, open_book=open_book, fetch=fetch)
     if name.startswith("file:"):
-        path = os.path.expanduser(name.removeprefix("file:"))  # noqa: PTH111 - takes an unknown ~somebody literally
+        path = os.path.expanduser(name.removeprefix("file:"))  # noqa: PTH111  # takes an unknown ~somebody literally
         return load_file(Path(path), query)[:limit]
     if name not in LOADERS:
         raise NotFoundError(f"no multiple-choice dataset {name!r}; there are {', '.join(LOADERS)} and file:PATH")

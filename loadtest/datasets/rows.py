@@ -44,7 +44,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 def _parquet(path: Path) -> Iterator[Row]:
     try:
-        import pyarrow.parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - only the hub's files need it
+        import pyarrow.parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415  # only the hub's files need it
     except ImportError as error:
         raise NotFoundError(
             f"{path} needs pyarrow to be read; run `pip install pyarrow`, or point --data at JSONL files"

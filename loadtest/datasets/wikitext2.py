@@ -6,6 +6,7 @@ article too short for all three parts gives no item; the test split has 60, all 
 A line `` = Title = `` opens an article; two formulas of the test split look the same, but go on with a number.
 """
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,14 +39,18 @@ def load_wikitext2(query: Query, cut: Cut) -> list[ContinuationItem]:
     return items
 
 
-def read_text(query: Query) -> tuple[Path, str]:
-    """The split's file, and its text without blank lines.
+def read_text(query: Query, *further: str) -> tuple[Path, str]:
+    """The split's file, which may have one of ``further`` names in a folder, and its text without blank lines.
 
     Raises:
         NotFoundError, InvalidRequestError: It is not there, or no text.
     """
     path = query.find(
-        local=(f"wikitext2/wikitext-2-raw_{query.split}.txt", f"wikitext-2-raw/wiki.{_OFFICIAL[query.split]}.raw"),
+        local=(
+            f"wikitext2/wikitext-2-raw_{query.split}.txt",
+            f"wikitext-2-raw/wiki.{_OFFICIAL[query.split]}.raw",
+            *further,
+        ),
         remote=HubFile(
             "Salesforce/wikitext",
             "b08601e04326c79dfdd32d625aee71d232d685c3",
@@ -53,14 +58,20 @@ def read_text(query: Query) -> tuple[Path, str]:
         ),
     )
     try:
-        text = (
-            "".join(str(row.fields.get("text", "")) for row in read_rows(path))
-            if path.suffix == ".parquet"
-            else path.read_text(encoding="utf-8")
-        )
+        text = _whole(path)
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"{path}: not UTF-8 text ({error})") from error
     return path, re.sub(r"\n(\s*\n)+", "\n", text)
+
+
+def _whole(path: Path) -> str:
+    match path.suffix:
+        case ".parquet":
+            return "".join(str(row.fields.get("text", "")) for row in read_rows(path))
+        case ".gz":
+            return gzip.decompress(path.read_bytes()).decode("utf-8")
+        case _:
+            return path.read_text(encoding="utf-8")
 
 
 def articles_of(text: str) -> Iterator[tuple[str, str]]:

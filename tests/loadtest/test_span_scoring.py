@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvwire.errors import UnavailableError
 from loadtest.datasets import SpanItem
-from loadtest.span_scoring import failed_span, score_span, span_context, span_prompt
+from loadtest.span_scoring import score_span, span_context, span_prompt
 
 ITEM = SpanItem("q1", "Who won?", ("the Denver Broncos", "Denver"), "The Denver Broncos won.")
 
@@ -48,8 +47,3 @@ def test_f1_stays_between_0_and_1_and_an_exact_match_has_1(reply):
     result = score_span(ITEM, reply)
     assert 0 <= result.f1 <= 1
     assert not result.exact or result.f1 == 1
-
-
-def test_a_failed_question_scores_nothing_and_says_why():
-    result = failed_span(ITEM, UnavailableError("sharer went away"))
-    assert (result.exact, result.f1, result.error) == (False, 0.0, "UnavailableError: sharer went away")
