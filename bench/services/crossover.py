@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bench.services.facts import facts
+from bench.services.facts import PROMPT, facts
 from bench.services.pipelining import Case, cases, receiver_behind_links
 from kvwire.client import Client, Generation
 from kvwire.processes import Pair, running_pair
@@ -28,7 +28,6 @@ from kvwire.requests import Exchange, GenerateRequest, Method, Text
 _RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
 #: Some 64, 256 and 1,024 of SmolLM2's tokens.
 _CHARACTERS = (250, 1060, 4250)
-_PROMPT = Text("Question: Where is the key?\nAnswer:")
 _CODECS = ("fp16", "int8", "rd:bits=2")
 #: Frames are kept when they are made for the second time.
 _WARMING = 2
@@ -84,7 +83,7 @@ def _asking(address: str) -> Ask:
     async def ask(context: str, exchange: Exchange) -> Generation:
         async with Client(address) as client:
             await client.describe()
-            return await client.generate_all(GenerateRequest(_PROMPT, Text(context), exchange, 1))
+            return await client.generate_all(GenerateRequest(PROMPT, Text(context), exchange, 1))
 
     return lambda context, exchange: asyncio.run(ask(context, exchange))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.report.style import FIGURE
+from bench.services.drawing import standalone, text
 
 _LEFT, _TOP, _CELL_WIDTH, _CELL_HEIGHT, _GAP = 110, 64, 142, 54, 56
 _COLOURS = {"fp16": "c0", "int8": "c2", "rd:bits=2": "c1", "reading again": "c5", "text relay": "c3"}
@@ -24,26 +24,22 @@ def plot(cells: Sequence[Cell]) -> str:
     width = _LEFT + len(ratios) * _CELL_WIDTH + 20
     panel = len(contexts) * _CELL_HEIGHT + _GAP
     height = _TOP + len(_TITLES) * panel
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="figure" {size}><style>{FIGURE}</style>',
-        f'<text class="title" x="{_LEFT}" y="20">The fastest way to a first token, and how long it takes</text>',
-    ]
+    parts = [text(_LEFT, 20, "The fastest way to a first token, and how long it takes", "title")]
     for index, (sharer, title) in enumerate(_TITLES.items()):
         top = _TOP + index * panel
-        parts.append(f'<text class="title" x="{_LEFT}" y="{top - 24}">{title}</text>')
-        parts.append(f'<text class="small" x="{_LEFT - 8}" y="{top - 7}" text-anchor="end">wire / prefill</text>')
+        parts.append(text(_LEFT, top - 24, title, "title"))
+        parts.append(text(_LEFT - 8, top - 7, "wire / prefill", "small", "end"))
         for column, ratio in enumerate(ratios):
             middle = _LEFT + (column + 0.5) * _CELL_WIDTH
-            parts.append(f'<text class="small" x="{middle}" y="{top - 7}" text-anchor="middle">{ratio:g}</text>')
+            parts.append(text(middle, top - 7, f"{ratio:g}", "small", "middle"))
         for row, tokens in enumerate(contexts):
             middle = top + (row + 0.5) * _CELL_HEIGHT + 4
-            parts.append(f'<text class="small" x="{_LEFT - 8}" y="{middle}" text-anchor="end">{tokens} tokens</text>')
+            parts.append(text(_LEFT - 8, middle, f"{tokens} tokens", "small", "end"))
         for cell in cells:
             if cell["sharer"] == sharer:
                 column, row = ratios.index(cell["wire_over_prefill"]), contexts.index(cell["context_tokens"])
                 parts += _cell(cell, _LEFT + column * _CELL_WIDTH, top + row * _CELL_HEIGHT)
-    return "".join([*parts, "</svg>\n"])
+    return standalone(width, height, parts)
 
 
 def _cell(cell: Cell, x: int, y: int) -> Iterator[str]:
@@ -53,10 +49,9 @@ def _cell(cell: Cell, x: int, y: int) -> Iterator[str]:
     box = f'x="{x + 1}" y="{y + 1}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}"'
     told = ", ".join(f"{way} {1000 * seconds:.0f} ms" for way, seconds in cell["ttft_s"].items())
     yield f'<g><title>{escape(told)}</title><rect class="{_COLOURS[first]}" fill-opacity="0.25" rx="3" {box}/>'
-    yield f'<text class="title" x="{middle}" y="{y + 22}" text-anchor="middle">{escape(first)}</text>'
-    yield f'<text x="{middle}" y="{y + 36}" text-anchor="middle">{1000 * first_s:.0f} ms</text>'
-    after = f"then {second} \u00d7{second_s / first_s:.1f}"
-    yield f'<text class="small" x="{middle}" y="{y + 49}" text-anchor="middle">{escape(after)}</text></g>'
+    yield text(middle, y + 22, first, "title", "middle")
+    yield text(middle, y + 36, f"{1000 * first_s:.0f} ms", anchor="middle")
+    yield text(middle, y + 49, f"then {second} \u00d7{second_s / first_s:.1f}", "small", "middle") + "</g>"
 
 
 def main(

@@ -1,7 +1,10 @@
-"""A text of any length: the facts of the pocket set, one after the other."""
+"""A text of any length, the facts of the pocket set one after the other, and a question behind it."""
 
+from kvwire.requests import Text
 from loadtest.datasets import load
 from loadtest.scoring import context_text
+
+PROMPT = Text("Question: Where is the key?\nAnswer:")
 
 
 def facts(characters: int) -> str:

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import typer
 
 from bench.services.accounts import Check
-from bench.services.faults.laboratory import free_port
 from bench.services.faults.promises import Soaked
 from bench.services.faults.relay import Relay
 from bench.services.faults.resources import resources
@@ -28,7 +27,7 @@ from bench.services.scrape import Scrape
 from bench.services.soak import Memory
 from kvwire.client import Client
 from kvwire.errors import LocalError
-from kvwire.processes import FREE_PORTS, RunningService, running_service
+from kvwire.processes import FREE_PORTS, RunningService, free_port, running_service
 from kvwire.requests import Exchange, FaultPolicy, Method
 from loadtest.arrivals import Load, schedule
 from loadtest.datasets import Item, load

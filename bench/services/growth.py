@@ -16,19 +16,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bench.services.facts import facts
+from bench.services.facts import PROMPT, facts
 from bench.services.resident import peak_bytes, reset_peak, resident_bytes
 from kvwire.client import Client, Generation
 from kvwire.models.load import load_tokenizer
 from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, Text, TokenIds
+from kvwire.requests import Exchange, GenerateRequest, Method, TokenIds
 
 LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 #: Tokens of each context when many are asked for at once.
 _SHORT_CONTEXT = 128
-_PROMPT = Text("Question: Where is the key?\nAnswer:")
 _NEW_TOKENS = 16
 #: Contexts begin so many tokens apart, so that no two are alike.
 _APART = 7
@@ -85,7 +84,7 @@ async def _ask(address: str, asked: Sequence[TokenIds]) -> list[Generation]:
     exchange = Exchange(Method.PREFIX, codec="int8")
     async with Client(address) as client:
         await client.describe()
-        requests = [GenerateRequest(_PROMPT, each, exchange, _NEW_TOKENS, ignore_eos=True) for each in asked]
+        requests = [GenerateRequest(PROMPT, each, exchange, _NEW_TOKENS, ignore_eos=True) for each in asked]
         return list(await asyncio.gather(*map(client.generate_all, requests)))
 
 

@@ -6,16 +6,15 @@ import time
 import numpy as np
 import torch
 
-from bench.services.facts import facts
-from kvwire.client import Client
+from bench.services.facts import PROMPT, facts
+from bench.services.pipelining import asked
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, running_pair
-from kvwire.requests import Exchange, GenerateRequest, Method, Text
+from kvwire.requests import Text
 
-_PROMPT = Text("Question: Where is the key?\nAnswer:")
 #: Some 512 of SmolLM2's tokens.
 _CHARACTERS = 2300
 
@@ -25,36 +24,27 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
     torch.set_num_threads(threads)
     loaded = load(ModelStore().pull(model), dtype=torch.float32, device=device, attn_implementation=IMPLEMENTATION)
     engine = Engine(loaded, 4096)
-    context = Text(facts(_CHARACTERS))
+    context = facts(_CHARACTERS)
     served, alone = list[float](), list[float]()
     arguments = ["--threads", str(threads), "--device", device, "--log-level", "warning"]
     with running_pair(Pair(model, model), arguments) as (_, receiver):
         for index in range(rounds + 1):
-            first_s, tokens = asyncio.run(_served_s(receiver.address, context))
-            here_s = _here_s(engine, context)
+            answer, here_s = asyncio.run(asked(receiver.address, context)), _here_s(engine, Text(context))
             if index:  # the first round opens connections and faults memory in
-                served.append(first_s)
+                served.append(answer.first_token_s)
                 alone.append(here_s)
     ratios = [one / other for one, other in zip(served, alone, strict=True)]
     return {
         "ttft_over_in_process": float(np.median(ratios)),
-        "context_tokens": tokens,
+        "context_tokens": answer.report.tokens.context,
         "ttft_s": served,
         "in_process_s": alone,
     }
 
 
-async def _served_s(address: str, context: Text) -> tuple[float, int]:
-    async with Client(address) as client:
-        await client.describe()
-        request = GenerateRequest(_PROMPT, context, Exchange(Method.PREFIX, codec="fp16"), 1)
-        answer = await client.generate_all(request)
-    return answer.first_token_s, answer.report.tokens.context
-
-
 def _here_s(engine: Engine, context: Text) -> float:
     begun = time.perf_counter()
-    tokens = engine.prompts.read(context, _PROMPT)
+    tokens = engine.prompts.read(context, PROMPT)
     cache = engine.new_cache()
     behind = tokens.head + tokens.context
     engine.read(behind, cache, 0)

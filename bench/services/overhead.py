@@ -6,7 +6,6 @@ scraped meanwhile as often as Prometheus would.
 
 import asyncio
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from bench.services.processor import cpu_s
 from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.processes import FREE_PORTS, Pair, RunningService, running_service
@@ -34,13 +34,6 @@ CodecOption = Annotated[str, typer.Option(help="codec spec of the cache")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the rounds here")]
 
 _SCRAPE_EVERY_S = 5.0
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(service: RunningService) -> float:
-    """CPU seconds of a service's process since it began (Linux)."""
-    fields = Path(f"/proc/{service.process.pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 @contextmanager

@@ -1,21 +1,18 @@
 """Time to first token of method ``prefix`` behind links, over the longest of its stages: what could not be overlapped.
 
 The links' rates are such that the bytes take 0.3, 1 and 3 times what the sharer's prefill takes, which is measured
-first. ``python -m bench.services.pipelining``.
+first. ``kvwire bench --part "one request behind links"``.
 """
 
 import asyncio
-import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 
-from bench.services.facts import facts
+from bench.services.facts import PROMPT, facts
 from kvwire.client import Client, Generation
 from kvwire.link.shape import Shape
 from kvwire.processes import FREE_PORTS, Pair, RunningService, running_link, running_pair, running_service
@@ -23,7 +20,6 @@ from kvwire.requests import Exchange, GenerateRequest, Method, Text
 
 #: Wire time over prefill time.
 _RATIOS = (0.3, 1.0, 3.0)
-_PROMPT = Text("Question: Where is the key?\nAnswer:")
 #: Some 512 and 1,024 of SmolLM2's tokens.
 _CHARACTERS = (2150, 4250)
 #: Requests by which a context's prefill is known before the links are made; the first one is not counted.
@@ -60,7 +56,7 @@ async def asked(address: str, context: str, sharer: str = "", codec: str = "fp16
     async with Client(address) as client:
         await client.describe()
         exchange = Exchange(Method.PREFIX, sharer=sharer, codec=codec)
-        return await client.generate_all(GenerateRequest(_PROMPT, Text(context), exchange, 1))
+        return await client.generate_all(GenerateRequest(PROMPT, Text(context), exchange, 1))
 
 
 @dataclass(frozen=True)
@@ -123,15 +119,3 @@ def _told(case: Case, stages: Sequence[Stages]) -> dict[str, Any]:
         **medians,
         "rounds": [each.over_longest for each in stages],
     }
-
-
-def main(
-    model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
-    rounds: Annotated[int, typer.Option(min=1)] = 15,
-) -> None:
-    """Print what was found as JSON."""
-    sys.stdout.write(json.dumps(measure(model, rounds), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,11 +1,10 @@
 """One load of requests, played through a running pair and through the simulation of one."""
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from bench.services.processor import cpu_s_by_thread
 from bench.services.service_times import MAX_IN_FLIGHT, Asker, Bench
 from kvwire.client import Client
 from kvwire.errors import KvwireError
@@ -31,7 +30,6 @@ MIX = Mix(
 PAIR = Design(one_machine=True, limits=Limits(max_in_flight=MAX_IN_FLIGHT))
 #: Seconds of arrivals of each probe, when the capacity is simulated.
 _PROBED_S = 600.0
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ async def measured(bench: Bench, asked: Sequence[Request], title: str) -> tuple[
     services = (bench.sharer, bench.receiver)
     async with Client(bench.receiver.address) as client:
         await _asking(client, bench.asker)(asked[0])  # opens connections, and counts for nothing
-        before, begin_s = [_thread_cpu_s(each) for each in services], time.monotonic()
+        before, begin_s = [cpu_s_by_thread(each) for each in services], time.monotonic()
         with load_progress(title, len(asked)) as told:
             due_s = [each.due_s for each in asked]
             sent = await open_loop(_asking(client, bench.asker), asked, due_s, begin_s, told)
@@ -121,15 +119,6 @@ def _asking(client: Client, asker: Asker) -> Callable[[Request], Awaitable[Outco
     return ask
 
 
-def _thread_cpu_s(service: RunningService) -> dict[str, float]:
-    """CPU seconds of each thread of a service (Linux)."""
-    found = {}
-    for thread in Path(f"/proc/{service.process.pid}/task").iterdir():
-        fields = (thread / "stat").read_text(encoding="ascii").rpartition(") ")[2].split()
-        found[thread.name] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-    return found
-
-
 def _busiest_s(service: RunningService, before: dict[str, float]) -> float:
     """CPU seconds since then of the thread that has had most of them: torch computes on one alone."""
-    return max(cpu_s - before.get(name, 0.0) for name, cpu_s in _thread_cpu_s(service).items())
+    return max(cpu_s - before.get(name, 0.0) for name, cpu_s in cpu_s_by_thread(service).items())

@@ -1,17 +1,13 @@
 """Contexts that a sharer reads together, over as many read one after the other: caches per second over the wire.
 
-All are of 64 tokens, of each its own, int8, and nothing is kept. ``python -m bench.services.prefill_batching``.
+All are of 64 tokens, of each its own, int8, and nothing is kept. ``kvwire bench --part "contexts read together"``.
 """
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
-import typer
 
 from bench.services.wire import SHARE, Reader
 from kvwire.client import Client
@@ -72,15 +68,3 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
         found = asyncio.run(_rounds(sharer.address, rounds))
     medians = {f"prefill_{count}_together_over_alone": float(np.median(ratios)) for count, ratios in found.items()}
     return {**medians, "rounds": found}
-
-
-def main(
-    model: Annotated[str, typer.Option(help="of the sharer")] = "smollm2-135m",
-    rounds: Annotated[int, typer.Option(min=1)] = 15,
-) -> None:
-    """Print what was found as JSON."""
-    sys.stdout.write(json.dumps(measure(model, rounds), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    typer.run(main)

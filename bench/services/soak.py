@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import resource
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import typer
 
 from bench.services.accounts import Check, counts, times
+from bench.services.resident import resident_bytes
 from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.processes import Pair, RunningService, running_pair
@@ -55,7 +55,10 @@ class Memory:
 
 @contextmanager
 def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memory]]:
-    """Sample the memory of services while the block runs, on a thread of its own."""
+    """Sample the memory of services while the block runs, on a thread of its own.
+
+    From the kernel: a scrape would have the tester read text when it is to send.
+    """
     found = {name: Memory() for name in services}
     stop, begun_s = threading.Event(), time.monotonic()
 
@@ -63,7 +66,7 @@ def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memor
         while not stop.wait(_SAMPLE_EVERY_S):
             for name, service in services.items():
                 found[name].at_s.append(time.monotonic() - begun_s)
-                found[name].resident_bytes.append(_resident_bytes(service.process.pid))
+                found[name].resident_bytes.append(resident_bytes(service))
 
     thread = threading.Thread(target=sample)
     thread.start()
@@ -72,12 +75,6 @@ def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memor
     finally:
         stop.set()
         thread.join()
-
-
-def _resident_bytes(pid: int) -> float:
-    """From the kernel: a scrape would have the tester read text when it is to send."""
-    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    return float(int(pages) * resource.getpagesize())
 
 
 def soak(

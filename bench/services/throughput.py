@@ -1,7 +1,7 @@
 """Tokens per second of many answers at once: over one at a time, and over transformers' own batched ``generate``.
 
 Answers of 64 tokens to questions of unlike lengths, method ``receiver_reads``: the same tokens are read and written in
-all three cases, on as many threads. ``python -m bench.services.throughput``.
+all three cases, on as many threads. ``kvwire bench --part "many answers at once"``.
 """
 
 import asyncio

@@ -17,10 +17,10 @@ from typing import Annotated
 import typer
 
 from bench.services.collector import Collector, Span, running_collector
+from bench.services.drawing import standalone, text, time_grid
 from bench.services.facts import facts
 from bench.services.pipelining import asked, cases, receiver_behind_links
 from experiments.report.axis import Axis
-from experiments.report.style import FIGURE
 from kvwire.processes import Pair, running_pair
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 900, 80, 20, 74, 12
@@ -66,24 +66,19 @@ def drawing(title: str, drawn: Sequence[Bar]) -> str:
     end_ms = max(each.ended_ms for each in drawn)
     x = Axis(0.0, end_ms, _LEFT, _WIDTH - _RIGHT, log=False, text=lambda ms: f"{ms:.0f}")
     bottom = _TOP + _ROW * (rows + 1)
-    parts = [_text(10, 20, title, "title"), _text(10, bottom - 3, "prompt"), _text(10, _TOP + _ROW - 3, "layer 0")]
-    parts += [_text(10, bottom - _ROW - 3, f"layer {rows - 1}"), _text(10, _TOP - 10, "ms", "small")]
+    parts = [text(10, 20, title, "title"), text(10, bottom - 3, "prompt"), text(10, _TOP + _ROW - 3, "layer 0")]
+    parts += [text(10, bottom - _ROW - 3, f"layer {rows - 1}"), text(10, _TOP - 10, "ms", "small")]
     for index, (stage, colour) in enumerate(_COLOURS.items()):
         at = _LEFT + 125 * index
-        parts += [_rectangle(colour, at, 34, 10, 10, stage), _text(at + 15, 43, stage, "small")]
-    for tick in x.ticks():
-        parts.append(f'<path class="grid" d="M{x.at(tick):.1f},{_TOP - 4}V{bottom}"/>')
-        parts.append(_text(x.at(tick), _TOP - 10, x.text(tick), "small", "middle"))
+        parts += [_rectangle(colour, at, 34, 10, 10, stage), text(at + 15, 43, stage, "small")]
+    parts += time_grid(x, _TOP, bottom, 10)
     for each in drawn:
         row = rows if each.layer is None else each.layer
         said = f"{each.stage}{'' if each.layer is None else f' {each.layer}'}: {each.ended_ms - each.begun_ms:.2f} ms"
         begun = x.at(each.begun_ms)
         width = max(0.8, x.at(each.ended_ms) - begun)
         parts.append(_rectangle(_COLOURS[each.stage], begun, _TOP + _ROW * row + 1, width, _ROW - 2, said))
-    size = f'width="{_WIDTH}" height="{bottom + 10}" viewBox="0 0 {_WIDTH} {bottom + 10}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="figure" {size}><style>{FIGURE}</style>{"".join(parts)}</svg>\n'
-    )
+    return standalone(_WIDTH, bottom + 10, parts)
 
 
 def _rectangle(colour: str, x: float, y: float, width: float, height: float, said: str) -> str:
@@ -91,10 +86,6 @@ def _rectangle(colour: str, x: float, y: float, width: float, height: float, sai
         f'<rect class="{colour}" style="stroke:none" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
         f"<title>{escape(said)}</title></rect>"
     )
-
-
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def main(

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from bench.services.collector import Collector, Span, running_collector
+from bench.services.drawing import standalone, text, time_grid
 from bench.services.overhead import DEFAULT_PAIR, CodecOption, PairOption, pair_of
 from experiments.report.axis import Axis
-from experiments.report.style import FIGURE
 from kvwire.client import Client
 from kvwire.processes import Pair
 from kvwire.requests import Exchange, GenerateRequest, RequestInfo, Text
@@ -36,17 +36,12 @@ def timeline(title: str, spans: list[Span]) -> str:
     x = Axis(0.0, 1000 * root.seconds, _LEFT, _WIDTH - _RIGHT, log=False, text=lambda ms: f"{ms:.0f}")
     rows = list(_rows(collector, root))
     bottom = _TOP + _ROW * len(rows)
-    parts = [_text(10, 20, title, "title"), _text(_WIDTH - _RIGHT + 10, _TOP - 12, "ms of work", "small")]
-    parts += [_text(_LEFT, 40, "ms since the call came; bars within a row are layers", "small")]
-    for tick in x.ticks():
-        parts.append(f'<path class="grid" d="M{x.at(tick):.1f},{_TOP - 4}V{bottom}"/>')
-        parts.append(_text(x.at(tick), _TOP - 12, x.text(tick), "small", "middle"))
+    parts = [text(10, 20, title, "title"), text(_WIDTH - _RIGHT + 10, _TOP - 12, "ms of work", "small")]
+    parts += [text(_LEFT, 40, "ms since the call came; bars within a row are layers", "small")]
+    parts += time_grid(x, _TOP, bottom, 12)
     for index, span in enumerate(rows):
         parts += _row(span, collector.children(span), x, root, _TOP + _ROW * index)
-    size = f'width="{_WIDTH}" height="{bottom + 10}" viewBox="0 0 {_WIDTH} {bottom + 10}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="figure" {size}><style>{FIGURE}</style>{"".join(parts)}</svg>\n'
-    )
+    return standalone(_WIDTH, bottom + 10, parts)
 
 
 def _rows(collector: Collector, call: Span) -> Iterator[Span]:
@@ -64,12 +59,12 @@ def _row(span: Span, within: list[Span], x: Axis, root: Span, top: float) -> Ite
     is_call = "rpc.method" in span.attributes
     spent_s, times = span.attributes.get("kvwire.spent_s", span.seconds), span.attributes.get("kvwire.times", 1)
     name = f"{span.service.removeprefix('kvwire-')}: {span.name.rpartition('/')[2]}" if is_call else span.name
-    yield _text(10 if is_call else 26, top + _BAR - 1, name, "title" if is_call else "")
+    yield text(10 if is_call else 26, top + _BAR - 1, name, "title" if is_call else "")
     yield _bar(span, "call" if is_call else "whole" if times == 1 and not layers else "broken", x, root, top)
     for each in layers:
         yield _bar(each, "layer", x, root, top)
     worked = f"{1000 * spent_s:.1f}" + (f" in {times} times" if times > 1 else "")
-    yield _text(_WIDTH - _RIGHT + 10, top + _BAR - 1, worked, "small")
+    yield text(_WIDTH - _RIGHT + 10, top + _BAR - 1, worked, "small")
 
 
 def _bar(span: Span, kind: str, x: Axis, root: Span, top: float) -> str:
@@ -80,10 +75,6 @@ def _bar(span: Span, kind: str, x: Axis, root: Span, top: float) -> str:
         f'x="{begun:.1f}" y="{top}" width="{max(0.8, ended - begun):.1f}" height="{_BAR}">'
         f"<title>{escape(told)}</title></rect>"
     )
-
-
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 async def _ask(address: str, codec: str, context: str, max_new_tokens: int) -> None:

@@ -1,21 +1,18 @@
 """``Share`` of a context that a sharer has read before, over a bare gRPC stream of the same messages: bytes per second.
 
-Both streams are read by the same client as they come, without parsing. ``python -m bench.services.wire``.
+Both streams are read by the same client as they come, without parsing. ``kvwire bench --part "the wire alone"``.
 """
 
 import asyncio
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import grpc
 import numpy as np
-import typer
 
 from bench.services.bare.stream import METHOD as BARE
 from bench.services.facts import facts
@@ -116,15 +113,3 @@ def measure(model: str, rounds: int, device: str = "cpu", threads: int = 2) -> d
         sharer = stack.enter_context(running_service("sharer_service", [*own, *free]))
         found = [over_bare(sharer.address, codec, rounds) for codec in ("fp16", "int8")]
     return {"wire_over_bare_grpc": found[0]["wire_over_bare_grpc"], "streams": found}
-
-
-def main(
-    model: Annotated[str, typer.Option(help="of the sharer")] = "smollm2-135m",
-    rounds: Annotated[int, typer.Option(min=1)] = 15,
-) -> None:
-    """Print what was found as JSON."""
-    sys.stdout.write(json.dumps(measure(model, rounds), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.services.faults.cases import Case, Effect, cases
-from bench.services.faults.laboratory import Laboratory, asked, free_port, laboratory
+from bench.services.faults.laboratory import Laboratory, asked, laboratory
 from bench.services.faults.pump import Harm, Way
 from bench.services.faults.resources import resources
 from bench.services.faults.troubles import Sharer
-from kvwire.processes import FREE_PORTS, running_service
+from kvwire.processes import FREE_PORTS, free_port, running_service
 from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RequestInfo, Text, TokenIds
 
 pytestmark = pytest.mark.slow

@@ -1,7 +1,6 @@
 """A pair whose link can be hurt, and what becomes of a request meanwhile."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +12,7 @@ from bench.services.faults.relay import Relay
 from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.errors import KvwireError
-from kvwire.processes import FREE_PORTS, RunningService, running_service
+from kvwire.processes import FREE_PORTS, RunningService, free_port, running_service
 from kvwire.report import Token
 from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RequestInfo, Text
 
@@ -107,13 +106,6 @@ def laboratory(model: str, logs: Path, *arguments: str, sharer_arguments: Sequen
         running_service("receiver_service", [*own, "--sharers", f"sharer={link}"], logs / "receiver.log") as receiver,
     ):
         yield Laboratory(sharer, receiver, link)
-
-
-def free_port() -> int:
-    """A port of this machine that is free now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ def _placed(dashboard: Dashboard, panel: Mapping[str, Any], prometheus: Promethe
 def _asked(dashboard: Dashboard, panel: Mapping[str, Any], prometheus: Prometheus, span: Span) -> list[Named]:
     """The series of all of a panel's queries."""
     return [
-        Named.of(legend(target.get("legendFormat", ""), series.labels), series)
+        Named(legend(target.get("legendFormat", ""), series.labels), series.points)
         for target in panel["targets"]
         for series in prometheus.over(span, dashboard.filled_in(target["expr"]))
     ]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from kvwire.errors import StartError
-from kvwire.processes import RunningService
+from kvwire.processes import RunningService, free_port
 
 SHIPPED = Path(__file__).parents[2] / "prometheus"
 _START_TIMEOUT_S = 20.0
@@ -81,7 +80,7 @@ def running_prometheus(
     """
     (folder / "prometheus.yml").write_text(yaml.safe_dump(_scraping(sharer, receiver, scrape_interval)))
     shutil.copy(SHIPPED / "rules.yml", folder)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     with (folder / "prometheus.log").open("w") as log:
         command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=log, stdout=log)  # noqa: S603  # as above
@@ -105,11 +104,3 @@ def _scraping(sharer: RunningService, receiver: RunningService, scrape_interval:
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
     return config
-
-
-def _free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from deploy.grafana.preview.prometheus import Series, Span
+from deploy.grafana.preview.prometheus import Span
 
 # Told apart by people with any colour vision: Okabe and Ito's, then Paul Tol's muted ones.
 COLOURS = (
@@ -28,11 +28,6 @@ class Named:
 
     name: str
     points: list[tuple[float, float]]
-
-    @classmethod
-    def of(cls, name: str, series: Series) -> "Named":
-        """A series by its name."""
-        return cls(name, series.points)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.services.overhead import cpu_s, pair_of
+from bench.services.overhead import pair_of
+from bench.services.processor import cpu_s
 from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.processes import Pair

@@ -8,9 +8,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench.services.faults.laboratory import free_port
 from kvwire.callers.door import Door
 from kvwire.errors import OverloadedError, StartError
+from kvwire.processes import free_port
 from kvwire.rpc import server as module
 from kvwire.rpc.server import Listening, serve
 from kvwire.security import ServerSecurity
