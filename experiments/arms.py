@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from experiments.questions.base import Shown
-from experiments.recipe import Recipe, WrongContext
+from experiments.recipe import Recipe
+from experiments.sets import WrongContext
 from kvwire.requests import Exchange, Method, RelayMode
 
 REFERENCE_CODEC = "fp32"

@@ -32,6 +32,16 @@ class Quality:
     log: bool = False
     per_token: bool = False
 
+    @property
+    def better(self) -> str:
+        """Which way is up, in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
+    def heading(self) -> str:
+        """The label where a sentence begins."""
+        return self.label[0].upper() + self.label[1:]
+
 
 def _mean(metric: Metric) -> Quality:
     def parts(dataset: DatasetResults, arm: Arm) -> Quotient | None:

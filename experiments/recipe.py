@@ -14,12 +14,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from experiments.needs import KINDS, Need, Trained
-from experiments.sets import TAGS, Count, Dataset, Part, WrongContext
+from experiments.sets import TAGS, Count, Dataset, Part
 from experiments.yaml_source import Source, read_yaml
 from kvwire.errors import NotFoundError
 from kvwire.requests import Method
-
-__all__ = ["Controls", "NamedRecipe", "Recipe", "Selector", "WrongContext", "load_recipe"]
 
 SHIPPED = Path(__file__).with_name("recipes")
 

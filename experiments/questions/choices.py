@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.questions.base import Asking, Reply, ask_scored, likelihood, score_request
-from experiments.questions.items import ItemQuestion
+from experiments.questions.items import MultipleChoice
 from kvwire.client import Client
 from kvwire.report import Scored
 from kvwire.requests import ScoreRequest
@@ -12,7 +12,7 @@ from loadtest import scoring
 
 
 @dataclass(frozen=True)
-class ChoiceQuestion(ItemQuestion):
+class ChoiceQuestion(MultipleChoice):
     """KL and top-1 are over the tokens of the right choice, as its likelihood is."""
 
     async def ask(self, client: Client, asking: Asking) -> Reply:

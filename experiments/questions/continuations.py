@@ -1,9 +1,10 @@
 """Text to be continued: how likely what follows is, after a context that only the sharer has read."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.questions.base import Asking, Reply, Shown, ask_scored, likelihood, score_request, told
+from experiments.questions.items import ItemQuestion
 from kvwire.client import Client
 from kvwire.report import Scored
 from kvwire.requests import ScoreRequest
@@ -11,15 +12,8 @@ from loadtest.datasets import ContinuationItem
 
 
 @dataclass(frozen=True)
-class ContinuationQuestion:
+class ContinuationQuestion(ItemQuestion[ContinuationItem]):
     """Likelihood, KL and top-1 are over all tokens of the continuation."""
-
-    item: ContinuationItem
-
-    @property
-    def id(self) -> str:
-        """The item's."""
-        return self.item.id
 
     @property
     def cluster(self) -> str:
@@ -35,11 +29,6 @@ class ContinuationQuestion:
     def told(self) -> dict[Shown, str]:
         """The opening; there is no question."""
         return told(self.context)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The item's."""
-        return asdict(self.item)
 
     async def ask(self, client: Client, asking: Asking) -> Reply:
         """Score the continuation."""

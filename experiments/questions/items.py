@@ -1,18 +1,20 @@
-"""What questions with choices have in common, however they are answered."""
+"""What questions have in common, whatever their items and however they are answered."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from experiments.questions.base import Shown, told
 from loadtest import scoring
-from loadtest.datasets import Item
+from loadtest.datasets import ContinuationItem, Item, SpanItem
+
+T = TypeVar("T", Item, SpanItem, ContinuationItem)
 
 
 @dataclass(frozen=True)
-class ItemQuestion:
-    """An item of a set of questions with choices; its fact, if it has one, is the context."""
+class ItemQuestion(Generic[T]):
+    """Of one item, which is its own cluster."""
 
-    item: Item
+    item: T
 
     @property
     def id(self) -> str:
@@ -25,6 +27,16 @@ class ItemQuestion:
         return self.item.id
 
     @property
+    def fields(self) -> dict[str, Any]:
+        """The item's."""
+        return asdict(self.item)
+
+
+@dataclass(frozen=True)
+class MultipleChoice(ItemQuestion[Item]):
+    """One with choices; its fact, if it has one, is the context."""
+
+    @property
     def context(self) -> str | None:
         """The fact."""
         return scoring.context_text(self.item)
@@ -34,8 +46,3 @@ class ItemQuestion:
         """The fact, the question, and the lettered choices."""
         choices = f"Choices:\n{scoring.lettered_choices(self.item)}"
         return told(self.context, f"Question: {self.item.question}\n", choices)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The item's."""
-        return asdict(self.item)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from experiments.questions.base import Asking, Reply
-from experiments.questions.items import ItemQuestion
+from experiments.questions.items import MultipleChoice
 from kvwire.client import Client
 from kvwire.requests import ChatMessage, GenerateRequest, Messages
 from loadtest import scoring
 
 
 @dataclass(frozen=True)
-class LetterQuestion(ItemQuestion):
+class LetterQuestion(MultipleChoice):
     """What is written has no distribution to compare: there is no KL here."""
 
     async def ask(self, client: Client, asking: Asking) -> Reply:

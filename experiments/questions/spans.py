@@ -1,9 +1,9 @@
 """Reading questions, answered in writing: exact match and F1 against the accepted wordings."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from experiments.questions.base import Asking, Reply, Shown, told
+from experiments.questions.items import ItemQuestion
 from kvwire.client import Client
 from kvwire.requests import GenerateRequest, Text
 from loadtest.datasets import SpanItem
@@ -11,20 +11,8 @@ from loadtest.span_scoring import SPAN_MAX_NEW_TOKENS, score_span, span_context,
 
 
 @dataclass(frozen=True)
-class SpanQuestion:
+class SpanQuestion(ItemQuestion[SpanItem]):
     """What is written has no distribution to compare: there is no KL here."""
-
-    item: SpanItem
-
-    @property
-    def id(self) -> str:
-        """The item's."""
-        return self.item.id
-
-    @property
-    def cluster(self) -> str:
-        """The item itself."""
-        return self.item.id
 
     @property
     def context(self) -> str:
@@ -35,11 +23,6 @@ class SpanQuestion:
     def told(self) -> dict[Shown, str]:
         """The paragraph, and the question; there are no options."""
         return told(self.context, f"Question: {self.item.question}\n")
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The item's."""
-        return asdict(self.item)
 
     async def ask(self, client: Client, asking: Asking) -> Reply:
         """Have the answer written."""
@@ -52,5 +35,5 @@ class SpanQuestion:
         )
         written = await client.generate_all(request)
         scored = score_span(self.item, written.text)
-        result = {"exact": scored.exact, "f1": scored.f1, "reply": scored.reply}
+        result = {"exact": scored.exact, "f1": scored.f1, "reply": written.text}
         return Reply(result, written.report, (written.first_token_s, written.total_s))

@@ -57,6 +57,11 @@ def number_text(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004  # .3g would write 1e+03
 
 
+def text_of(*, share: bool) -> Callable[[float], str]:
+    """How a share, or else a plain number, is written."""
+    return share_text if share else number_text
+
+
 def bytes_text(value: float) -> str:
     """Bytes with a decimal unit."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

@@ -9,6 +9,8 @@ from experiments.report.axis import Axis, axis_for, bytes_text, number_text
 from experiments.report.labels import Named, around
 from experiments.report.panel import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Level, Panel, Point, Series, draw, legend
 
+#: Baselines that send no bytes, and the CSS class of their line.
+LEVELS = {"receiver_only": "b", "receiver_reads": "a", "sharer_only": "c"}
 _SINGLES = {"text": 6, "verbatim": 3, "text_question": 2, "text_options": 4}  # star, diamond and triangles
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 from experiments.curves import Row
 from experiments.report.axis import bytes_text, number_text
-from experiments.report.cloud import Cloud, Spot, draw_cloud, key, styles
+from experiments.report.cloud import LEVELS, Cloud, Spot, draw_cloud, key, styles
 from experiments.report.figures import Figure
 from experiments.report.panel import Level, Point
-
-_LEVELS = {"receiver_only": "b", "receiver_reads": "a", "sharer_only": "c"}
 
 
 def latency_figures(dataset: str, rows: Sequence[Row]) -> list[Figure]:
@@ -48,5 +46,5 @@ def _spot(row: Row) -> Spot | None:
 
 
 def _level(row: Row) -> Level | None:
-    kind, spread = _LEVELS.get(row.arm.name), row.costs.ttft_spread_ms
+    kind, spread = LEVELS.get(row.arm.name), row.costs.ttft_spread_ms
     return Level(row.arm.name, kind, *spread) if kind and spread else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from experiments.report.axis import axis_for, number_text, share_text
+from experiments.report.axis import axis_for, number_text, text_of
 from experiments.report.panel import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, Point, Series, draw, legend
 from experiments.report.style import FIGURE, PAGE
 
@@ -84,8 +84,7 @@ def _panel(title: str, series: Sequence[Series]) -> Panel:
 def _drawn(panel: Panel, y_label: str, x_label: str, *, share: bool) -> str:
     points = [point for series in panel.series for point in series.points]
     x = axis_for([point.x for point in points], LEFT, WIDTH - RIGHT, log=False, text=number_text)
-    text = share_text if share else number_text
-    y = axis_for([0.0, *(point.y for point in points)], HEIGHT - BOTTOM, TOP, log=False, text=text)
+    y = axis_for([0.0, *(point.y for point in points)], HEIGHT - BOTTOM, TOP, log=False, text=text_of(share=share))
     return draw(panel, x, y, y_label, x_label)
 
 

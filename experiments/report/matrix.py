@@ -22,6 +22,9 @@ from experiments.report.table import Table
 from experiments.results import Results
 from kvwire.errors import InvalidRequestError
 
+#: Beside the results of a folder: what the report knows of rows that have none.
+FILE = "matrix.json"
+
 #: Of what was not run here.
 _STATES = {"measured": "measured elsewhere", "ready": "ready, not run here", "missing": "missing"}
 
@@ -52,7 +55,7 @@ def wanted_rows(folder: Path) -> tuple[Wanted, ...]:
     Raises:
         InvalidRequestError: It is no such list.
     """
-    path = folder / "matrix.json"
+    path = folder / FILE
     if not path.is_file():
         return ()
     try:

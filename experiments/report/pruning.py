@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.curves import Row
 from experiments.qualities import SHOWN, Quality
-from experiments.report.axis import Axis, axis_for, number_text, share_text
+from experiments.report.axis import Axis, axis_for, share_text, text_of
 from experiments.report.figures import Figure
 from experiments.report.labels import at_ends
 from experiments.report.panel import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Panel, Point, Series, draw
@@ -26,10 +26,10 @@ def pruning_figures(dataset: str, rows: Sequence[Row]) -> list[Figure]:
     panels = [_panel(codec, own, quality) for codec in dict.fromkeys(row.arm.codec for row in pruned)]
     points = [point for panel in panels for series in panel.series for point in series.points]
     x = axis_for([1.0, *(point.x for point in points)], WIDTH - _NAMES, LEFT, log=True, text=share_text)
-    text = share_text if quality.share else number_text
+    text = text_of(share=quality.share)
     y = axis_for([e for p in points for e in (p.low, p.high)], HEIGHT - BOTTOM, TOP, log=quality.log, text=text)
     drawn = tuple(_drawn(panel, x, y, quality) for panel in panels)
-    note = f"{quality.label[0].upper()}{quality.label[1:]}; bars are 95 % intervals."
+    note = f"{quality.heading}; bars are 95 % intervals."
     return [Figure(f"{dataset}-keep", _headline(pruned, quality), drawn, note=note, shown=panels)]
 
 
@@ -69,7 +69,7 @@ def _way(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _points(rows: Sequence[Row], quality: Quality) -> tuple[Point, ...]:
-    text = share_text if quality.share else number_text
+    text = text_of(share=quality.share)
     found = []
     for row in sorted(rows, key=lambda row: -row.arm.keep):
         value, low, high = row.estimates[quality.name][:3]
@@ -80,5 +80,4 @@ def _points(rows: Sequence[Row], quality: Quality) -> tuple[Point, ...]:
 
 
 def _drawn(panel: Panel, x: Axis, y: Axis, quality: Quality) -> str:
-    better = "higher is better" if quality.higher_is_better else "lower is better"
-    return draw(panel, x, y, better, "share of the tokens kept", at_ends(panel.series, x, y))
+    return draw(panel, x, y, quality.better, "share of the tokens kept", at_ends(panel.series, x, y))

@@ -1,16 +1,15 @@
 """Quality against bytes: a point with its interval per arm, the Pareto front, and what holds at equal bytes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from experiments.curves import Row
 from experiments.fronts import Front, Place, bytes_of
 from experiments.qualities import Quality
-from experiments.report.axis import bytes_text, number_text, share_text
-from experiments.report.cloud import Cloud, Spot, draw_cloud, key, styles
+from experiments.report.axis import bytes_text, share_text, text_of
+from experiments.report.cloud import LEVELS, Cloud, Spot, draw_cloud, key, styles
 from experiments.report.figures import Figure
 from experiments.report.panel import Level, Point
 
-_LEVELS = {"receiver_only": "b", "receiver_reads": "a", "sharer_only": "c"}
 _GOAL = 0.9  # of the uncompressed cache's net gain: what a codec may cost, by the goal it is measured against
 #: How far below nothing gained an axis goes; arms that do harm would squeeze all others together.
 _LOWEST_GAIN = -0.3
@@ -23,9 +22,9 @@ def quality_figure(front: Front, rows: Sequence[Row]) -> Figure:
     spots = [spot for row in own if (spot := _spot(row, quality))]
     cloud = Cloud(
         title=quality.label,
-        better="higher is better" if quality.higher_is_better else "lower is better",
+        better=quality.better,
         x_label="payload bytes per token of the context" if quality.per_token else "bytes per request",
-        text=_text(quality),
+        text=text_of(share=quality.share),
         log=quality.log,
         lowest=_LOWEST_GAIN if quality.name in ("gain_retained", "net_gain") else float("-inf"),
     )
@@ -43,7 +42,7 @@ def quality_figure(front: Front, rows: Sequence[Row]) -> Figure:
 
 def _headline(front: Front) -> str:
     families = list(dict.fromkeys(place.row.arm.family for place in front.leading))
-    label = front.quality.label[0].upper() + front.quality.label[1:]
+    label = front.quality.heading
     if len(families) == 1:
         return f"{label}: {families[0]} holds the whole front"
     return f"{label}: the front is {', '.join(families[:-1])} and {families[-1]}, cheapest first"
@@ -68,7 +67,7 @@ def _spot(row: Row, quality: Quality) -> Spot | None:
     if not sent:
         return None
     value, low, high = row.estimates[quality.name][:3]
-    text = _text(quality)
+    text = text_of(share=quality.share)
     label = f"{row.arm.name}: {text(value)} ({text(low)} to {text(high)}), {bytes_text(sent)}"
     return row, Point(sent, value, low, high, label)
 
@@ -76,9 +75,9 @@ def _spot(row: Row, quality: Quality) -> Spot | None:
 def _receiver(quality: Quality, rows: Sequence[Row]) -> tuple[Level, ...]:
     """The receiver by itself, without and with the context."""
     return tuple(
-        Level(row.arm.name, _LEVELS[row.arm.name], *row.estimates[quality.name][:3])
+        Level(row.arm.name, LEVELS[row.arm.name], *row.estimates[quality.name][:3])
         for row in rows
-        if row.arm.name in _LEVELS
+        if row.arm.name in LEVELS
     )
 
 
@@ -89,7 +88,3 @@ def _uncompressed(quality: Quality, rows: Sequence[Row]) -> tuple[Level, ...]:
         return ()
     goal = _GOAL * found.value
     return Level("uncompressed", "a", *found[:3]), Level(f"{share_text(_GOAL)} of it", "b", goal, goal, goal)
-
-
-def _text(quality: Quality) -> Callable[[float], str]:
-    return share_text if quality.share else number_text

@@ -40,13 +40,13 @@ class Bootstrap:
         self._clusters = np.arange(items)
 
     @classmethod
-    def of_clusters(cls, clusters: Sequence[str], seed: int, resamples: int = RESAMPLES) -> Self:
+    def of_clusters(cls, clusters: Sequence[str], seed: int) -> Self:
         """Resamples of clusters, whose items come and go together; the same as of items where each has its own.
 
         clusters: the name of each item's, ``(items,)``. Statistics are over items all the same.
         """
         places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
-        found = cls(len(places), seed, resamples)
+        found = cls(len(places), seed)
         found._clusters = np.array([places[name] for name in clusters])
         found._draws = found._draws.take(found._clusters, axis=1)
         return found
