@@ -89,7 +89,7 @@ def warm_services() -> Iterator[None]:
         parents.extend([] if parents else [warm.Parent(environment)])
         if not parents[0].fits(environment):
             return cold(command, environment, log)
-        return parents[0].fork(module, arguments, environment, log.fileno() if log else sys.stderr.fileno())
+        return parents[0].fork(module, arguments, environment, log.fileno() if log else 2)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "started", started)

@@ -13,8 +13,8 @@ from bench.services.resident import resident_bytes
 from bench.services.soak import Memory
 from kvwire.requests import Method
 
-#: Pools, channels and allocators fill.
-WARM_UP, FAULTS = 100, 1000
+#: Pools, channels and allocators fill, and what is remembered of the latest 1,024 requests.
+WARM_UP, FAULTS = 1100, 1000
 DEADLINE_S = {effect: 0.3 if effect is Effect.STALLED else 8.0 for effect in Effect}
 
 
