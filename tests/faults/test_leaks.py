@@ -1,4 +1,4 @@
-"""A thousand faults against one pair: nothing of them is kept."""
+"""More than a thousand faults against one pair: nothing of them is kept."""
 
 import time
 from dataclasses import replace
@@ -13,13 +13,13 @@ from bench.services.resident import resident_bytes
 from bench.services.soak import Memory
 from kvwire.requests import Method
 
-#: Pools, channels and allocators fill, and what is remembered of the latest 1,024 requests.
-WARM_UP, FAULTS = 1100, 1000
+#: Pools, channels and the allocator fill: with a tiny model the heap is 2 MB larger after 1,500 faults, and stays so.
+WARM_UP, FAULTS = 1500, 1500
 DEADLINE_S = {effect: 0.3 if effect is Effect.STALLED else 8.0 for effect in Effect}
 
 
 @pytest.mark.slow
-async def test_a_thousand_faults_leave_no_thread_file_socket_or_memory(lab):
+async def test_faults_leave_no_thread_file_socket_or_memory(lab):
     """Of all kinds, drawn at random; then the pair answers as before."""
     services = {"sharer": lab.sharer, "receiver": lab.receiver}
     kinds, random = list(cases()), Random(0)  # noqa: S311  # the same faults in every run
