@@ -13,7 +13,7 @@ from bench.services.resident import resident_bytes
 from bench.services.soak import Memory
 from kvwire.requests import Method
 
-#: Pools, channels and the allocator fill: with a tiny model the heap is 2 MB larger after 1,500 faults, and stays so.
+#: Pools, channels and the allocator fill.
 WARM_UP, FAULTS = 1500, 1500
 DEADLINE_S = {effect: 0.3 if effect is Effect.STALLED else 8.0 for effect in Effect}
 
