@@ -12,8 +12,8 @@ from kvwire.recent import Recent
 from kvwire.report import ByteCounts, Report, StageTiming
 from kvwire.requests import Method, RequestInfo
 
-#: Of histograms; from one decoding step of a small model to a long prefill on a CPU.
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# Seconds; from one decoding step of a small model to a long prefill on a CPU.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 # Nats per token; 0.01 is a model that is sure, 5 one that guesses among hundreds of tokens.
 _NATS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -28,7 +28,7 @@ class _Registry(CollectorRegistry):
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self)
 
-    def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
+    def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self)
 
 
