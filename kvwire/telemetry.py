@@ -6,6 +6,7 @@ Names follow Prometheus' rules; the ``grpc_server_*`` family uses the convention
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, make_wsgi_app
 
 from kvwire import __version__
+from kvwire.heap import HeapCollector
 from kvwire.http_server import Route
 from kvwire.known import known_of
 from kvwire.recent import Recent
@@ -92,6 +93,7 @@ class Metrics:
             "kvwire_contexts", "Contexts this sharer was asked for, by what was there of them already.", "known"
         )
         ProcessCollector(registry=made)
+        made.register(HeapCollector())
         Info("kvwire_build", "What runs.", registry=made).info({"version": __version__, "service": service})
 
     def count(self, report: Report, codec_base: str, answer_nats: float | None = None) -> None:

@@ -60,7 +60,7 @@ class Lives:
                 if service is not None and service.process.poll() is None:
                     memory = self.memory.setdefault(name, Memory())
                     memory.at_s.append(time.monotonic() - begin_s)
-                    memory.resident_bytes.append(resident_bytes(service))
+                    memory.bytes.append(resident_bytes(service))
             await asyncio.sleep(_SAMPLE_EVERY_S)
 
 

@@ -43,10 +43,7 @@ def _resident(memory: Mapping[str, Memory]) -> tuple[Series, ...]:
         Series(
             name,
             style,
-            tuple(
-                _point(at_s / _MINUTE_S, found / 1e6)
-                for at_s, found in zip(each.at_s, each.resident_bytes, strict=True)
-            ),
+            tuple(_point(at_s / _MINUTE_S, found / 1e6) for at_s, found in zip(each.at_s, each.bytes, strict=True)),
         )
         for style, (name, each) in enumerate(memory.items())
     )

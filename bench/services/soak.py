@@ -37,15 +37,15 @@ _SETTLES = 0.2
 
 @dataclass
 class Memory:
-    """Resident bytes of a service, sampled."""
+    """Bytes of a service, sampled: what is resident, or what its heap has given out."""
 
     at_s: list[float] = field(default_factory=list)
-    resident_bytes: list[float] = field(default_factory=list)
+    bytes: list[float] = field(default_factory=list)
 
     def check(self, name: str) -> Check:
         """Flat if the line through the samples grows by no more than they scatter about it (two deviations)."""
         first = int(len(self.at_s) * _SETTLES)
-        at_s, found = np.array(self.at_s[first:]), np.array(self.resident_bytes[first:])
+        at_s, found = np.array(self.at_s[first:]), np.array(self.bytes[first:])
         slope, start = np.polyfit(at_s, found, 1)
         growth = float(slope * (at_s[-1] - at_s[0]))
         noise = 2 * float(np.std(found - (slope * at_s + start)))
@@ -66,7 +66,7 @@ def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memor
         while not stop.wait(_SAMPLE_EVERY_S):
             for name, service in services.items():
                 found[name].at_s.append(time.monotonic() - begun_s)
-                found[name].resident_bytes.append(resident_bytes(service))
+                found[name].bytes.append(resident_bytes(service))
 
     thread = threading.Thread(target=sample)
     thread.start()

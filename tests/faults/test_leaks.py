@@ -1,21 +1,33 @@
 """A thousand faults against one pair: nothing of them is kept."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from bench.services.faults.cases import Effect, cases
-from bench.services.faults.laboratory import asked
+from bench.services.faults.laboratory import Laboratory, asked, laboratory
 from bench.services.faults.resources import resources
-from bench.services.resident import resident_bytes
+from bench.services.scrape import Scrape
 from bench.services.soak import Memory
 from kvwire.requests import Method
 
 #: Pools, channels and allocators fill.
 WARM_UP, FAULTS = 100, 1000
 DEADLINE_S = {effect: 0.3 if effect is Effect.STALLED else 8.0 for effect in Effect}
+
+
+@pytest.fixture(scope="module")
+def lab(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """A pair whose Python takes its memory from the C heap too: one number counts all that is in use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONMALLOC", "malloc")
+        logs = tmp_path_factory.mktemp("logs")
+        with laboratory(f"path:{tiny_llama}", logs, "--threads", "1", "--log-level", "warning") as found:
+            yield found
 
 
 @pytest.mark.slow
@@ -36,7 +48,7 @@ async def test_a_thousand_faults_leave_no_thread_file_socket_or_memory(lab):
         assert ended.how in case.ends | left_alone.ends | {Effect.BROKEN.value}, (case, ended)
         for name, each in services.items():
             memory[name].at_s.append(time.monotonic())
-            memory[name].resident_bytes.append(resident_bytes(each))
+            memory[name].bytes.append(Scrape.of(each.metrics).total("kvwire_heap_bytes"))
     last = await lab.next_answer(10.0)
     assert last.tokens == first.tokens
     assert await lab.idle(2.0) == ""

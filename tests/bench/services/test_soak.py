@@ -26,7 +26,7 @@ def test_two_services_count_what_their_client_saw(tiny_llama: Path, tmp_path, mo
             services, Plan(Exchange(Method.PREFIX, codec="int8")), [0.05 * index for index in range(200)]
         )
     found = {each.name: each for each in checks}
-    assert min(memory["sharer"].resident_bytes) > 1e6
+    assert min(memory["sharer"].bytes) > 1e6
     assert [name for name in EXACT if not found[name].ok] == []
     assert found["requests, sharer"].found == "client 200, service 200"
     assert {"mean of whole call", "p99 of first token", "memory of the sharer", "tester's lag, p99"} <= set(found)
