@@ -81,8 +81,7 @@ async def _ask(
 ) -> "Generation":
     from kvwire.client import Client
 
-    to_sharer = request.exchange.method is Method.SHARER_ONLY
-    async with Client(addresses.sharer if to_sharer else addresses.receiver, security, balance) as client:
+    async with Client(addresses.answering(request.exchange.method), security, balance) as client:
         return await client.generate_all(request)
 
 

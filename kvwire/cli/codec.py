@@ -7,7 +7,7 @@ import typer
 
 from kvwire.cli import codec_bench
 
-app = typer.Typer(help="Calibrate and measure codecs.", no_args_is_help=True)
+app = typer.Typer(help="Calibrate and measure codecs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

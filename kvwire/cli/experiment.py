@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from experiments.plan import Plan
     from experiments.results import Results
 
-app = typer.Typer(help="Measure recipes over the wire, and report on them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure recipes over the wire, and report on them.", no_args_is_help=True, rich_markup_mode=None
+)
 app.command("matrix")(experiment_matrix.matrix)
 app.command("lm-eval")(lm_eval.lm_eval)
 app.command("import")(official.import_evaluation)

@@ -13,7 +13,7 @@ from rich.table import Table
 from kvwire.cli import fuser_make, fuser_train, official
 from kvwire.cli.options import JsonOption, save
 
-app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True)
+app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True, rich_markup_mode=None)
 
 # What float32 arithmetic of another order differs by stays ten times below.
 _TOLERANCE = 1e-4

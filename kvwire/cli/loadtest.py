@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kvwire.balancing.choice import Balance
-from kvwire.cli.loadtest_measure import Files, asked_of, measure, measure_load, run_name, search_capacity
+from kvwire.cli.loadtest_measure import Files, measure, measure_load, run_name, search_capacity
 from kvwire.cli.options import (
     DEFAULT_PAIR,
     BalanceOption,
@@ -102,7 +102,7 @@ def loadtest(
         run.due_s()  # what cannot be is said before anything is started
     security = ClientSecurity(ca, cert, key, token_file)
     with services(pair, receiver, sharer, fusers) as addresses:
-        target = Target(asked_of(exchange, addresses), security, plan, balance)
+        target = Target(addresses.answering(exchange.method), security, plan, balance)
         if capacity:
             result = search_capacity(items, run, target, addresses, configuration)
         elif arrivals:

@@ -55,7 +55,7 @@ async def measure(
     from loadtest.progress import progress
     from loadtest.report import summarize
 
-    asked = asked_of(plan.exchange, addresses)
+    asked = addresses.answering(plan.exchange.method)
     described = await _described(addresses, security)
     async with Client(asked, security, balance) as client:
         with progress(run_name(plan.exchange), len(items)) as done:
@@ -116,19 +116,6 @@ def search_capacity(
     capacity = capacity_rps(probes)
     shown = results[capacity] if capacity else results[min(results)]
     return {**shown, "capacity_rps": capacity, "probes": [asdict(each) for each in probes]}
-
-
-def asked_of(exchange: Exchange, addresses: Addresses) -> str:
-    """Who answers: the receiver, but for ``sharer_only``.
-
-    Raises:
-        InvalidRequestError: It is the sharer, and nobody said where it is.
-    """
-    if exchange.method is not Method.SHARER_ONLY:
-        return addresses.receiver
-    if not addresses.sharer:
-        raise InvalidRequestError("method sharer_only is answered by the sharer; give its address with --sharer")
-    return addresses.sharer
 
 
 async def _described(addresses: Addresses, security: "ClientSecurity") -> "dict[str, Description]":

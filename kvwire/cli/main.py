@@ -14,8 +14,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # frames around help would take a third of the time until it is there
     # A flag that was not given is None to typer, which loads pydantic (80 ms) to make it False.
-    context_settings={"default_map": {"help": False}},
+    context_settings={"default_map": {"help": False}, "max_content_width": 120},
 )
 app.add_typer(models.app, name="models")
 app.add_typer(codec.app, name="codec")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kvwire.models.catalog import CatalogModel
     from kvwire.models.manifest import StoredModel
 
-app = typer.Typer(help="Pull, list and locate models.", no_args_is_help=True)
+app = typer.Typer(help="Pull, list and locate models.", no_args_is_help=True, rich_markup_mode=None)
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 _REFERENCE_HELP = "smollm2-135m, hf:OWNER/NAME@REVISION or path:DIR"

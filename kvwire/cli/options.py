@@ -11,6 +11,7 @@ import typer
 
 from kvwire.balancing.choice import Balance
 from kvwire.errors import InvalidRequestError
+from kvwire.requests import Method
 
 DEFAULT_PAIR = "smollm2-135m:smollm2-135m"
 
@@ -62,6 +63,18 @@ class Addresses:
 
     sharer: str
     receiver: str
+
+    def answering(self, method: Method) -> str:
+        """Who answers: the receiver, but for ``sharer_only``.
+
+        Raises:
+            InvalidRequestError: It is the sharer, and nobody said where it is.
+        """
+        if method is not Method.SHARER_ONLY:
+            return self.receiver
+        if not self.sharer:
+            raise InvalidRequestError("method sharer_only is answered by the sharer; give its address with --sharer")
+        return self.sharer
 
 
 @contextmanager

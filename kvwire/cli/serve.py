@@ -5,7 +5,9 @@ from typing import Any
 
 import typer
 
-app = typer.Typer(help="Run one service in the foreground; each takes --help.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run one service in the foreground; each takes --help.", no_args_is_help=True, rich_markup_mode=None
+)
 
 # The services' settings define their options; everything is passed through to them.
 _PASS_THROUGH: dict[str, Any] = {
