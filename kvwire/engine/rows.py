@@ -42,6 +42,7 @@ class _LayerRows:
         self.values = self.keys
         self.positions = positions.new_zeros(0, heads, 0)
         self.filled: list[int] = []
+        self._next = positions.new_zeros(0)  # the same where the slots are: an index from elsewhere is waited for
 
     def join(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Add a row: ``(kv_heads, slots, head_dim)``, positions ``(slots,)`` or ``(kv_heads, slots)``."""
@@ -56,7 +57,7 @@ class _LayerRows:
         self.values[row, :, :slots] = values
         self.positions[row] = _NOWHERE
         self.positions[row, :, :slots] = positions
-        self.filled.append(slots)
+        self._fill([*self.filled, slots])
 
     def row(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
         """A copy of what a row holds, as :meth:`join` takes it."""
@@ -71,7 +72,7 @@ class _LayerRows:
         for tensor in (self.keys, self.values, self.positions):
             tensor[row] = tensor[last]
         self.filled[row] = self.filled[last]
-        self.filled.pop()
+        self._fill(self.filled[:last])
         if 2 * last < self.keys.shape[0]:
             self._resize(last, self.keys.shape[2])
 
@@ -80,11 +81,12 @@ class _LayerRows:
         rows, most = len(self.filled), max(self.filled) + 1
         if most > self.keys.shape[2]:
             self._resize(self.keys.shape[0], most + ROOM_SLOTS)
-        each, slots = torch.arange(rows), torch.tensor(self.filled)
+        each, slots = torch.arange(rows, device=keys.device), self._next
         self.keys[each, :, slots] = keys[:, :, 0]
         self.values[each, :, slots] = values[:, :, 0]
         self.positions[each, :, slots] = positions[:, None]
         self.filled = [filled + 1 for filled in self.filled]
+        self._next = slots + 1
         return self.keys[:rows, :, :most], self.values[:rows, :, :most]
 
     def visible(self, positions: Tensor, window: int) -> Tensor:
@@ -92,6 +94,9 @@ class _LayerRows:
         held = self.positions[: len(self.filled), :, None, : max(self.filled)]
         distance = positions[:, None, None, None] - held
         return (distance >= 0) & (distance < window) if window else distance >= 0
+
+    def _fill(self, filled: list[int]) -> None:
+        self.filled, self._next = filled, self.positions.new_tensor(filled)
 
     def _resize(self, rows: int, slots: int) -> None:
         held = (slice(len(self.filled)), slice(None), slice(self.keys.shape[2]))
