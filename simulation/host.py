@@ -23,8 +23,7 @@ class Host:
 
     def work(self, seconds: float, slowdown: float) -> Process:
         """Work that takes so long alone, ``slowdown`` times as long beside one other, and so on with more of them."""
-        if slowdown == 1 or seconds == 0:
-            yield self._env.timeout(seconds)
+        if seconds == 0:
             return
         self._step(+1)
         left_s, ended = seconds, False

@@ -43,7 +43,8 @@ class SharerTimes:
     """``prefill`` over the tokens of a pass, ``encode_layer`` over those of one context.
 
     ``open_s``: between a plan and the work on it, while the header goes out; contexts that come meanwhile are read too.
-    ``slowdown``: how many times longer it computes while the receiver, on the same machine, does too.
+    ``slowdown``: how many times longer it computes while the receiver, on the same machine, does too. ``cpu_share``: of
+    the time that its thread has a context, in which it also hands layers over and waits for its turn.
     """
 
     plan_s: float
@@ -51,6 +52,7 @@ class SharerTimes:
     prefill: Curve
     encode_layer: Curve
     slowdown: float
+    cpu_share: float
 
 
 @dataclass(frozen=True)

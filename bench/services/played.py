@@ -4,11 +4,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench.services.processor import cpu_s_by_thread
+from bench.services.processor import busiest_s, cpu_s_by_thread
 from bench.services.service_times import MAX_IN_FLIGHT, Asker, Bench
 from kvwire.client import Client
 from kvwire.errors import KvwireError
-from kvwire.processes import RunningService
 from loadtest.arrivals import Load, schedule
 from loadtest.capacity import Probe, capacity_rps, find_capacity
 from loadtest.driver import Outcome
@@ -34,7 +33,7 @@ _PROBED_S = 600.0
 
 @dataclass(frozen=True)
 class Played:
-    """One load, measured or simulated: seconds of each answer, of the run, and of the sharer's and receiver's work."""
+    """One load, measured or simulated: seconds of each answer, of the run, and CPU seconds of sharer and receiver."""
 
     first_token_s: list[float]
     total_s: list[float]
@@ -77,7 +76,8 @@ def simulated(times: ServiceTimes, asked: Sequence[Request]) -> Played:
     run = System(PAIR, times).play(asked)
     first_s = [each.first_token_s for each in run.outcomes if each.first_token_s is not None]
     total_s = [each.total_s for each in run.outcomes if each.total_s is not None]
-    return Played(first_s, total_s, run.seconds, (run.sharers[0].compute.busy_s, run.receivers[0].compute.busy_s))
+    busy_s = (times.sharer.cpu_share * run.sharers[0].compute.busy_s, run.receivers[0].compute.busy_s)
+    return Played(first_s, total_s, run.seconds, busy_s)
 
 
 def capacity(times: ServiceTimes, ttft_s: float) -> float:
@@ -100,7 +100,7 @@ async def measured(bench: Bench, asked: Sequence[Request], title: str) -> tuple[
             due_s = [each.due_s for each in asked]
             sent = await open_loop(_asking(client, bench.asker), asked, due_s, begin_s, told)
         run_s = time.monotonic() - begin_s
-        sharer_s, receiver_s = (_busiest_s(*each) for each in zip(services, before, strict=True))
+        sharer_s, receiver_s = (busiest_s(*each) for each in zip(services, before, strict=True))
     answered = [each for each in sent if each.ok]
     first_s, total_s = [each.first_token_s for each in answered], [each.total_s for each in answered]
     return Played(first_s, total_s, run_s, (sharer_s, receiver_s)), sent
@@ -117,8 +117,3 @@ def _asking(client: Client, asker: Asker) -> Callable[[Request], Awaitable[Outco
         return Outcome(ItemResult(name, 0), answer.report, answer.first_token_s, answer.total_s, answer.itl_s)
 
     return ask
-
-
-def _busiest_s(service: RunningService, before: dict[str, float]) -> float:
-    """CPU seconds since then of the thread that has had most of them: torch computes on one alone."""
-    return max(cpu_s - before.get(name, 0.0) for name, cpu_s in cpu_s_by_thread(service).items())

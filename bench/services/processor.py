@@ -1,6 +1,7 @@
 """How long a service has computed, as Linux counts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kvwire.processes import RunningService
@@ -16,6 +17,11 @@ def cpu_s(service: RunningService) -> float:
 def cpu_s_by_thread(service: RunningService) -> dict[str, float]:
     """The same of each of its threads."""
     return {thread.name: _cpu_s(thread) for thread in Path(f"/proc/{service.process.pid}/task").iterdir()}
+
+
+def busiest_s(service: RunningService, before: Mapping[str, float]) -> float:
+    """CPU seconds since then of the thread that has had most of them: torch computes on one alone."""
+    return max(cpu_s - before.get(name, 0.0) for name, cpu_s in cpu_s_by_thread(service).items())
 
 
 def _cpu_s(folder: Path) -> float:

@@ -10,7 +10,7 @@ import json
 import platform
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import typer
 
 from bench.services.facts import facts
+from bench.services.processor import busiest_s, cpu_s_by_thread
 from bench.services.stage_points import Points, service_times, sizes
 from bench.services.stream_window import window_bytes
 from kvwire.client import Client
@@ -35,11 +36,13 @@ from simulation.times import ServiceTimes, Shape
 MAX_IN_FLIGHT = 64
 CONTEXTS = (16, 32, 64, 128, 256)
 PROMPTS = (4, 16, 64)
-ROWS = (1, 2, 3, 4, 6)
+ROWS = (1, 2, 3, 4, 6, 9, 12)
 PROMPT, CONTEXT = 16, 64
 _NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
 #: What keeps a service busy: a receiver by writing, a sharer by reading.
 _LONG_ANSWER, _LONG_CONTEXT = 256, 256
+#: Answers that are written at once in a load that a pair bears: more of them take more of what both services share.
+_BESIDE_ROWS = 6
 _CHARACTERS = 10_000
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -78,26 +81,29 @@ class Bench:
     asker: Asker
     shape: Shape
 
-    async def calibrate(self, points: Points, rounds: int) -> list[Report]:
-        """Add measured stages; returns the reports of caches.
+    async def calibrate(self, rounds: int) -> "Calibration":
+        """Measure stages of single requests.
 
         Raises:
             KvwireError: Whatever a service answered.
         """
-        asker, reports = self.asker, list[Report]()
+        asker, points, reports = self.asker, Points(), list[Report]()
         async with Client(self.receiver.address) as client:
             await client.generate_all(asker.request(CONTEXT, PROMPT, _NEW_TOKENS))
             for _ in range(rounds):
-                for context in CONTEXTS:
-                    reports.append(await cache(client, asker.cache(context)))
-                    points.add_cache(reports[-1], self.shape.layers)
+                before = cpu_s_by_thread(self.sharer)
+                came = [await cache(client, asker.cache(context)) for context in CONTEXTS]
+                points.add_sharer_cpu(came, busiest_s(self.sharer, before))
+                for report in came:
+                    points.add_cache(report, self.shape.layers)
+                reports += came
                 for prompt in PROMPTS:
                     points.add_own(await client.generate_all(asker.own(prompt, _NEW_TOKENS)))
                 for rows in ROWS:
                     asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
                 await self._beside(client, points)
-        return reports
+        return Calibration(points, tuple(reports))
 
     async def _beside(self, client: Client, points: Points) -> None:
         """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
@@ -105,20 +111,44 @@ class Bench:
         async def reading(name: str) -> None:
             report = await cache(client, self.asker.cache(CONTEXT))
             points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
+
+        async def answering(name: str) -> None:
             answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
             points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
 
         async def writing(name: str) -> None:
-            answer = await client.generate_all(self.asker.own(PROMPT, _NEW_TOKENS))
-            for gap_s in answer.itl_s[2:]:
-                points.add(f"step_{name}", 1, gap_s)
+            asked = [self.asker.own(PROMPT, _NEW_TOKENS) for _ in range(_BESIDE_ROWS)]
+            for answer in await asyncio.gather(*map(client.generate_all, asked)):
+                points.add(f"step_{name}", _BESIDE_ROWS, float(np.mean(answer.itl_s[2:-2])))
 
-        await reading("alone")
-        await writing("alone")
-        async with _busy(self.receiver.address, self.asker.own(PROMPT, _LONG_ANSWER)):
+        for measured in (reading, answering, writing):
+            await measured("alone")
+        written = self.asker.own(PROMPT, _LONG_ANSWER)
+        async with _busy(self.receiver.address, written, 1):
+            await answering("beside")
+        async with _busy(self.receiver.address, written, _BESIDE_ROWS):
             await reading("beside")
-        async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)):
+        async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY), 1):
             await writing("beside")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured stages, and the reports of caches among them."""
+
+    points: Points
+    caches: tuple[Report, ...]
+
+    @classmethod
+    def joined(cls, several: Sequence["Calibration"]) -> "Calibration":
+        """All of several."""
+        caches = tuple(report for each in several for report in each.caches)
+        return cls(Points.joined(each.points for each in several), caches)
+
+    def fitted(self, bench: Bench, messages: Points, about: dict[str, str]) -> ServiceTimes:
+        """The times of a bench on which ``messages`` took what they took."""
+        points = Points.joined((self.points, messages))
+        return service_times(points, bench.shape, sizes(self.caches), asyncio.run(window_bytes()), about)
 
 
 async def cache(client: Client, request: ScoreRequest) -> Report:
@@ -134,25 +164,27 @@ async def cache(client: Client, request: ScoreRequest) -> Report:
 
 
 @asynccontextmanager
-async def _busy(address: str, request: GenerateRequest) -> AsyncGenerator[None, None]:
-    """Have a service answer one request after the other while the block runs, from its first token on."""
-    begun = asyncio.Event()
+async def _busy(address: str, request: GenerateRequest, at_once: int) -> AsyncGenerator[None, None]:
+    """Have a service answer requests, so many at once, while the block runs, from the first token of each on."""
+    begun = [asyncio.Event() for _ in range(at_once)]
 
-    async def ask() -> None:
-        async with Client(address) as client:
-            while True:
-                async with aclosing(client.generate(request)) as events:
-                    async for _ in events:
-                        begun.set()
+    async def ask(client: Client, answered: asyncio.Event) -> None:
+        while True:
+            async with aclosing(client.generate(request)) as events:
+                async for _ in events:
+                    answered.set()
 
-    asking = asyncio.create_task(ask())
-    try:
-        await asyncio.wait([asking, asyncio.ensure_future(begun.wait())], return_when=asyncio.FIRST_COMPLETED)
-        yield
-    finally:
-        asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
+    async with Client(address) as client:
+        asking = [asyncio.create_task(ask(client, each)) for each in begun]
+        all_begun = asyncio.gather(*(each.wait() for each in begun))
+        try:
+            await asyncio.wait([*asking, all_begun], return_when=asyncio.FIRST_COMPLETED)
+            yield
+        finally:
+            all_begun.cancel()
+            for each in asking:
+                each.cancel()
+            await asyncio.gather(*asking, all_begun, return_exceptions=True)
 
 
 @contextmanager
@@ -163,8 +195,9 @@ def running_bench(model: str, codec: str, threads: int) -> Iterator[Bench]:
         yield Bench(sharer, receiver, Asker(model, codec), shape)
 
 
-async def messages(model: str, codec: str, threads: int, rounds: int, points: Points) -> None:
-    """Add what a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
+async def messages(model: str, codec: str, threads: int, rounds: int) -> Points:
+    """What a stream's messages take, by a sharer that keeps frames: from the third time on it computes nothing."""
+    points = Points()
     keeping = ["--reuse-bytes", str(1 << 28)]
     with running_pair(Pair(model, model), _arguments(threads), sharer_arguments=keeping) as (_, receiver):
         request = Asker(model, codec).cache(CONTEXT)
@@ -173,6 +206,7 @@ async def messages(model: str, codec: str, threads: int, rounds: int, points: Po
                 report = await cache(client, request)
                 if index > 1:
                     points.add_kept(report)
+    return points
 
 
 def _arguments(threads: int) -> list[str]:
@@ -183,11 +217,6 @@ async def _shape(address: str) -> Shape:
     async with Client(address) as client:
         card = (await client.describe()).card
     return Shape(len(card.layers), card.kv_heads, card.head_dim, _NUMBER_BYTES[card.compute_dtype])
-
-
-def fitted(bench: Bench, points: Points, reports: Sequence[Report], about: dict[str, str]) -> ServiceTimes:
-    """The times, once everything was measured; ``reports`` of caches."""
-    return service_times(points, bench.shape, sizes(reports), asyncio.run(window_bytes()), about)
 
 
 def about(model: str, codec: str, threads: int) -> dict[str, str]:
@@ -219,11 +248,11 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
 ) -> None:
     """Measure, fit, print."""
-    points = Points()
-    asyncio.run(messages(model, codec, threads, rounds, points))
+    once = asyncio.run(messages(model, codec, threads, rounds))
     with running_bench(model, codec, threads) as bench:
-        reports = asyncio.run(bench.calibrate(points, rounds))
-        times = fitted(bench, points, reports, about(model, codec, threads))
+        measured = asyncio.run(bench.calibrate(rounds))
+        times = measured.fitted(bench, once, about(model, codec, threads))
+    points = Points.joined((measured.points, once))
     json_file.write_text(written(times, points), encoding="utf-8")
     for name, each in points.fits().items():
         sys.stdout.write(f"{name}: {each.curve}, misses its points by at most {100 * each.worst:.0f} %\n")

@@ -5,7 +5,7 @@ themselves, is the difference of two durations that enclose one another.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,15 @@ class Points:
     """Seconds against a count, such as tokens, by the stage's name; as many as were measured."""
 
     found: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def joined(cls, several: Iterable["Points"]) -> "Points":
+        """All of several."""
+        made = cls()
+        for points in several:
+            for name, found in points.found.items():
+                made.found[name] += found
+        return made
 
     def add(self, name: str, count: float, seconds: float) -> None:
         """One more."""
@@ -62,6 +71,12 @@ class Points:
         self.add("decode_layer", context, decode_s)
         self.add("place_layer", context, place_s)
         self.add("call_and_message", context, between_s - decode_s - place_s)
+
+    def add_sharer_cpu(self, reports: Iterable[Report], cpu_s: float) -> None:
+        """CPU seconds of the thread that has read all these contexts, of the time that it had them."""
+        stages = ("queue", "prefill", "encode", "backpressure")
+        had_s = sum(_stage_s(report, name, "sharer") for report in reports for name in stages)
+        self.add("sharer_cpu_share", 1, cpu_s / had_s)
 
     def add_kept(self, report: Report) -> None:
         """Of a cache whose frames the sharer keeps: what is left of its stream are a call and its messages."""
@@ -114,7 +129,14 @@ def service_times(
         measured,
         shape,
         size,
-        SharerTimes(once["plan"], once["open"], curve["prefill"], curve["encode_layer"], points.slowdown("prefill")),
+        SharerTimes(
+            once["plan"],
+            once["open"],
+            curve["prefill"],
+            curve["encode_layer"],
+            points.slowdown("prefill"),
+            points.median("sharer_cpu_share"),
+        ),
         ReceiverTimes(
             once["tokenize"],
             curve["decode_layer"],

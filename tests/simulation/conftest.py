@@ -15,7 +15,7 @@ def times():
         {"model": "made up"},
         Shape(LAYERS, 2, 64, 4),
         Sizes(1000.0, 3000.0, 0.0),
-        SharerTimes(0.001, 0.0, Curve(0.08, 0.005), Curve(0.0005, 0.00001), 1.2),
+        SharerTimes(0.001, 0.0, Curve(0.08, 0.005), Curve(0.0005, 0.00001), 1.2, 0.9),
         ReceiverTimes(
             0.001, Curve(0.0004, 0.00001), Curve(0.0002), Curve(0.06, 0.002), 0.001, Curve(0.045, 0.005), 0.002, 1.2
         ),

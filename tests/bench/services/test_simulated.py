@@ -26,7 +26,7 @@ def round_of(times):
 
 def test_a_simulation_that_is_right_is_not_apart():
     """And where it is wrong, by how much."""
-    found = compared(0.3, 0.5, [round_of(fitted())] * 2, fitted())
+    found = compared(0.3, 0.5, [round_of(fitted())] * 2, [fitted()] * 2)
     assert found["apart"]["e2e_p95_s"] == pytest.approx(0)
     assert found["apart"]["receiver_busy"] == pytest.approx(0)
     assert found["apart"]["ttft_p50_s"] == pytest.approx(1 / 1.2 - 1)
@@ -47,7 +47,7 @@ def test_the_capacity_is_where_first_tokens_are_no_longer_in_time(monkeypatch):
 
 def test_the_figure_has_every_point():
     """Of three panels, measured and simulated."""
-    loads = [compared(share, share, [round_of(fitted())], fitted()) for share in (0.3, 0.6, 0.85)]
+    loads = [compared(share, share, [round_of(fitted())], [fitted()]) for share in (0.3, 0.6, 0.85)]
     drawn = plot({"loads": loads})
     assert drawn.count("first token, p95, measured, ") == drawn.count("sharer busy, simulated, ") == 3
 

@@ -68,6 +68,7 @@ def measured():
     points = Points()
     for context in (16, 64, 128):
         points.add_cache(cache(context), LAYERS)
+    points.add_sharer_cpu([cache(16), cache(128)], 1.2)
     points.add_kept(kept())
     for prompt in (16, 64):
         points.add_own(own(prompt, (57, 50, 50, 50, 50)))
@@ -95,6 +96,7 @@ def test_the_times_that_made_the_reports_are_found():
     assert times.receiver.join_s == pytest.approx(0.007)
     assert times.receiver.first_token_s == pytest.approx(0.003)
     assert times.sharer.encode_layer.at(64) == pytest.approx(0.002)
+    assert times.sharer.cpu_share == pytest.approx(1.2 / (0.041 + 0.02 + 0.08 + 0.041 + 0.02 + 0.64))
     assert (times.sharer.slowdown, times.receiver.slowdown) == pytest.approx((1.25, 1.25))
     assert times.calls.client_s == pytest.approx(0.007)
     assert times.calls.share_s == pytest.approx(CALL / 1000)
