@@ -174,17 +174,19 @@ async def _busy(address: str, request: GenerateRequest, at_once: int) -> AsyncGe
                 async for _ in events:
                     answered.set()
 
+    async def all_begun() -> None:
+        for answered in begun:
+            await answered.wait()
+
     async with Client(address) as client:
-        asking = [asyncio.create_task(ask(client, each)) for each in begun]
-        all_begun = asyncio.gather(*(each.wait() for each in begun))
+        tasks = [asyncio.create_task(each) for each in (all_begun(), *(ask(client, answered) for answered in begun))]
         try:
-            await asyncio.wait([*asking, all_begun], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             yield
         finally:
-            all_begun.cancel()
-            for each in asking:
+            for each in tasks:
                 each.cancel()
-            await asyncio.gather(*asking, all_begun, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
