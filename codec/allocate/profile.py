@@ -52,7 +52,7 @@ class Profile:
         Raises:
             SpecError: One is not offered by this build.
         """
-        return tuple(Base.parse(Piece(text, 0, len(text))) for text in self.codecs)
+        return tuple(Base.parse(Piece.of(text)) for text in self.codecs)
 
     def to_json(self) -> str:
         """The file's text."""

@@ -61,8 +61,7 @@ def spec(request):
 
 @pytest.fixture
 def quantizer(spec):
-    base = CodecSpec.parse(spec).base
-    return registry.resolve(base.name, dict(base.params))
+    return CodecSpec.parse(spec).base.quantizer()
 
 
 def context(x, kind=Kind.KEY, layer=7):

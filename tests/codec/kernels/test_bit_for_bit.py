@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import registry
 from codec.quantize.base import Context, Kind
 from codec.quantize.center import Centered
 from codec.spec import CodecSpec
@@ -23,8 +22,7 @@ def context(x):
 
 
 def quantizer(spec):
-    base = CodecSpec.parse(spec).base
-    found = registry.resolve(base.name, dict(base.params))
+    found = CodecSpec.parse(spec).base.quantizer()
     return found.plain() if isinstance(found, Centered) else found
 
 
