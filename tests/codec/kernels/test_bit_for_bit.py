@@ -76,17 +76,14 @@ def test_every_float16_gives_the_bits_of_the_plain_path(spec):
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("shape", [(3, 1001, 65), (1, 1100, 128)])
-def test_any_number_of_threads_gives_the_same_bytes(spec, shape):
+def test_any_number_of_threads_gives_the_same_bytes(spec, shape, set_threads):
     """Above the size from which work is shared, with ranges of unequal length."""
     x = numbers(shape, 0, torch.float32)
-    found, before = [], torch.get_num_threads()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            planes = quantizer(spec).encode(x, context(x))
-            found.append((*(plane.data for plane in planes), quantizer(spec).decode(planes, context(x))))
-    finally:
-        torch.set_num_threads(before)
+    found = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        planes = quantizer(spec).encode(x, context(x))
+        found.append((*(plane.data for plane in planes), quantizer(spec).decode(planes, context(x))))
     one = [data.view(torch.uint8) for data in found[0]]
     for other in found[1:]:
         assert all(torch.equal(a, b.view(torch.uint8)) for a, b in zip(one, other, strict=True))
