@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from codec import registry
 from codec.allocate.profile import Profile
 from codec.bases import Base
 from codec.quantize.base import Context, Kind, Quantizer
@@ -33,7 +32,7 @@ def profile(engine: Engine, text: str, codecs: Sequence[Base], windows: int, say
     Raises:
         InvalidRequestError: The text has too few tokens, or a codec needs a calibration, which allocates by itself.
     """
-    quantizers = [registry.resolve(base.name, dict(base.params)) for base in codecs]
+    quantizers = [base.quantizer() for base in codecs]
     if any(quantizer.needs_calibration for quantizer in quantizers):
         raise InvalidRequestError("a profile is of codecs without a calibration; rd allocates its bits by itself")
     layers, totals = len(engine.card.layers), dict[tuple[int, Kind], Tensor]()

@@ -1,7 +1,8 @@
 """KV tensors <-> bytes.
 
-May import: torch, numpy and compression libraries, and ``kvwire.errors``; never models, never gRPC. A new quantizer
-is one file in ``quantize/``, one line in ``registry.py``, one row in the conformance matrix and one golden file.
+May import: torch, numpy, numba, safetensors and compression libraries, and ``kvwire.errors``; never models, never gRPC.
+A new quantizer is one file in ``quantize/``, one line in ``registry.py``, one row in the conformance matrix and one
+golden file.
 
 Other code bases use :func:`roundtrip` and :func:`roundtrip_cache`, or :class:`Codec` for the frames themselves; authors
 of quantizers and selectors :class:`Quantizer` and :class:`Selector`, and what their methods take and give.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from codec import parameters, registry
+from codec.quantize.base import Quantizer
 from codec.scanner import Piece
 
 
@@ -26,6 +27,10 @@ class Base:
         given = rest.pairs() if rest is not None else {}
         with piece.blamed():
             return cls(name.text, parameters.texts(registry.resolve(name.text, given)))
+
+    def quantizer(self) -> Quantizer:
+        """The quantizer that it names."""
+        return registry.resolve(self.name, dict(self.params))
 
     def __str__(self) -> str:
         params = ",".join(f"{key}={value}" for key, value in self.params)

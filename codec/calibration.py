@@ -43,8 +43,30 @@ from codec.kernels.tile import WIDTH
 from kvwire.errors import BindingError, NotFoundError, SpecError
 
 FORMAT, VERSION = "kvwire calibration", "2"
-_HALVES = 2
 _Array = NDArray[np.generic]
+
+#: Tensor -> its axes, of one size wherever they have one name, and the kind of its numbers.
+_SHAPES: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "means": (("layers", 2, "heads", "dim"), "f"),
+    "forward": (("layers", 2, "heads", "dim", "dim"), "f"),
+    "inverse": (("layers", 2, "heads", "dim", "dim"), "f"),
+    "scales": (("layers", 2, "heads", "dim"), "i"),
+    "first_means": (("layers", 2, "heads", "dim"), "f"),
+    "first_scales": (("layers", 2, "heads", "dim"), "i"),
+    "gains": (("layers", 2, "heads", "zones"), "i"),
+    "energies": (("layers", 2, "heads", 3), "f"),
+    "class_shifts": (("classes",), "i"),
+    "class_frequencies": ((2, SYMBOLS), "i"),
+    "frequencies": (("tables", SYMBOLS), "i"),
+    "levels": (("tables", SYMBOLS), "f"),
+    "roundings": (("tables",), "f"),
+    "steps": (("steps",), "i"),
+    "lengths": (("lengths",), "i"),
+    "rates": (("lengths", "steps"), "f"),
+    "divergences": (("steps",), "f"),
+}
+#: First tokens, and others.
+_LEAST_ZONES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,39 +215,20 @@ def serialize(model: str, weights: bytes, tensors: Mapping[str, _Array]) -> byte
 
 
 def _fault(tensors: Mapping[str, _Array]) -> str | None:
-    means, lengths, steps = (tensors.get(name) for name in ("means", "lengths", "steps"))
-    shifts, frequencies, gains = (tensors.get(name) for name in ("class_shifts", "frequencies", "gains"))
-    if means is None or lengths is None or steps is None or shifts is None or frequencies is None or gains is None:
-        return "tensors are missing"
-    if means.ndim != 4 or gains.ndim != 4 or gains.shape[-1] < 2:  # noqa: PLR2004  # axes; two zones
-        return "means or gains have other axes"
-    dim, each = means.shape[-1], means.shape[:-1]
-    tables = frequencies.shape[0]
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {
-        "means": ((*each, dim), "f"),
-        "first_means": ((*each, dim), "f"),
-        "first_scales": ((*each, dim), "i"),
-        "gains": ((*each, gains.shape[-1]), "i"),
-        "forward": ((*each, dim, dim), "f"),
-        "inverse": ((*each, dim, dim), "f"),
-        "scales": ((*each, dim), "i"),
-        "energies": ((*each, 3), "f"),
-        "class_shifts": ((shifts.shape[0],), "i"),
-        "class_frequencies": ((_HALVES, SYMBOLS), "i"),
-        "frequencies": ((tables, SYMBOLS), "i"),
-        "levels": ((tables, SYMBOLS), "f"),
-        "roundings": ((tables,), "f"),
-        "lengths": ((lengths.shape[0],), "i"),
-        "steps": ((steps.shape[0],), "i"),
-        "rates": ((lengths.shape[0], steps.shape[0]), "f"),
-        "divergences": ((steps.shape[0],), "f"),
-    }
-    for name, (shape, kind) in shapes.items():
+    sizes: dict[str, int] = {}
+    for name, (axes, kind) in _SHAPES.items():
         tensor = tensors.get(name)
-        if tensor is None or tensor.shape != shape or tensor.dtype.kind != kind or 0 in shape:
-            return f"{name} is not of shape {shape}"
+        if tensor is None:
+            return f"{name} is missing"
+        if tensor.ndim != len(axes) or tensor.dtype.kind != kind:
+            return f"{name} is {tensor.dtype} {tensor.shape}"
+        for axis, size in zip(axes, tensor.shape, strict=True):
+            if size == 0 or size != (axis if isinstance(axis, int) else sizes.setdefault(axis, size)):
+                return f"{name} is of shape {tensor.shape}, which does not go with the others"
         if not np.isfinite(tensor).all():
             return f"{name} holds NaN or infinity"
+    if sizes["zones"] < _LEAST_ZONES:
+        return f"gains are of {sizes['zones']} zones"
     return _table_fault(tensors)
 
 

@@ -15,7 +15,7 @@ from codec.entries import MAX_GROUPS
 from codec.frame import Frame, Limits
 from codec.groups import HeadGroup, head_groups, join
 from codec.halves import both, side_by_side
-from codec.layer import LayerKV
+from codec.layer import AXES, LayerKV
 from codec.planes import Planes
 from codec.prune.base import gather
 from codec.quantize.base import Context, Kind, Quantizer
@@ -24,8 +24,6 @@ from codec.spec import CodecSpec, Payload, RopePhase
 from kvwire.errors import BindingError, DataLossError, InvalidRequestError, SpecError
 
 T = TypeVar("T")
-
-_AXES = ("kv_heads", "tokens", "head_dim")
 
 
 class Codec:
@@ -196,7 +194,7 @@ def _offered(spec: CodecSpec) -> Mapping[Base, Quantizer]:
     if spec.entropy == "ans":
         raise SpecError(f"codec spec {str(spec)!r}: this build does not offer entropy=ans; use entropy=zstd or none")
     bases = (spec.base, *(part.base for part in spec.mix))
-    quantizers = {base: registry.resolve(base.name, dict(base.params)) for base in bases}
+    quantizers = {base: base.quantizer() for base in bases}
     if any(quantizer.needs_calibration for quantizer in quantizers.values()):
         _check_calibrated(spec)
     return quantizers
@@ -235,8 +233,8 @@ def _index(slots: Tensor | None, kept: int) -> Tensor:
 
 def _check(kv: LayerKV) -> None:
     keys, values = tuple(kv.keys.shape), tuple(kv.values.shape)
-    if len(keys) != len(_AXES) or keys != values or 0 in keys or keys[1] != kv.tokens or kv.slots is not None:
+    if len(keys) != len(AXES) or keys != values or 0 in keys or keys[1] != kv.tokens or kv.slots is not None:
         raise InvalidRequestError(
             f"layer {kv.layer}: keys {keys} and values {values} of {kv.tokens} tokens; two tensors of one shape "
-            f"({', '.join(_AXES)}), none of it 0, not pruned yet, can be encoded"
+            f"({', '.join(AXES)}), none of it 0, not pruned yet, can be encoded"
         )

@@ -1,6 +1,5 @@
 """The literature's byte count, printed beside the measured one: it forgets layers, scales, indices and framing."""
 
-from codec import registry
 from codec.spec import CodecSpec
 
 _BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4, "nf4": 4}
@@ -11,6 +10,5 @@ def formula_bytes(spec: CodecSpec, tokens: int, kv_heads: int, head_dim: int) ->
 
     Source: the memory formula of the Cache-to-Cache literature, as quoted in third parties' cost tables.
     """
-    base = spec.base
-    bits = _BITS.get(base.name) or float(getattr(registry.resolve(base.name, dict(base.params)), "bits", 0))
+    bits = _BITS.get(spec.base.name) or float(getattr(spec.base.quantizer(), "bits", 0))
     return tokens * head_dim * kv_heads * 2 * bits / 8

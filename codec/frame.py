@@ -65,7 +65,9 @@ class Frame:
 def write(frame: Frame) -> bytes:
     """The frame's bytes; equal frames give equal bytes."""
     parts = [_header(frame), *write_planes(frame.keys, frame.values, compress=frame.entropy == "zstd")]
-    if sum(map(len, parts)) < frame.kv_heads * frame.kept or _raw_bytes(frame) > _decoded_bytes(frame):
+    too_short = TOKENS_PER_BYTE * sum(map(len, parts)) < frame.kv_heads * frame.kept
+    decoded = _decoded_bytes(frame.kv_heads, frame.head_dim, frame.kept)
+    if too_short or nbytes(frame.keys) + nbytes(frame.values) > decoded:
         # What readers would refuse, because it promises too much for its length.
         parts = [parts[0], *write_planes(frame.keys, frame.values, compress=False)]
     crc = 0
@@ -133,9 +135,14 @@ def _checked_body(data: memoryview) -> Reader:
     return Reader(data[_BODY_AT:])
 
 
+def _decoded_bytes(kv_heads: int, head_dim: int, kept: int) -> int:
+    """Of keys and values in float32."""
+    return 2 * 4 * kv_heads * head_dim * kept
+
+
 def _checked_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame_bytes: int) -> int:
     """Bytes that the layer decodes to."""
-    decoded = 2 * 4 * kv_heads * head_dim * kept
+    decoded = _decoded_bytes(kv_heads, head_dim, kept)
     if decoded > limits.max_decoded_bytes:
         raise DataLossError(
             f"{kv_heads} heads of {kept} tokens of {head_dim} values decode to {decoded} bytes; "
@@ -147,14 +154,6 @@ def _checked_size(kv_heads: int, head_dim: int, kept: int, limits: Limits, frame
             f"{TOKENS_PER_BYTE} of them"
         )
     return decoded
-
-
-def _decoded_bytes(frame: Frame) -> int:
-    return 2 * 4 * frame.kv_heads * frame.head_dim * frame.kept
-
-
-def _raw_bytes(frame: Frame) -> int:
-    return nbytes(frame.keys) + nbytes(frame.values)
 
 
 def _text(text: str) -> bytes:

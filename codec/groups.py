@@ -10,8 +10,6 @@ from codec.mix import Part
 from codec.quantize.base import Kind
 from codec.spec import CodecSpec
 
-_LETTERS = {Kind.KEY: "k", Kind.VALUE: "v"}
-
 
 @dataclass(frozen=True)
 class HeadGroup:
@@ -47,8 +45,7 @@ def join(parts: list[Tensor], groups: tuple[HeadGroup, ...]) -> Tensor:
 
 
 def _covers(part: Part, layer: int, kind: Kind) -> bool:
-    kinds = part.kind is None or part.kind == _LETTERS[kind]
-    return kinds and (part.layers is None or _within(layer, part.layers))
+    return part.kind in {None, kind} and (part.layers is None or _within(layer, part.layers))
 
 
 def _within(index: int, ends: tuple[int, int]) -> bool:

@@ -13,13 +13,12 @@ from torch import Tensor
 from codec.calibration import Calibration
 from codec.codec import Codec
 from codec.frame import Limits
-from codec.layer import LayerKV
+from codec.layer import AXES, LayerKV
 from codec.rope import RopeTable, rotate
 from codec.spec import CodecSpec, RopePhase
 from kvwire.errors import InvalidRequestError, SpecError
 
-_AXES = ("kv_heads", "tokens", "head_dim")
-_LAYER_AXES, _BATCH_AXES = len(_AXES), len(_AXES) + 1
+_LAYER_AXES, _BATCH_AXES = len(AXES), len(AXES) + 1
 
 
 class RoundTrip(NamedTuple):
@@ -102,7 +101,7 @@ def _layer(
     if shape != tuple(values.shape) or len(shape) not in {_LAYER_AXES, _BATCH_AXES} or 0 in shape:
         raise InvalidRequestError(
             f"layer {layer}: keys {shape} and values {tuple(values.shape)}; two tensors of one shape, "
-            f"({', '.join(_AXES)}) or (batch, {', '.join(_AXES)}), none of it 0, can make a round trip"
+            f"({', '.join(AXES)}) or (batch, {', '.join(AXES)}), none of it 0, can make a round trip"
         )
     if not (keys.is_floating_point() and values.is_floating_point()):
         raise InvalidRequestError(f"layer {layer}: keys {keys.dtype} and values {values.dtype}; floats are expected")

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from codec.spec import RopePhase
 
+#: Of keys and of values.
+AXES = ("kv_heads", "tokens", "head_dim")
+
 
 @dataclass(frozen=True, eq=False)
 class LayerKV:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from codec.bases import Base
+from codec.quantize.base import Kind
 from codec.scanner import Piece
 
 _Ends = tuple[int, int]
+_KINDS = {"k": Kind.KEY, "v": Kind.VALUE}
 _RANGE = re.compile(r"([kv])?(?:L([0-9]{1,5})-([0-9]{1,5}))?(?:H([0-9]{1,5})-([0-9]{1,5}))?")
 
 
@@ -15,19 +17,19 @@ _RANGE = re.compile(r"([kv])?(?:L([0-9]{1,5})-([0-9]{1,5}))?(?:H([0-9]{1,5})-([0
 class Part:
     """A box of keys or values, layers and heads (None: all of them; ends inclusive), and the base that codes it."""
 
-    kind: str | None
+    kind: Kind | None
     layers: _Ends | None
     heads: _Ends | None
     base: Base
 
     def meets(self, other: "Part") -> bool:
         """Whether some plane falls into both."""
-        kinds = None in (self.kind, other.kind) or self.kind == other.kind
+        kinds = None in (self.kind, other.kind) or self.kind is other.kind
         return kinds and _meet(self.layers, other.layers) and _meet(self.heads, other.heads)
 
     def __str__(self) -> str:
         ends = "".join(f"{mark}{at[0]}-{at[1]}" for mark, at in (("L", self.layers), ("H", self.heads)) if at)
-        return f"{self.kind or ''}{ends}@{self.base}"
+        return f"{self.kind[0] if self.kind else ''}{ends}@{self.base}"
 
 
 def parse_mix(piece: Piece) -> tuple[Part, ...]:
@@ -50,9 +52,9 @@ def _parse_part(piece: Piece) -> Part:
         raise where.refuse("a range [k|v][L<a>-<b>][H<a>-<b>] expected, such as k, vL0-3 or L4-7H0-1")
     if base is None:
         raise piece.refuse("<range>@<base> expected")
-    kind, *ends = found.groups()
+    letter, *ends = found.groups()
     layers, heads = _ends(where, ends[:2]), _ends(where, ends[2:])
-    return Part(kind, layers, heads, Base.parse(base))
+    return Part(_KINDS.get(letter), layers, heads, Base.parse(base))
 
 
 def _ends(where: Piece, texts: list[str]) -> _Ends | None:

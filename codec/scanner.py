@@ -15,6 +15,11 @@ class Piece:
     start: int
     end: int
 
+    @classmethod
+    def of(cls, whole: str) -> "Piece":
+        """All of a text."""
+        return cls(whole, 0, len(whole))
+
     @property
     def text(self) -> str:
         """The piece alone."""
@@ -33,10 +38,10 @@ class Piece:
         first = self.split(mark)[0]
         return first, None if first.end == self.end else Piece(self.whole, first.end + len(mark), self.end)
 
-    def pairs(self, mark: str = ",") -> dict[str, str]:
-        """``key=value`` texts between marks, each key once."""
+    def pairs(self) -> dict[str, str]:
+        """``key=value`` texts between commas, each key once."""
         found: dict[str, str] = {}
-        for item in self.split(mark):
+        for item in self.split(","):
             key, value = item.divide("=")
             if value is None or not key.text or not value.text:
                 raise item.refuse("key=value expected")

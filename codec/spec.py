@@ -4,7 +4,7 @@
 
     spec    = base { "+" option }
     base    = name [ ":" key "=" value { "," key "=" value } ]
-    name    = fp32 | fp16 | bf16 | fp8 | int8 | int4 | nf4 | kivi | hadamard | rd
+    name    = fp32 | fp16 | bf16 | fp8 | int8 | int4 | nf4 | kivi | hadamard | rd | omit       omit in a part only
     option  = "keep=" ratio [ ",by=" selector ] [ ",scope=" (layer|head) ] [ ",sinks=" count ]
             | "rope=" (pre|post) | "entropy=" (none|zstd|ans) | "mix=" part { "/" part } | "of=" (cache|latents)
     part    = range "@" base                 what no part covers takes the leading base; parts do not overlap
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeVar, get_args
 
+from codec import registry
 from codec.bases import Base
 from codec.mix import Part, parse_mix
 from codec.parameters import build
@@ -28,6 +29,8 @@ from kvwire.errors import SpecError
 
 #: Far beyond any spec in use; bounds the work on a hostile one.
 MAX_CHARACTERS = 512
+
+_OPTIONS = ("keep", "rope", "entropy", "mix", "of")
 
 Entropy = Literal["none", "zstd", "ans"]
 _Choice = TypeVar("_Choice", bound=str)
@@ -67,7 +70,7 @@ class CodecSpec:
         """
         if len(text) > MAX_CHARACTERS:
             raise SpecError(f"a codec spec has at most {MAX_CHARACTERS} characters, this one {len(text)}")
-        first, *options = Piece(text, 0, len(text)).split("+")
+        first, *options = Piece.of(text).split("+")
         base = Base.parse(first)
         if base.name == OMIT:
             raise first.refuse("leaves everything out; it can only stand in mix=")
@@ -81,12 +84,11 @@ class CodecSpec:
             if name.text in given:
                 raise option.refuse(f"option {name.text!r} is given twice")
             given[name.text] = value
-        rope = _default_rope(base)
         mix = parse_mix(given["mix"]) if "mix" in given else ()
         spec = cls(
             base=base,
             keep=_parse_keep(given["keep"]) if "keep" in given else None,
-            rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else rope,
+            rope=RopePhase(_one_of(given["rope"], tuple(RopePhase))) if "rope" in given else _default_rope(base),
             entropy=_one_of(given["entropy"], get_args(Entropy)) if "entropy" in given else cls.entropy,
             mix=tuple(part for part in mix if part.base != base),
             of=Payload(_one_of(given["of"], tuple(Payload))) if "of" in given else cls.of,
@@ -106,15 +108,9 @@ class CodecSpec:
         return "+".join([str(self.base), *(f"{name}{value}" for name, value in options.items() if value)])
 
 
-#: Bases whose tables are of keys before RoPE.
-_BEFORE_ROPE = frozenset({"rd"})
-
-
 def _default_rope(base: Base) -> RopePhase:
-    return RopePhase.PRE if base.name in _BEFORE_ROPE else RopePhase.POST
-
-
-_OPTIONS = ("keep", "rope", "entropy", "mix", "of")
+    """Calibrated tables are for keys before RoPE."""
+    return RopePhase.PRE if registry.QUANTIZERS[base.name].needs_calibration else RopePhase.POST
 
 
 def _parse_keep(piece: Piece) -> Keep | None:

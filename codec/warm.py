@@ -4,7 +4,7 @@ import torch
 
 from codec import registry
 from codec.calibration import Calibration
-from codec.quantize.base import Context, Kind
+from codec.quantize.base import Context, Kind, Quantizer
 from codec.quantize.rd import Rd
 
 #: Enough numbers that work is shared among threads, which is compiled apart.
@@ -19,12 +19,13 @@ def warm(dtype: torch.dtype, calibration: Calibration | None = None) -> None:
     """
     if calibration is not None:
         _, _, heads, head_dim = calibration.tensors["means"].shape
-        ctx = Context(0, Kind.KEY, heads, _MANY[1], head_dim, torch.arange(_MANY[1]), calibration)
-        tables = Rd(step=_MIDDLE_STEP)
-        tables.decode(tables.encode(torch.zeros(ctx.shape, dtype=dtype), ctx), ctx)
+        _there_and_back(Rd(step=_MIDDLE_STEP), torch.zeros((heads, _MANY[1], head_dim), dtype=dtype), calibration)
     for name in (name for name, kind in registry.QUANTIZERS.items() if not kind.needs_calibration):
-        quantizer = registry.resolve(name, {})
         for shape in (_FEW, _MANY):
-            heads, tokens, head_dim = shape
-            ctx = Context(0, Kind.KEY, heads, tokens, head_dim, torch.arange(tokens))
-            quantizer.decode(quantizer.encode(torch.zeros(shape, dtype=dtype), ctx), ctx)
+            _there_and_back(registry.resolve(name, {}), torch.zeros(shape, dtype=dtype))
+
+
+def _there_and_back(quantizer: Quantizer, x: torch.Tensor, calibration: Calibration | None = None) -> None:
+    heads, tokens, head_dim = x.shape
+    ctx = Context(0, Kind.KEY, heads, tokens, head_dim, torch.arange(tokens), calibration)
+    quantizer.decode(quantizer.encode(x, ctx), ctx)

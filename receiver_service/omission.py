@@ -12,8 +12,6 @@ from fuser.base import Fuser
 from kvwire.errors import SpecError
 from kvwire.stream import CacheHeader
 
-_LETTERS = {Kind.KEY: "k", Kind.VALUE: "v"}
-
 
 def without_unused(spec: CodecSpec, fuser: Fuser, layers: Sequence[int]) -> CodecSpec:
     """The spec, with what the fuser does not take of these layers (ascending) left out; as it is if it mixes bases.
@@ -46,4 +44,4 @@ def _unused(fuser: Fuser, kind: Kind, layers: Sequence[int]) -> Iterator[Part]:
     breaks = [at + 1 for at, (one, other) in enumerate(pairwise(closed)) if other != one + 1]
     for start, end in pairwise((0, *breaks, len(closed))):
         if end > start:
-            yield Part(_LETTERS[kind], (closed[start], closed[end - 1]), None, Base(OMIT))
+            yield Part(kind, (closed[start], closed[end - 1]), None, Base(OMIT))

@@ -26,7 +26,6 @@ _GRAINS = 2048
 #: Nats that a range costs beside its bytes, from nothing noticeable up, until the spec is short enough to be written.
 _PRICES = (0.0, *(1e-7 * 1.4**step for step in range(63)))
 
-_LETTERS = {Kind.KEY: "k", Kind.VALUE: "v"}
 _STAYED = -1
 
 _Floats = NDArray[np.float64]
@@ -143,7 +142,7 @@ class _Task:
         for (kind, codec), run in groupby(zip(self._parts, chosen, strict=True), lambda each: (each[0][0], each[1])):
             layers = [layer for (_, layer), _ in run]
             if codec != leading:
-                ranges.append(Part(_LETTERS[kind], (layers[0], layers[-1]), None, self.bases[codec]))
+                ranges.append(Part(kind, (layers[0], layers[-1]), None, self.bases[codec]))
         return replace(self._wanted, base=self.bases[leading], mix=tuple(ranges))
 
 

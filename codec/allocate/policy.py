@@ -1,7 +1,7 @@
 """A policy as a request names it, ``budget=65536``, and the spec it comes to for one message."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from codec.allocate.allocate import allocate
 from codec.allocate.profile import Profile
@@ -47,7 +47,7 @@ class Budget:
                 f"the profile of {profile.model} has {len(profile.divergences)} layers, layer {max(shape.layers)} is "
                 "to be sent; make it again: kvwire codec profile"
             )
-        found = allocate(profile, shape, replace(wanted, mix=()), self.bytes)
+        found = allocate(profile, shape, wanted, self.bytes)
         if found.bytes > self.bytes:
             raise SpecError(
                 f"a budget of {self.bytes} bytes is too small: {shape.tokens} tokens take {found.bytes} at least, as "

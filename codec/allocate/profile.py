@@ -52,7 +52,7 @@ class Profile:
         Raises:
             SpecError: One is not offered by this build.
         """
-        return tuple(Base.parse(Piece(text, 0, len(text))) for text in self.codecs)
+        return tuple(Base.parse(Piece.of(text)) for text in self.codecs)
 
     def to_json(self) -> str:
         """The file's text."""
@@ -99,7 +99,7 @@ class Profile:
                 heads=_table(found.get("heads", ())),
             )
             bases = profile.bases
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SpecError) as error:
             raise BindingError(f"{name} is no profile ({error!r}); make it again: kvwire codec profile") from None
         rows = (*profile.divergences, *profile.heads)
         numbers = [number for halves in rows for half in halves for number in half]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from codec import frame, registry
+from codec import frame
 from codec.bases import Base
 from codec.entries import entry_bytes
 from codec.frame import Frame
@@ -36,7 +36,7 @@ def half_bytes(base: Base, kind: Kind, shape: CacheShape, keep: Keep | None) -> 
     # On the meta device positions take no memory; a layout looks at shapes alone.
     ctx = Context(shape.layers[0], kind, shape.kv_heads, kept, shape.head_dim, torch.empty(kept, device="meta"))
     total = 0
-    for plane in registry.resolve(base.name, dict(base.params)).layout(ctx):
+    for plane in base.quantizer().layout(ctx):
         dims = tuple(dim for dim in plane.dims if dim is not None)
         if len(dims) < len(plane.dims):
             raise SpecError(f"the bytes of {base} depend on what is coded; a budget needs codecs of a known size")

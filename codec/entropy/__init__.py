@@ -1,5 +1,6 @@
-"""Entropy coders: one plane's bytes <-> fewer bytes, without knowing what they mean; one coder per file.
+"""Entropy coders: numbers <-> fewer bytes, without knowing what they mean; one coder per file.
 
-May import: compression libraries and ``kvwire.errors``. A new one gets a plane encoding in docs/wire-format.md and a
-line in ``codec/entries.py``.
+``zstd`` is for whole planes, by ``entropy=``; ``rans`` for integers whose distribution a quantizer knows. May import:
+numpy, compression libraries, ``codec.kernels`` and ``kvwire.errors``. A new one for planes gets an encoding in
+docs/wire-format.md and a line in ``codec/entries.py``.
 """

@@ -18,8 +18,8 @@ from codec.entropy.rans_loops import ESCAPE, OFFSET
 from kvwire.errors import DataLossError
 
 SYMBOLS = 256
-PROBABILITY_BITS = 12
-TOTAL = 1 << PROBABILITY_BITS
+#: What the frequencies of a table sum to.
+TOTAL = 1 << 12
 #: A state below frequency x 2**20 is divided exactly by this reciprocal: its excess, state x 2**-44, is less than
 #: 1 / frequency, for frequencies below 2**12; and the product fits 64 bits.
 _RECIPROCAL_BITS = 44

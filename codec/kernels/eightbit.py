@@ -5,6 +5,7 @@ cover gets an infinite scale and no codes.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,23 @@ def encode(x: Tensor, codes: Tensor, scales: Tensor, top: float) -> None:
         _encode_shared(source, out, scaled, np.float32(top), ranges)
 
 
-def decode(codes: Tensor, scales: Tensor, numbers: Tensor) -> Tensor:
-    """Float32 of the codes' shape: each byte's number out of the 256 ``numbers``, times its scale."""
+def decode(codes: Tensor, scales: Tensor) -> Tensor:
+    """Float32 of the codes' shape: each code, int8 or float8_e4m3fn, times its scale."""
     x = torch.empty(codes.shape)
     out, stored = flat(x, torch.float32), flat(codes, torch.uint8)
-    scaled, table = flat(scales, torch.int16), numbers.numpy()
+    scaled, table = flat(scales, torch.int16), _numbers(codes.dtype)
     if (ranges := shares(x.numel(), scales.numel())) == 1:
         _decode(stored, scaled, table, out, 0, scaled.size)
     else:
         _decode_shared(stored, scaled, table, out, ranges)
     return x
+
+
+@cache
+def _numbers(dtype: torch.dtype) -> Array:
+    """What the 256 bytes stand for as codes of ``dtype``, float32: numba knows no 8-bit floats."""
+    table: Array = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
+    return table
 
 
 def nearest(number: Any, like: Any) -> Any:

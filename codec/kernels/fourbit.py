@@ -49,23 +49,21 @@ def encode(x: Tensor, packed: Tensor, scales: Tensor, block: int, grid: Grid) ->
         _encode_shared(source, out, scaled, width, grid, spans, ranges)
 
 
-def pairs(levels: Tensor) -> Array:
-    """Both levels of each of the 256 bytes, out of 16 float32, as one 64-bit number."""
-    both = torch.stack((levels.repeat(16), levels.repeat_interleave(16)), dim=-1)
-    return flat(both, torch.int64)
+def decode(packed: Tensor, scales: Tensor, block: int, pairs: Tensor, head_dim: int) -> Tensor:
+    """``(kv_heads, tokens, head_dim)`` float32: each code's level times its block's scale.
 
-
-def decode(packed: Tensor, scales: Tensor, block: int, pairs: Array, head_dim: int) -> Tensor:
-    """``(kv_heads, tokens, head_dim)`` float32: each code's level, as :func:`pairs` has it, times its block's scale."""
+    pairs: ``(256, 2)`` float32, both levels of each byte.
+    """
     heads, tokens, _ = scales.shape
     x = torch.empty((heads, tokens, head_dim))
     out, scaled, stored = x.view(-1, head_dim).numpy(), flat(scales, torch.int16), flat(packed, torch.uint8)
+    table = flat(pairs, torch.int64)  # a pair is one number of 64 bits
     spans = _spans(heads * tokens, head_dim)
     width = min(block, head_dim)
     if (ranges := shares(x.numel(), spans)) == 1:
-        _decode(stored, scaled, width, pairs, out, 0, spans)
+        _decode(stored, scaled, width, table, out, 0, spans)
     else:
-        _decode_shared(stored, scaled, width, pairs, out, spans, ranges)
+        _decode_shared(stored, scaled, width, table, out, spans, ranges)
     return x
 
 

@@ -20,7 +20,6 @@ INFINITE_HALF = np.int16(0x7C00)
 #: The smallest positive float16, as in codec/quantize/scale.py.
 SMALLEST = np.float32(2.0**-24)
 
-_SIGN = np.uint32(0x80000000)
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 
 #: 1.5 x 2^23: adding it rounds a float32 below 2^22 to a whole number, halves to even, which the low bits then hold.

@@ -26,7 +26,7 @@ _FIRST_LANE = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
 
 
 @intrinsic
-def multiply(  # a matrix product has that many sizes
+def multiply(
     typing: Any,  # noqa: ARG001  # numba's signature
     rows: Any,
     row_stride: Any,

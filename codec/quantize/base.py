@@ -107,11 +107,10 @@ class Quantizer(ABC):
 
 
 def unrepresentable(x: Tensor, ctx: Context, quantizer: str) -> InvalidRequestError:
-    """Name the first number, in row-major order, that keeps ``x`` from being encoded."""
-    magnitude = x.abs()
+    """Name the first number, in row-major order, that is NaN or infinite; of finite ones, the largest."""
     wrong = ~torch.isfinite(x)
     found = bool(wrong.any())
-    at = int(wrong.flatten().to(torch.uint8).argmax() if found else magnitude.flatten().argmax())
+    at = int(wrong.flatten().to(torch.uint8).argmax() if found else x.flatten().abs().argmax())
     head, rest = divmod(at, ctx.tokens * ctx.head_dim)
     token, channel = divmod(rest, ctx.head_dim)
     where = f"{ctx}, head {head}, token {token}, channel {channel}: {float(x[head, token, channel])!r}"

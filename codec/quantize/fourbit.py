@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from codec.kernels import fourbit as kernel
 from codec.kernels.fourbit import Grid
-from codec.kernels.memory import Array, in_main_memory
+from codec.kernels.memory import in_main_memory
 from codec.planes import Plane, Planes, PlaneShape, empty_planes
 from codec.quantize.base import Context, Quantizer
 from codec.quantize.nibbles import look_up, pack, packed_bytes
@@ -30,8 +30,9 @@ class FourBit(Quantizer):
     block: int = 64
 
     levels: ClassVar[Tensor]
-    #: The same for the kernels: a pair of levels for each byte, and :meth:`codes` as a grid.
-    pairs: ClassVar[Array]
+    #: ``(256, 2)`` float32; :func:`~codec.quantize.nibbles.pairs_of` the levels.
+    pairs: ClassVar[Tensor]
+    #: :meth:`codes`, for the kernel.
     grid: ClassVar[Grid]
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class FourBit(Quantizer):
     def quantize(self, x: Tensor, ctx: Context) -> Planes:
         """Scale, divide, find codes, pack; in one pass where there is a kernel."""
         if not in_main_memory(x):
-            return self.quantize_plainly(x, ctx)
+            return self.quantize_plainly(x)
         packed, scale = planes = empty_planes(self.layout(ctx))
         kernel.encode(x, packed.data, scale.data, self.block, self.grid)
         return planes
@@ -66,17 +67,17 @@ class FourBit(Quantizer):
             return self.dequantize_plainly(planes, ctx)
         return kernel.decode(packed, scale, self.block, self.pairs, ctx.head_dim)
 
-    def quantize_plainly(self, x: Tensor, ctx: Context) -> Planes:
+    def quantize_plainly(self, x: Tensor) -> Planes:
         """What the kernel computes, in torch; values are float32 throughout."""
         blocks = self._split(x.float())
         scale = self._scale(blocks)
         codes = self.codes(blocks / scale.float().clamp(min=SMALLEST))
-        return Plane("q", pack(self._join(codes, ctx.head_dim))), Plane("s", scale.squeeze(-1))
+        return Plane("q", pack(self._join(codes, x.shape[-1]))), Plane("s", scale.squeeze(-1))
 
     def dequantize_plainly(self, planes: Planes, ctx: Context) -> Tensor:
         """What the kernel computes, in torch."""
         packed, scale = (plane.data for plane in planes)
-        levels = look_up(packed, self.levels.to(packed.device), ctx.kv_heads * ctx.tokens * ctx.head_dim)
+        levels = look_up(packed, self.pairs.to(packed.device), ctx.kv_heads * ctx.tokens * ctx.head_dim)
         blocks = self._split(levels.reshape(ctx.shape))
         return self._join(blocks.mul_(scale.float()[..., None]), ctx.head_dim)
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codec.kernels.fourbit import Grid, pairs
-from codec.kernels.memory import Array
+from codec.kernels.fourbit import Grid
 from codec.quantize.fourbit import FourBit
+from codec.quantize.nibbles import pairs_of
 
 _TOP, _ZERO = 7, 8
 _LEVELS = torch.arange(-_ZERO, _TOP + 1, dtype=torch.float32)
@@ -24,7 +24,7 @@ class Int4(FourBit):
     """``int4`` or ``int4:block=32``."""
 
     levels: ClassVar[Tensor] = _LEVELS
-    pairs: ClassVar[Array] = pairs(_LEVELS)
+    pairs: ClassVar[Tensor] = pairs_of(_LEVELS)
     grid: ClassVar[Grid] = Grid.of(torch.arange(_ZERO - _TOP, _ZERO + _TOP + 1, dtype=torch.uint8), steps=1, top=_TOP)
 
     def codes(self, scaled: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codec.kernels.fourbit import Grid, pairs
-from codec.kernels.memory import Array
+from codec.kernels.fourbit import Grid
 from codec.quantize.fourbit import FourBit
+from codec.quantize.nibbles import pairs_of
 
 _LEVELS = torch.tensor(
     [
@@ -33,7 +33,7 @@ class Nf4(FourBit):
     """``nf4`` or ``nf4:block=32``."""
 
     levels: ClassVar[Tensor] = _LEVELS
-    pairs: ClassVar[Array] = pairs(_LEVELS)
+    pairs: ClassVar[Tensor] = pairs_of(_LEVELS)
     grid: ClassVar[Grid] = Grid.of(_NEAREST, steps=_HALF, top=1)
 
     def codes(self, scaled: Tensor) -> Tensor:

@@ -17,11 +17,15 @@ def pack(codes: Tensor) -> Tensor:
     return low | high << 4
 
 
-def look_up(packed: Tensor, levels: Tensor, count: int) -> Tensor:
-    """``(count,)`` float32: the level of each packed code, out of 16.
+def pairs_of(levels: Tensor) -> Tensor:
+    """``(256, 2)``: both levels of each byte, out of the 16 ``levels``.
 
-    Whole bytes are looked up in a table of all pairs, which is twice as fast as taking the codes apart first
-    (1.7 against 0.8 GB/s of bf16 on one core of an EPYC with AVX2).
+    Whole bytes are looked up in it, which is twice as fast as taking the codes apart first (1.7 against 0.8 GB/s of
+    bf16 on one core of an EPYC with AVX2).
     """
-    pairs = torch.stack((levels.repeat(16), levels.repeat_interleave(16)), dim=-1)
+    return torch.stack((levels.repeat(16), levels.repeat_interleave(16)), dim=-1)
+
+
+def look_up(packed: Tensor, pairs: Tensor, count: int) -> Tensor:
+    """``(count,)`` levels of the packed codes, by :func:`pairs_of` them."""
     return pairs.index_select(0, packed.to(torch.int32)).reshape(-1)[:count]

@@ -25,6 +25,7 @@ from torch import Tensor
 from codec.planes import Plane, Planes, PlaneShape
 from codec.quantize import rd_transform
 from codec.quantize.base import Context, Quantizer, calibrated, unrepresentable
+from codec.quantize.int8 import Int8
 from codec.quantize.rd_plane import CodedPlane, Layout, Plan, layout_of, positions_of
 from kvwire.errors import SpecError
 
@@ -100,7 +101,7 @@ class Rd(Quantizer):
         tables, half = calibrated(ctx)
         step = float(layout_of(tables, half, self.step_for(ctx)).maps.steps.max() * rd_transform.DEAD_LIMIT_STEPS)
         coded = torch.from_numpy(np.abs(half.inverse).sum(axis=1))[:, None, : ctx.head_dim] * step
-        precise = x.float().abs().amax(dim=-1, keepdim=True) / 127
+        precise = x.float().abs().amax(dim=-1, keepdim=True) / Int8.top
         return torch.maximum(coded, precise).expand_as(x)
 
     def step_for(self, ctx: Context) -> int:

@@ -15,6 +15,7 @@ from codec.kernels import eightbit
 from codec.kernels.tile import ROWS
 from codec.planes import TOKENS_PER_BYTE
 from codec.quantize.base import Context
+from codec.quantize.int8 import Int8
 from codec.quantize.rd_maps import Integers, Maps, lay_out
 from kvwire.errors import DataLossError
 
@@ -23,7 +24,6 @@ EIGHT_LANES_FROM = 16384
 #: 16 log2 of the deviation, in steps, that the first table is for; tables are a quarter octave apart.
 _FIRST_TABLE, _TABLE_SPACING = -48, 4
 _MIDDLE_STEP = 128
-_INT8_TOP = 127
 
 
 class Plan(NamedTuple):
@@ -119,7 +119,7 @@ class CodedPlane:
         codes, scales = np.empty(precise.shape, np.int8), np.empty(len(precise), np.float16)
         if precise.size:
             source, *filled = (torch.from_numpy(array) for array in (precise[None], codes, scales))
-            eightbit.encode(source, filled[0], filled[1], _INT8_TOP)
+            eightbit.encode(source, filled[0], filled[1], Int8.top)
         if not np.isfinite(scales).all():
             return None
         words = encoder.finish()

@@ -70,7 +70,7 @@ def profile(
     from codec.scanner import Piece
     from kvwire.models.store import ModelStore, default_home
 
-    bases = [Base.parse(Piece(each, 0, len(each))) for each in codec or CODECS]
+    bases = [Base.parse(Piece.of(each)) for each in codec or CODECS]
     torch.set_num_threads(threads)
     engine = engine_of(ModelStore().pull(model))
     found = run(engine, "\n".join(each.read_text(encoding="utf-8") for each in text), bases, windows, typer.echo)

@@ -27,7 +27,7 @@ def engine(tiny_llama, tmp_path_factory):
 
 
 def bases(*names):
-    return [Base.parse(Piece(name, 0, len(name))) for name in names]
+    return [Base.parse(Piece.of(name)) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_the_default_codecs_tell_their_bytes_beforehand():
     """Else no budget could be promised."""
     shape = Context(0, Kind.KEY, 2, 100, 64, torch.arange(100))
     for base in bases(*CODECS):
-        layout = registry.resolve(base.name, dict(base.params)).layout(shape)
+        layout = base.quantizer().layout(shape)
         assert not any(plane.optional or None in plane.dims for plane in layout)
 
 

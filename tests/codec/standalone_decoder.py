@@ -492,7 +492,7 @@ def decode(frame: bytes, rd: Rd | None = None) -> Layer:
     pruned = flags & 6 != 0
     require(flags < 16 and flags & 6 != 6 and (pruned or not flags & 8), f"flags {flags:08b}")
     kept = cursor.varint(least=1) if pruned else tokens
-    require(kept <= tokens and heads * kept <= len(cursor.data), f"{kept} tokens kept of {tokens}")
+    require(kept <= tokens and heads * kept <= 8 * len(cursor.data), f"{kept} tokens kept of {tokens}")
     slots = None
     if pruned:
         read_row = read_runs if flags & 8 else read_bitmap

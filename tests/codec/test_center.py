@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec import registry
 from codec.codec import Codec, decode_layer
 from codec.frame import Limits, read
 from codec.layer import LayerKV
@@ -31,8 +30,7 @@ def gaussian(tokens, bias=0.0, seed=0):
 
 
 def quantizer(spec):
-    base = CodecSpec.parse(spec).base
-    return registry.resolve(base.name, dict(base.params))
+    return CodecSpec.parse(spec).base.quantizer()
 
 
 def names(spec, x):

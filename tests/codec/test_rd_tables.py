@@ -1,15 +1,15 @@
 """The tables of `rd`: their file, whose they are, and what is wrong with one."""
 
+import json
+
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from codec.calibration import Calibration, serialize
 from codec.calibrations import Calibrations
-from codec.quantize.rd import Rd
 from codec.spec import CodecSpec
 from kvwire.errors import BindingError
-
-SHAPES = [(1, 1, 1), (1, 1, 64), (3, 12, 64), (2, 7, 33), (4, 5, 80), (1, 200, 128)]
-RD = Rd(step=100)
 
 
 def test_tables_round_trip_through_their_file(rd_tables, tmp_path):
@@ -45,6 +45,31 @@ def test_a_damaged_file_is_refused(rd_tables, cut):
     data = serialize(tables.model, tables.weights, tables.tensors)
     with pytest.raises(BindingError, match="make it again"):
         Calibration.parse(data[:cut], "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("energies", None, "energies is missing"),
+        ("frequencies", lambda found: found[0, :1].reshape(()), r"frequencies is int32 \(\)"),
+        ("steps", lambda found: found.astype(np.float32), "steps is float32"),
+        ("means", lambda found: found[:, :1], "means is of shape .*, which does not go with the others"),
+        ("forward", lambda found: found[..., :-1], "forward is of shape"),
+        ("roundings", lambda found: found[:-1], "roundings is of shape"),
+        ("divergences", lambda found: found * np.nan, "divergences holds NaN"),
+        ("gains", lambda found: found[..., :1], "gains are of 1 zones"),
+        ("scales", lambda found: np.arange(found.size, dtype=np.int16).reshape(found.shape), "scales increase"),
+    ],
+)
+def test_a_tensor_that_is_not_what_it_should_be_is_refused(rd_tables, name, change, says):
+    """By its name, before anything is computed from it."""
+    tensors = dict(rd_tables(2, 33).tensors)
+    found = tensors.pop(name)
+    if change is not None:
+        tensors[name] = np.array(change(found), order="C")
+    about = json.dumps({"format": "kvwire calibration", "version": "2", "model": "some/model", "weights": "00" * 32})
+    with pytest.raises(BindingError, match=says):
+        Calibration.parse(save(tensors, {"kvwire": about}), "it")
 
 
 def test_tables_that_do_not_sum_up_are_refused(rd_tables):

@@ -59,6 +59,13 @@ def test_a_cache_of_zeros_stays_readable():
     torch.testing.assert_close(back.values, torch.ones(2, 5000, 64), atol=2e-3, rtol=0)
 
 
+def test_a_cache_is_squeezed_as_far_as_readers_take_it():
+    """To less than a byte for each token of each head; one for every eight of them is the least."""
+    data = encoded("int8+entropy=zstd", layer_kv(200, zeros=True))
+    assert 2 * 200 / 8 <= len(data) - 8 < 2 * 200
+    assert frame.read(data, LIMITS).entropy == "zstd"
+
+
 def test_squeezing_is_deterministic():
     """The same bytes every time."""
     assert encoded("int8+entropy=zstd", layer_kv()) == encoded("int8+entropy=zstd", layer_kv())

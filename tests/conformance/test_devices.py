@@ -10,7 +10,6 @@ from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.layer import LayerKV
 from codec.quantize.base import Context, Kind
-from codec.registry import QUANTIZERS
 from codec.spec import CodecSpec, RopePhase
 from kvwire.requests import Method
 from sharer_service.host_copy import host_copy
@@ -18,7 +17,7 @@ from sharer_service.host_copy import host_copy
 #: Bases that need tables of a model, and what marks a half that is not sent at all.
 _ELSEWHERE = {"rd", "omit"}
 SPECS = [
-    *sorted(set(QUANTIZERS) - _ELSEWHERE),
+    *sorted(set(registry.QUANTIZERS) - _ELSEWHERE),
     "int8+keep=0.5,by=value_norm,scope=head",
     "int4+keep=0.5,by=attention",
     "nf4+entropy=zstd",
@@ -73,7 +72,7 @@ def test_a_cache_of_any_device_is_the_same_message_and_comes_back_there(device, 
         assert torch.equal(back.values.to(device).cpu(), back.values)
 
 
-@pytest.mark.parametrize("base", sorted(set(QUANTIZERS) - _ELSEWHERE))
+@pytest.mark.parametrize("base", sorted(set(registry.QUANTIZERS) - _ELSEWHERE))
 def test_a_quantizer_given_a_tensor_of_a_device_works_there_within_its_bound(device, base):
     """As benchmarks of codecs do, without a copy to the host."""
     x = cache()[0][0].to(device)

@@ -61,8 +61,7 @@ def spec(request):
 
 @pytest.fixture
 def quantizer(spec):
-    base = CodecSpec.parse(spec).base
-    return registry.resolve(base.name, dict(base.params))
+    return CodecSpec.parse(spec).base.quantizer()
 
 
 def context(x, kind=Kind.KEY, layer=7):
@@ -142,17 +141,13 @@ def test_constants_come_back_within_the_bound(quantizer, constant):
     assert_within_bound(quantizer, torch.full((2, 5, 64), constant))
 
 
-def test_encoding_is_deterministic(quantizer):
+def test_encoding_is_deterministic(quantizer, set_threads):
     """The same numbers give the same planes, on one thread or two."""
     x = gaussian((3, 40, 64))
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = quantizer.encode(x, context(x))
-        torch.set_num_threads(2)
-        two = quantizer.encode(x.clone(), context(x))
-    finally:
-        torch.set_num_threads(threads)
+    set_threads(1)
+    one = quantizer.encode(x, context(x))
+    set_threads(2)
+    two = quantizer.encode(x.clone(), context(x))
     assert all(a.name == b.name and same(a.data, b.data) for a, b in zip(one, two, strict=True))
 
 

@@ -55,6 +55,7 @@ def test_a_profile_of_another_model_is_refused(tmp_path):
         ("divergences", [[[1, float("nan")], [1, 2]]]),
         ("divergences", []),
         ("tokens", None),
+        ("tokens", float("inf")),
         ("heads", [[[-1], [1]]]),
         ("heads", [[[1]]]),
     ],

@@ -5,10 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import registry
 from codec.quantize.base import Context, Kind
 from codec.quantize.center import Centered
-from codec.quantize.fourbit import FourBit
 from codec.spec import CodecSpec
 
 SPECS = ["int8", "int8:per=head", "fp8", "fp8:per=token", "int4", "int4:block=7", "nf4", "nf4:block=32"]
@@ -24,22 +22,13 @@ def context(x):
 
 
 def quantizer(spec):
-    base = CodecSpec.parse(spec).base
-    found = registry.resolve(base.name, dict(base.params))
+    found = CodecSpec.parse(spec).base.quantizer()
     return found.plain() if isinstance(found, Centered) else found
 
 
-def plain(quantizer, x):
-    ctx = context(x)
-    if isinstance(quantizer, FourBit):
-        planes = quantizer.quantize_plainly(x, ctx)
-        return planes, quantizer.dequantize_plainly(planes, ctx)
-    planes = quantizer.quantize_plainly(x)
-    return planes, quantizer.dequantize_plainly(planes)
-
-
 def assert_as_plain(quantizer, x):
-    expected, numbers = plain(quantizer, x)
+    expected = quantizer.quantize_plainly(x)
+    numbers = quantizer.dequantize_plainly(expected, context(x))
     planes = quantizer.quantize(x, context(x))
     for got, want in zip(planes, expected, strict=True):
         assert got.data.shape == want.data.shape
@@ -87,17 +76,14 @@ def test_every_float16_gives_the_bits_of_the_plain_path(spec):
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("shape", [(3, 1001, 65), (1, 1100, 128)])
-def test_any_number_of_threads_gives_the_same_bytes(spec, shape):
+def test_any_number_of_threads_gives_the_same_bytes(spec, shape, set_threads):
     """Above the size from which work is shared, with ranges of unequal length."""
     x = numbers(shape, 0, torch.float32)
-    found, before = [], torch.get_num_threads()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            planes = quantizer(spec).encode(x, context(x))
-            found.append((*(plane.data for plane in planes), quantizer(spec).decode(planes, context(x))))
-    finally:
-        torch.set_num_threads(before)
+    found = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        planes = quantizer(spec).encode(x, context(x))
+        found.append((*(plane.data for plane in planes), quantizer(spec).decode(planes, context(x))))
     one = [data.view(torch.uint8) for data in found[0]]
     for other in found[1:]:
         assert all(torch.equal(a, b.view(torch.uint8)) for a, b in zip(one, other, strict=True))

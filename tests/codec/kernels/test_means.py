@@ -56,18 +56,14 @@ def test_a_head_with_no_number_to_compare_is_not_shorter(wrong):
     assert all_shorter(x, mean, 0.9).flatten().tolist() == [False, True]
 
 
-def test_any_number_of_threads_gives_the_same_bits():
+def test_any_number_of_threads_gives_the_same_bits(set_threads):
     """Above the size from which work is shared."""
     x = numbers((5, 1001, 65), 2, torch.bfloat16, bias=30.0)
     mean = (sums_plainly(x) / 1001).to(torch.float16)
-    before = torch.get_num_threads()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            assert torch.equal(sums(x), sums_plainly(x))
-            assert all_shorter(x, mean, 0.9).all()
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        assert torch.equal(sums(x), sums_plainly(x))
+        assert all_shorter(x, mean, 0.9).all()
 
 
 def test_a_cut_and_transposed_view_is_read_where_it_lies():
