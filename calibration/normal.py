@@ -66,7 +66,7 @@ def add_up(blocks: Iterable[Block], features: int, outputs: int) -> Sums:
         xx += block_x.T @ block_x
         xy += block_x.T @ block_y
         tokens += len(block.x)
-    return Sums(tokens, *origin, x, y, xx, xy, yy)
+    return Sums(tokens, origin[0], origin[1], x, y, xx, xy, yy)
 
 
 def _grouped(blocks: Iterable[Block]) -> Iterator[Block]:
