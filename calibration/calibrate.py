@@ -46,8 +46,9 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
     """
     reader = Reader(loaded)
     pieces = reader.windows(text, WINDOWS + CHECKED)
-    checked = [reader.read(piece) for piece in pieces[:: WINDOWS // CHECKED][:CHECKED]]
-    rest = [piece for i, piece in enumerate(pieces) if i % (WINDOWS // CHECKED) or i >= WINDOWS]
+    apart = range(0, WINDOWS, WINDOWS // CHECKED)
+    checked = [reader.read(pieces[at]) for at in apart]
+    rest = [piece for at, piece in enumerate(pieces) if at not in apart]
     moments = Moments(len(reader.card.layers), reader.card.kv_heads, reader.card.head_dim)
     generator = torch.Generator().manual_seed(_SEED)
     caches: list[Layers] = []
@@ -56,7 +57,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
         moments.add(window.layers, reader.gradients(window, _DRAWS, generator))
         caches.append(window.layers)
         say(f"read {number} of {len(rest)} windows")
-    card = reader.card.binding
+    binding = reader.card.binding
     transform = design(moments.covariance, moments.sensitivity)
     tensors = untried(moments.mean.float().numpy(), transform)
     tensors["gains"] = gains(moments.sensitivity_by_zone, moments.draws, transform)
@@ -65,7 +66,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
     tensors["energies"][..., 2] = largest
 
     def now() -> Calibration:
-        return Calibration.parse(serialize(card.id, card.weights_fingerprint, tensors), "the new calibration")
+        return Calibration.parse(serialize(binding.id, binding.weights_fingerprint, tensors), "the new calibration")
 
     tensors["energies"][..., :2] = _bounds(now(), caches)
     tensors |= _tables(now(), caches[::3])
@@ -79,7 +80,7 @@ def calibrate(loaded: LoadedModel, text: str, say: Callable[[str], None]) -> byt
     )
     found = [measure.divergence(now(), step, reader, checked) for step in _DIVERGENCE_STEPS]
     tensors["divergences"] = measure.between(_STEPS, _DIVERGENCE_STEPS, found)
-    return serialize(card.id, card.weights_fingerprint, tensors)
+    return serialize(binding.id, binding.weights_fingerprint, tensors)
 
 
 def untried(means: NDArray[np.float32], transform: Transform) -> Tensors:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from calibration.normal import Block, Solution, Sums, add_up, columns, flat, solve
-from calibration.readings import TextReader, load_pair
+from calibration.normal import Block, Solution, Sums, add_up, columns, flat, solve, together
+from calibration.readings import Files, TextReader, load_pair
 from fuser.binding import Pairing, Side
 from fuser.projectors.ridge import Band, Openings, RidgeFuser, windows
 from kvwire.errors import InvalidRequestError
@@ -17,9 +16,6 @@ from kvwire.errors import InvalidRequestError
 #: least (2026-11-23).
 RIDGES = (0.1, 0.03, 0.01)
 _BYTES_PER_WEIGHT = 2
-
-#: The sharer's and the receiver's reading of one text.
-Files = tuple[Path, Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +77,7 @@ def closed_form(
     widths = numbers_per_layer(sharer), numbers_per_layer(receiver)
     sizes = widths[0] * len(sharer.card.layers), widths[1] * len(receiver.card.layers)
     sums = add_up(blocks(sharer, receiver, learned), *sizes)
-    rest = list(blocks(sharer, receiver, held_out))
-    unseen = Block(torch.cat([each.x for each in rest]), torch.cat([each.y for each in rest]))
+    unseen = together(list(blocks(sharer, receiver, held_out)))
     tried = [_tried(sums, bands, widths, ridge, unseen) for ridge in ridges]
     ridge, solutions, r2 = max(tried, key=lambda one: float(one[2].mean()))
     tensors = {

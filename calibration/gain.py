@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from calibration.learn import FOLLOWING_TOKENS, FrozenReceiver, Text, behind_fuser
-from calibration.readings import Pair
+from calibration.learn import FOLLOWING_TOKENS, FrozenReceiver, Text, at_end_of_both, behind_fuser
 from kvwire.engine.engine import Part
 
 
@@ -47,7 +46,7 @@ def gain(module: torch.nn.Module, frozen: FrozenReceiver, texts: Sequence[Text])
 
 
 def _one(module: torch.nn.Module, frozen: FrozenReceiver, text: Text, other: Text) -> list[float]:
-    cut = _cut(text.pair)
+    cut = at_end_of_both(text.pair, len(text.pair.receiver.ids) - FOLLOWING_TOKENS)
     wrong = min(cut, len(other.pair.receiver.ids))
     follows = text.pair.receiver.ids[cut : cut + FOLLOWING_TOKENS]
     none, own, wrong_own = (
@@ -55,13 +54,6 @@ def _one(module: torch.nn.Module, frozen: FrozenReceiver, text: Text, other: Tex
     )
     projected, wrong_projected = behind_fuser(module, frozen, [(text, cut, follows), (other, wrong, follows)])
     return [_nll(frozen, part, follows) for part in (none, projected, own, wrong_projected, wrong_own)]
-
-
-def _cut(pair: Pair) -> int:
-    cut = len(pair.receiver.ids) - FOLLOWING_TOKENS
-    while cut > 1 and pair.sources[cut] == pair.sources[cut - 1]:
-        cut -= 1
-    return cut
 
 
 def _nll(frozen: FrozenReceiver, part: Part, follows: Tensor) -> float:

@@ -1,14 +1,14 @@
 """What a fuser of method ``fuse`` is worth on text that it did not learn from: in one process, behind hard gates."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from calibration.learn import FrozenReceiver, Layers
-from calibration.learn_fuse import Files, FusedText, SharedCache, fused, fused_text, sharer_predictions
+from calibration.learn_fuse import FusedText, SharedCache, fused, fused_text, sharer_predictions
 from calibration.losses import likelihood
-from calibration.readings import TextReader
+from calibration.readings import Files, TextReader
 from codec.quantize.base import Kind
 from fuser.projectors.c2c import C2CFuser
 
@@ -61,7 +61,7 @@ def _one(
 ) -> list[float]:
     sharer, receiver = sides
     cut = min(text.cut, other.cut)
-    text = FusedText(text.sharer, text.receiver, cut)
+    text = replace(text, cut=cut)
     ours = receiver.beginning(text.receiver, cut)
     caches: list[Layers] = [
         [(own.keys, own.values) for own in ours],

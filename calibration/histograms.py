@@ -19,6 +19,8 @@ BIT_COST = 0.15
 _LEAST_SHARE = 2.0**-14
 #: Weight of a Laplace distribution, in symbols seen: rules where text was too short to tell.
 _PRIOR_COUNT = 200.0
+#: The same of a level, which otherwise stays near its symbol.
+_LEVEL_COUNT = 20.0
 
 
 class Histograms:
@@ -55,8 +57,7 @@ class Histograms:
         values = np.arange(ESCAPE) - OFFSET
         counts = (self.counts + np.roll(self.counts[:, ::-1], -1, axis=1))[:, :ESCAPE]
         sums = (self.sums + np.roll(self.sums[:, ::-1], -1, axis=1))[:, :ESCAPE]
-        trusted = 20.0  # a level seen less often stays near its symbol
-        means = np.sign(values) * (sums + trusted * np.abs(values)) / (counts + trusted)
+        means = np.sign(values) * (sums + _LEVEL_COUNT * np.abs(values)) / (counts + _LEVEL_COUNT)
         return np.pad(means, ((0, 0), (0, 1))).astype(np.float32)
 
 

@@ -11,13 +11,10 @@ import torch
 from torch import Tensor
 
 from calibration.readings import Pair, TextReader
+from calibration.sent import as_sent, there_and_back
 from codec.codec import Codec
-from codec.frame import Limits
-from codec.layer import LayerKV
-from codec.spec import RopePhase
 from fuser.features import Rows
 from fuser.latents import blocks, joined
-from fuser.layers import in_phase
 from fuser.projectors.ridge import RidgeFuser
 
 
@@ -56,9 +53,7 @@ class LatentsOfSentCache:
         sources = {}
         for kv in self._sharer.decoded(self._pair.sharer.frames):
             begun = replace(kv, keys=kv.keys[:, :tokens], values=kv.values[:, :tokens], tokens=tokens)
-            sent = in_phase(begun, self._codec.spec.rope, first, self._sharer.ropes)
-            come = there_and_back(self._codec, sent, torch.arange(tokens) + first)
-            sources[kv.layer] = in_phase(come, RopePhase.PRE, first, self._sharer.ropes)
+            sources[kv.layer] = as_sent(self._codec, begun, first, self._sharer.ropes)
         return self._fuser.condense(0, sources)
 
 
@@ -70,9 +65,9 @@ class SentLatents:
         self._codec = codec
 
     def __call__(self, tokens: int) -> Rows:
-        """Through frames and back."""
-        numbers = self._exact(tokens).numbers
-        come = {kv.layer: there_and_back(self._codec, kv, torch.arange(tokens)) for kv in blocks(numbers)}
+        """Through frames and back; latents have no RoPE, so that they are in whatever phase the codec wants."""
+        numbers, phase = self._exact(tokens).numbers, self._codec.spec.rope
+        come = {kv.layer: there_and_back(self._codec, replace(kv, rope=phase)) for kv in blocks(numbers)}
         return joined(come, numbers.shape[1])
 
 
@@ -84,8 +79,3 @@ def slots_of(rows: Rows, sources: Tensor) -> tuple[Tensor, Tensor]:
     place[rows.slots] = torch.arange(len(rows.slots))
     slots = (place[sources] >= 0).nonzero().reshape(-1)
     return slots, place[sources[slots]]
-
-
-def there_and_back(codec: Codec, kv: LayerKV, positions: Tensor) -> LayerKV:
-    """A layer as its frame delivers it; ``positions``: ``(tokens,)`` int64."""
-    return codec.decode_layer(codec.encode_layer(kv, positions), Limits())

@@ -14,18 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from calibration.latents import Latents, slots_of
-from calibration.readings import Pair, TextReader
+from calibration.readings import Pair, Reading, TextReader
 from codec.rope import rotate
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.engine import Part
+from kvwire.errors import InvalidRequestError
 
 #: Tokens that the receiver reads behind a cache.
 FOLLOWING_TOKENS = 64
 _LEAST_CONTEXT_TOKENS = 4
 #: Shares of texts cut short (evenly over the logarithm of their length) and followed by another text. Not tuned.
 _SHARE_SHORT, _SHARE_FOREIGN = 0.35, 0.125
-#: A text needs so many tokens to be cut.
-LEAST_TOKENS = FOLLOWING_TOKENS + 4 * _LEAST_CONTEXT_TOKENS
+#: A text needs so many tokens of the receiver to be cut.
+_LEAST_TOKENS = FOLLOWING_TOKENS + 4 * _LEAST_CONTEXT_TOKENS
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 
@@ -145,6 +146,18 @@ class Examples:
         return Example(text, cut, other, cut_of(other, draw))
 
 
+def check_length(receiver: Reading) -> None:
+    """Whether a text is long enough to be cut.
+
+    Raises:
+        InvalidRequestError: It is not.
+    """
+    if (tokens := len(receiver.ids)) < _LEAST_TOKENS:
+        raise InvalidRequestError(
+            f"a piece of the text has {tokens} tokens, {_LEAST_TOKENS} are needed; give other text"
+        )
+
+
 def drawn(texts: int, batch: int, seed: int, step: int) -> Iterator[tuple[int, random.Random]]:
     """Which texts a step takes, and what it draws the rest of each example with."""
     for at in range(step * batch, (step + 1) * batch):
@@ -155,7 +168,11 @@ def drawn(texts: int, batch: int, seed: int, step: int) -> Iterator[tuple[int, r
 
 def cut_of(pair: Pair, draw: random.Random) -> int:
     """Where a text is cut, in the receiver's tokens, at the end of a token of both."""
-    cut = drawn_cut(len(pair.receiver.ids), draw)
+    return at_end_of_both(pair, drawn_cut(len(pair.receiver.ids), draw))
+
+
+def at_end_of_both(pair: Pair, cut: int) -> int:
+    """The last place up to ``cut``, in the receiver's tokens, where a token of the sharer ends too; 1 if none does."""
     while cut > 1 and pair.sources[cut] == pair.sources[cut - 1]:
         cut -= 1
     return cut

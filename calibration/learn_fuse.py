@@ -7,23 +7,17 @@ more than a machine's memory.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from calibration.latents import there_and_back
-from calibration.learn import FOLLOWING_TOKENS, LEAST_TOKENS, Layers, drawn, drawn_cut
-from calibration.readings import Reading, TextReader, load
+from calibration.learn import FOLLOWING_TOKENS, Layers, check_length, drawn, drawn_cut
+from calibration.readings import Files, Reading, TextReader, load
+from calibration.sent import as_sent
 from codec.codec import Codec
 from codec.layer import LayerKV
-from codec.spec import RopePhase
-from fuser.layers import in_phase
 from fuser.projectors.c2c import C2CFuser
-from kvwire.errors import InvalidRequestError
 
-#: Files of the sharer's and of the receiver's reading of one text.
-Files = tuple[Path, Path]
 #: A sharer's layers of the opening and the first so many tokens of a text, keys after RoPE, float32, as they arrive.
 SharedCache = Callable[[Reading, int], Sequence[LayerKV]]
 
@@ -64,11 +58,8 @@ def fused_text(files: Files) -> FusedText:
         InvalidRequestError: It is too short.
     """
     sharer, receiver = (load(path) for path in files)
-    if (tokens := len(receiver.ids)) < LEAST_TOKENS:
-        raise InvalidRequestError(
-            f"a piece of the text has {tokens} tokens, {LEAST_TOKENS} are needed; give other text"
-        )
-    return FusedText(sharer, receiver, tokens - FOLLOWING_TOKENS - 1)
+    check_length(receiver)
+    return FusedText(sharer, receiver, len(receiver.ids) - FOLLOWING_TOKENS - 1)
 
 
 def fused_texts(files: Sequence[Files], batch: int, seed: int, step: int) -> list[FusedText]:
@@ -84,12 +75,7 @@ def through(codec: Codec, sharer: TextReader) -> SharedCache:
     """The sharer's cache as a codec delivers it."""
 
     def shared(reading: Reading, tokens: int) -> list[LayerKV]:
-        found = []
-        for kv in sharer.beginning(reading, tokens):
-            sent = in_phase(kv, codec.spec.rope, 0, sharer.ropes)
-            come = there_and_back(codec, sent, torch.arange(kv.tokens))
-            found.append(in_phase(come, RopePhase.POST, 0, sharer.ropes))
-        return found
+        return [as_sent(codec, kv, 0, sharer.ropes) for kv in sharer.beginning(reading, tokens)]
 
     return shared
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import kl_div
 
+from calibration import losses
 from calibration.reader import Layers, Reader, Window
+from calibration.sent import there_and_back
 from codec.calibration import Calibration
 from codec.codec import Codec
-from codec.frame import Limits
 from codec.layer import LayerKV, bits_per_value
 from codec.spec import CodecSpec, RopePhase
 
@@ -32,17 +32,11 @@ def divergence(calibration: Calibration, step: int, reader: Reader, windows: Seq
     codec = _codec(calibration, step)
     total = 0.0
     for window in windows:
-        decoded = [there_and_back(codec, index, *layer) for index, layer in enumerate(window.layers)]
+        come = [there_and_back(codec, _layer(index, *layer)) for index, layer in enumerate(window.layers)]
         with torch.no_grad():
-            other = reader.logprobs(window.tokens, decoded)
-        total += float(kl_div(other, window.logprobs, log_target=True, reduction="none").sum(-1).mean())
+            found = reader.logprobs(window.tokens, [(kv.keys, kv.values) for kv in come])
+        total += float(losses.divergence(found, window.logprobs))
     return total / len(windows)
-
-
-def there_and_back(codec: Codec, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer as it arrives."""
-    kv = codec.decode_layer(codec.encode_layer(_layer(index, keys, values)), Limits())
-    return kv.keys, kv.values
 
 
 def between(steps: NDArray[np.int32], measured: Sequence[int], at_measured: Sequence[float]) -> NDArray[np.float32]:

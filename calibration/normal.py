@@ -1,6 +1,6 @@
 """Normal equations between two models' caches: sums over tokens from which every linear map between them follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,7 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some tokens of one text: ``x`` ``(tokens, features)`` of the sharer, ``y`` of the receiver, all layers."""
+    """Some tokens: ``x`` ``(tokens, features)`` of the sharer, ``y`` ``(tokens, outputs)`` of the receiver."""
 
     x: Tensor
     y: Tensor
@@ -46,33 +46,39 @@ def flat(layers: Sequence[LayerKV]) -> Tensor:
     return torch.cat(halves, dim=1)
 
 
+def together(blocks: Sequence[Block]) -> Block:
+    """The tokens of all blocks."""
+    return Block(torch.cat([block.x for block in blocks]), torch.cat([block.y for block in blocks]))
+
+
 def add_up(blocks: Iterable[Block], features: int, outputs: int) -> Sums:
-    """The sums over all blocks."""
+    """The sums over all blocks, of which there is one at least."""
     x, y, yy = (torch.zeros(size, dtype=torch.float64) for size in (features, outputs, outputs))
     xx = torch.zeros(features, features, dtype=torch.float64)
     xy = torch.zeros(features, outputs, dtype=torch.float64)
-    tokens, waiting = 0, list[Block]()
-    origin: list[Tensor] = []
-
-    def flush() -> None:
-        if not waiting:
-            return
-        both = torch.cat([block.x for block in waiting]), torch.cat([block.y for block in waiting])
-        x.add_(both[0].double().sum(0))
-        y.add_(both[1].double().sum(0))
-        yy.add_(both[1].double().square().sum(0))
-        xx.add_(both[0].T @ both[0])
-        xy.add_(both[0].T @ both[1])
-        waiting.clear()
-
-    for block in blocks:
+    tokens, origin = 0, list[Tensor]()
+    for block in _grouped(blocks):
         origin = origin or [block.x.mean(0), block.y.mean(0)]
-        waiting.append(Block(block.x - origin[0], block.y - origin[1]))
+        block_x, block_y = block.x - origin[0], block.y - origin[1]
+        x += block_x.double().sum(0)
+        y += block_y.double().sum(0)
+        yy += block_y.double().square().sum(0)
+        xx += block_x.T @ block_x
+        xy += block_x.T @ block_y
         tokens += len(block.x)
-        if sum(len(each.x) for each in waiting) >= _BLOCK:
-            flush()
-    flush()
     return Sums(tokens, origin[0], origin[1], x, y, xx, xy, yy)
+
+
+def _grouped(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Neighbours together, until they hold enough tokens."""
+    waiting: list[Block] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(len(each.x) for each in waiting) >= _BLOCK:
+            yield together(waiting)
+            waiting = []
+    if waiting:
+        yield together(waiting)
 
 
 @dataclass(frozen=True, eq=False)

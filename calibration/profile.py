@@ -11,7 +11,6 @@ from torch import Tensor
 from codec.allocate.profile import Profile
 from codec.bases import Base
 from codec.quantize.base import Context, Kind, Quantizer
-from kvwire.engine.cache import PositionedCache
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
 from kvwire.errors import InvalidRequestError
@@ -37,7 +36,7 @@ def profile(engine: Engine, text: str, codecs: Sequence[Base], windows: int, say
         raise InvalidRequestError("a profile is of codecs without a calibration; rd allocates its bits by itself")
     layers, totals = len(engine.card.layers), dict[tuple[int, Kind], Tensor]()
     for number, piece in enumerate(_pieces(engine.prompts.plain(text), windows), start=1):
-        for layer, kind, moved in _measured((engine, piece), quantizers):
+        for layer, kind, moved in _measured(engine, piece, quantizers):
             totals[layer, kind] = totals.get((layer, kind), torch.zeros_like(moved)) + moved
             if kind is Kind.VALUE:
                 say(f"text {number} of {windows}, layer {layer + 1} of {layers}")
@@ -64,10 +63,9 @@ def _pieces(tokens: Sequence[int], windows: int) -> list[Sequence[int]]:
 
 
 def _measured(
-    read: tuple[Engine, Sequence[int]], quantizers: Sequence[Quantizer]
+    engine: Engine, piece: Sequence[int], quantizers: Sequence[Quantizer]
 ) -> Iterator[tuple[int, Kind, Tensor]]:
     """Layer, keys or values, and ``(codecs + kv_heads,)`` divergences of one text."""
-    engine, piece = read
     cache = engine.new_cache()
     engine.read(piece[:TOKENS], cache, 0)
     exact = [cache.layer(layer) for layer in range(len(engine.card.layers))]
@@ -101,7 +99,7 @@ def _logprobs(engine: Engine, piece: Sequence[int], caches: Sequence[Sequence[Ha
     """After each scored token, ``(scored, vocabulary)`` per cache, all in one pass."""
     parts = []
     for layers in caches:
-        cache = PositionedCache(len(layers))
+        cache = engine.new_cache()
         for layer, (keys, values) in enumerate(layers):
             cache.place(layer, keys, values, torch.arange(TOKENS, device=engine.device))
         parts.append(Part(cache, (), TOKENS, branches=(piece[TOKENS:],)))

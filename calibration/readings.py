@@ -30,6 +30,9 @@ from kvwire.models.load import LoadedModel
 STORED = CodecSpec.parse("fp16+rope=pre")
 _FRAME = "frame."
 
+#: Of the sharer's and of the receiver's reading of one text.
+Files = tuple[Path, Path]
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -117,7 +120,7 @@ def pair_of(sharer: Reading, receiver: Reading) -> Pair:
     return Pair(sharer, receiver, torch.tensor(by_characters(receiver.ends.tolist(), sharer.ends.tolist())))
 
 
-def load_pair(files: tuple[Path, Path]) -> Pair:
+def load_pair(files: Files) -> Pair:
     """The sharer's and the receiver's reading of one text."""
     return pair_of(load(files[0]), load(files[1]))
 

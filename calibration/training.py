@@ -10,9 +10,9 @@ import torch
 
 from calibration.gain import Gain, gain
 from calibration.latents import ExactLatents, LatentsOfSentCache, SentLatents
-from calibration.learn import LEAST_TOKENS, Example, Examples, FrozenReceiver, Text, behind_fuser, own_predictions
+from calibration.learn import Example, Examples, FrozenReceiver, Text, behind_fuser, check_length, own_predictions
 from calibration.losses import Loss, LossName, divergence, likelihood
-from calibration.readings import Pair, TextReader, load_pair
+from calibration.readings import Files, Pair, TextReader, load_pair
 from codec.codec import Codec
 from codec.spec import Payload
 from fuser.projectors import ridge_file
@@ -49,7 +49,7 @@ class Training:
         fuser: RidgeFuser,
         sharer: TextReader,
         receiver: TextReader,
-        files: Sequence[tuple[Path, Path]],
+        files: Sequence[Files],
         codec: Codec | None = None,
         learns_through: TextReader | None = None,
     ) -> None:
@@ -114,10 +114,7 @@ def _from_own_reading(frozen: FrozenReceiver, found: torch.Tensor, examples: Seq
 
 
 def _text(fuser: RidgeFuser, sharer: TextReader, pair: Pair, codec: Codec | None) -> Text:
-    if (tokens := len(pair.receiver.ids)) < LEAST_TOKENS:
-        raise InvalidRequestError(
-            f"a piece of the text has {tokens} tokens, {LEAST_TOKENS} are needed; give other text"
-        )
+    check_length(pair.receiver)
     if codec is not None and codec.spec.of is Payload.CACHE:
         return Text(pair, LatentsOfSentCache(fuser, sharer, pair, codec))
     # They are all that is needed of the sharer's cache, and take a sixth of the memory.

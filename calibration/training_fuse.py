@@ -9,9 +9,9 @@ import torch
 
 from calibration.gain_fuse import FuseGain, fuse_gain
 from calibration.learn import FrozenReceiver
-from calibration.learn_fuse import Files, FusedText, fused_texts, sharer_predictions, silenced, through
+from calibration.learn_fuse import FusedText, fused_texts, sharer_predictions, silenced, through
 from calibration.losses import Loss, LossName, divergence, likelihood
-from calibration.readings import TextReader
+from calibration.readings import Files, TextReader
 from calibration.training import Plan
 from codec.codec import Codec
 from codec.spec import Payload

@@ -2,8 +2,7 @@
 
 An error e in a vector x costs e^T M e. With M = L L, y = L x turns cost into squared error; the eigenvectors of y's
 covariance then decorrelate it, and a uniform step for all coefficients of all layers, heads, keys and values is the
-optimal allocation of bits. The metric is a seam: any positive definite matrix per head will do (Fisher information
-today, a fuser's input matrix W_s^T W_s tomorrow).
+optimal allocation of bits. Any positive definite matrix per head will do as the metric; here it is Fisher information.
 
 Source: V. Goyal, "Theoretical foundations of transform coding", IEEE Signal Processing Magazine, September 2001.
 """
@@ -20,7 +19,7 @@ _SHRINKAGE = 0.1
 #: The same for the covariance; only keeps its logarithm finite.
 _FLOOR = 1e-6
 #: Deviations below this many units are never sent and drown in rounding errors, so that they say nothing of a token.
-_LEAST_DEVIATION = 2.0**-7
+LEAST_DEVIATION = 2.0**-7
 #: The unit is the step at which a Gaussian source would take so many bits per value.
 _UNIT_BITS = 2.0
 
@@ -36,7 +35,7 @@ class Transform:
     @property
     def scales(self) -> NDArray[np.int16]:
         """16 log2 of the deviations."""
-        return sixteenths(self.deviations.clamp(min=_LEAST_DEVIATION))
+        return sixteenths(self.deviations.clamp(min=LEAST_DEVIATION))
 
 
 def sixteenths(ratios: Tensor) -> NDArray[np.int16]:
@@ -69,7 +68,10 @@ def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unit(variances: Tensor) -> Tensor:
-    """Bisect the logarithm of the step; a uniform step s distorts by s^2 / 12 (Berger, section 4.5)."""
+    """Bisect the logarithm of the step; a uniform step s distorts by s^2 / 12.
+
+    Source: T. Berger, Rate Distortion Theory (1971), section 4.5.
+    """
     low, high = variances.min().log2() / 2 - 8, variances.max().log2() / 2 + 8
     for _ in range(60):
         middle = (low + high) / 2

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.moments import zone_sizes
-from calibration.transform import Transform, sixteenths
+from calibration.transform import LEAST_DEVIATION, Transform, sixteenths
 
 #: Gains near the end are multiples of this many sixteenths of an octave.
 _SPACING = 8
@@ -44,7 +44,7 @@ def first_tokens(
     means = tokens.mean(dim=-2)
     z = (tokens - means[..., None, :]) @ transform.forward
     scales = sixteenths(z.square().mean(dim=-2).sqrt().clamp(min=torch.finfo(torch.float32).tiny))
-    least = -112 - gains[..., :1]
+    least = sixteenths(torch.tensor(LEAST_DEVIATION)) - gains[..., :1]
     falling = np.maximum.accumulate(np.maximum(scales, least)[..., ::-1], axis=-1)[..., ::-1]
     energies = (z.square().numpy() * np.exp2(falling / -8.0)[..., None, :]).mean(axis=-1)
     return {"first_means": means.numpy(), "first_scales": falling}, (_SLACK * energies.max(axis=-1)).astype(np.float32)

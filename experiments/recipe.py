@@ -187,9 +187,8 @@ def load_recipe(reference: str) -> NamedRecipe:
         raise source.refuse(_place(first["loc"]), _defect(first)) from refused
 
 
-#: Tags that pydantic puts behind ``datasets.N`` and ``needs.NAME``, and whatever else has keys of its own.
+#: Tags that pydantic puts behind ``datasets.N`` and ``needs.NAME``.
 _TAGS: dict[str, type[Part]] = TAGS | KINDS
-_PARTS: dict[str, type[Part]] = _TAGS | {"controls": Controls}
 
 
 def _place(location: Sequence[str | int]) -> tuple[str | int, ...]:
@@ -197,12 +196,21 @@ def _place(location: Sequence[str | int]) -> tuple[str | int, ...]:
     return tuple(part for depth, part in enumerate(location) if depth != 2 or part not in _TAGS)  # noqa: PLR2004
 
 
+def _owner(location: Sequence[str | int]) -> type[Part]:
+    """The part of a recipe that a key is in."""
+    match location:
+        case ("datasets" | "needs", _, str(tag), _):
+            return _TAGS[tag]
+        case ("controls", _):
+            return Controls
+        case _:
+            return Recipe
+
+
 def _defect(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        tag = next((part for part in error["loc"] if part in _PARTS), None)
-        owner = _PARTS[tag] if tag else Recipe
-        return f"unknown key {error['loc'][-1]!r}; allowed: {', '.join(owner.model_fields)}"
+        return f"unknown key {error['loc'][-1]!r}; allowed: {', '.join(_owner(error['loc']).model_fields)}"
     if error["type"] == "missing":
         return f"{error['loc'][-1]} is missing"
     return message if error["type"] in ("value_error", "unknown_dataset") else f"{message}, not {error['input']!r}"

@@ -53,15 +53,18 @@ class SpanSet(_Set):
     """Reading questions, answered in writing."""
 
 
+_LOADERS = {"choices": LOADERS, "continuations": CONTINUATION_LOADERS, "spans": SPAN_LOADERS}
+_NAMES = ", ".join(name for loaders in _LOADERS.values() for name in loaders)
+
+
 def _shape(entry: Any) -> str | None:
+    """The tag of a dataset, by its name; None if there is none of that name."""
     name = entry.get("name") if isinstance(entry, dict) else getattr(entry, "name", None)
     if not isinstance(name, str):
         return None
-    tables = {"choices": LOADERS, "continuations": CONTINUATION_LOADERS, "spans": SPAN_LOADERS}
-    return "choices" if name.startswith("file:") else next((s for s, table in tables.items() if name in table), None)
+    return "choices" if name.startswith("file:") else next((tag for tag in _LOADERS if name in _LOADERS[tag]), None)
 
 
-_NAMES = ", ".join((*LOADERS, *CONTINUATION_LOADERS, *SPAN_LOADERS))
 Dataset = Annotated[
     Annotated[ChoiceSet, Tag("choices")]
     | Annotated[ContinuationSet, Tag("continuations")]

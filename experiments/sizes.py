@@ -40,7 +40,7 @@ def divided(costs: Sequence[Cost], seconds: float) -> list[int]:
     def sizes(scale: float) -> list[int]:
         return [cost.within(scale / math.sqrt(cost.together_s)) for cost in costs]
 
-    low, high = 0.0, max(cost.most_items * math.sqrt(cost.together_s) for cost in costs)
+    low, high = 0.0, max((cost.most_items * math.sqrt(cost.together_s) for cost in costs), default=0.0)
     if seconds == math.inf:
         return sizes(high)
     for _ in range(_HALVINGS):

@@ -5,16 +5,14 @@ own and not fused. (The official code pads the shorter template and masks the pa
 Source: thu-nics/C2C, ``rosetta/model/aligner.py``, ``align_chat_messages``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from fuser.align_official import Pick, sharer_tokens
-from fuser.sections import Chat, read_chat
+from fuser.sections import Chat, Message, read_messages
 from kvwire.errors import InvalidRequestError
-
-Message = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,7 @@ def receiver_chat(tokenizer: Any, messages: Sequence[Message]) -> ChatTokens:
         InvalidRequestError: No chat template, one that drops or changes a message, or no content.
     """
     chat = _read(tokenizer, messages)
-    content = tuple(index for begin, end in _contents(chat) for index in range(begin, end))
-    if not content:
-        raise InvalidRequestError("the messages have no content; there is nothing to fuse")
-    return ChatTokens(chat.tokens.ids, content)
+    return ChatTokens(chat.tokens.ids, tuple(index for begin, end in _contents(chat) for index in range(begin, end)))
 
 
 def sharer_chat(receiver: Any, sharer: Any, messages: Sequence[Message], pick: Pick) -> ChatTokens:
@@ -54,18 +49,14 @@ def sharer_chat(receiver: Any, sharer: Any, messages: Sequence[Message], pick: P
         content += range(len(ids), len(ids) + len(aligned))
         ids += aligned
         behind = stop
-    if not content:
-        raise InvalidRequestError("the messages have no content; there is nothing to fuse")
     return ChatTokens((*ids, *theirs.tokens.ids[behind:]), tuple(content))
 
 
 def _read(tokenizer: Any, messages: Sequence[Message]) -> Chat:
-    if not getattr(tokenizer, "chat_template", None):
-        raise InvalidRequestError("tokens are aligned by messages, and one of the models has no chat template")
-    rendered = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
-    return read_chat(tokenizer, rendered, [message["content"] for message in messages])
+    chat = read_messages(tokenizer, messages)
+    if all(section.message is None for section in chat.sections):
+        raise InvalidRequestError("the messages have no content; there is nothing to fuse")
+    return chat
 
 
 def _contents(chat: Chat) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fuser.align import align, tokenized
 from fuser.align_official import Pick, first, longest, sharer_tokens
-from fuser.sections import align_chats, read_chat
+from fuser.sections import align_chats, read_messages
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,15 @@ def _by_characters(receiver: Any, sharer: Any, text: str) -> list[Row]:
 
 def _by_message(receiver: Any, sharer: Any, text: str) -> list[Row]:
     """The text as one user message of a chat; the template's tokens stand alone."""
-    message = [{"role": "user", "content": text}]
-    ours, theirs = (
-        read_chat(each, each.apply_chat_template(message, tokenize=False, add_generation_prompt=True), [text])
-        for each in (receiver, sharer)
-    )
-    return [
-        Row(token, receiver.decode([token]), None, "", None)
-        if source is None
-        else Row(token, receiver.decode([token]), (one := theirs.tokens.ids[source]), sharer.decode([one]), source)
-        for token, source in zip(ours.tokens.ids, align_chats(ours, theirs, 1), strict=True)
-    ]
+    ours, theirs = (read_messages(each, [{"role": "user", "content": text}]) for each in (receiver, sharer))
+    found = []
+    for token, source in zip(ours.tokens.ids, align_chats(ours, theirs, 1), strict=True):
+        if source is None:
+            found.append(Row(token, receiver.decode([token]), None, "", None))
+        else:
+            taken = theirs.tokens.ids[source]
+            found.append(Row(token, receiver.decode([token]), taken, sharer.decode([taken]), source))
+    return found
 
 
 def _official(pick: Pick, receiver: Any, sharer: Any, text: str) -> list[Row]:

@@ -44,7 +44,7 @@ class Fuser(ABC):
     scope: ClassVar[MixingScope]
     rope: ClassVar[RopePhase]
     methods: ClassVar[frozenset[Method]] = frozenset({Method.PREFIX, Method.FUSE})
-    #: How each model reads by its own tokenizer, and slots become the receiver's tokens.
+    #: Which sharer token stands for each of the receiver's; none where both read the same tokens.
     alignment: AlignmentRule = AlignmentRule.NONE
     fingerprint: bytes = b""
 

@@ -47,9 +47,7 @@ class Side:
                 )
                 if is_ != was
             ]
-        if _is_hub_name(self.name) and _is_hub_name(card.binding.id) and self.name != card.binding.id:
-            found.append("another name")
-        return found
+        return [*found, "another name"] if self._is_named_otherwise(card.binding.id) else found
 
     def bound(self, binding: ModelBinding) -> "Side":
         """The same model, known to be this one.
@@ -57,7 +55,7 @@ class Side:
         Raises:
             BindingError: Its name on the hub is another.
         """
-        if _is_hub_name(self.name) and _is_hub_name(binding.id) and self.name != binding.id:
+        if self._is_named_otherwise(binding.id):
             raise BindingError(f"this fuser was made for {self.name}, not for {binding.id}; name the right model")
         return replace(self, name=binding.id, binding=binding)
 
@@ -89,6 +87,10 @@ class Side:
         """Whether this is the model beyond its geometry: by fingerprint, or by its name on the hub."""
         return self.binding is not None or (_is_hub_name(self.name) and self.name == card.binding.id)
 
+    def _is_named_otherwise(self, name: str) -> bool:
+        """Whether two names on the hub tell two models; a path tells nothing."""
+        return _is_hub_name(self.name) and _is_hub_name(name) and self.name != name
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -96,6 +98,15 @@ class Pairing:
 
     sharer: Side
     receiver: Side
+
+    @classmethod
+    def parse(cls, facts: Mapping[str, Any], sharer: ModelBinding | None, receiver: ModelBinding | None) -> "Pairing":
+        """What a file's ``sharer`` and ``receiver`` say, and the models it is bound to.
+
+        Raises:
+            KeyError, ValueError, TypeError, AttributeError: They are not there, or no names and geometries.
+        """
+        return cls(Side.parse(facts["sharer"], sharer), Side.parse(facts["receiver"], receiver))
 
     def check(self, sharer: ModelCard, receiver: ModelCard) -> None:
         """Hold two models against this.

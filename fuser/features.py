@@ -39,11 +39,10 @@ def rows(sources: Mapping[int, LayerKV], layers: Sequence[int], mean: Tensor, sp
 
     mean, spread: ``(features,)`` float32, spread above 0; the numbers come out on their device.
     """
-    parts = [half for layer in layers for half in (sources[layer].keys, sources[layer].values)]
-    owners = [sources[layer] for layer in layers for _ in range(2)]
-    tokens = owners[0].tokens
+    parts = [(kv, half) for kv in map(sources.__getitem__, layers) for half in (kv.keys, kv.values)]
+    tokens = sources[layers[0]].tokens
     whole, seen, at = mean.new_zeros(tokens, mean.shape[0]), torch.zeros(tokens, dtype=torch.bool), 0
-    for half, kv in zip(parts, owners, strict=True):
+    for kv, half in parts:
         heads, kept, dim = half.shape
         width = heads * dim
         columns = slice(at, at + width)

@@ -73,6 +73,11 @@ def latent_card(sharer: ModelCard, fuser: Divisible) -> ModelCard:
     )
 
 
+def sources_of(fuser: Divisible) -> frozenset[int]:
+    """Sharer layers that any band takes."""
+    return frozenset(source for band in range(len(fuser.ranks)) for source in fuser.band_sources(band))
+
+
 def blocks(latents: Tensor, first: int = 0) -> Iterator[LayerKV]:
     """Latents of all tokens, ``(tokens, rank)``, as layers from number ``first`` on."""
     filled = pad(latents, (0, -latents.shape[1] % BLOCK))
@@ -179,8 +184,3 @@ def _blocks(rank: int) -> int:
 
 def _first_block(fuser: Divisible, band: int) -> int:
     return sum(map(_blocks, fuser.ranks[:band]))
-
-
-def sources_of(fuser: Divisible) -> frozenset[int]:
-    """Sharer layers that any band takes."""
-    return frozenset(source for band in range(len(fuser.ranks)) for source in fuser.band_sources(band))

@@ -4,12 +4,15 @@ In aligned mode only content is aligned and fused; two models' templates say not
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fuser.align import Tokenized, by_characters, tokenized
 from kvwire.errors import InvalidRequestError
+
+#: ``role`` and ``content``, as chat templates take them.
+Message = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,20 @@ def read_chat(tokenizer: Any, rendered: str, contents: Sequence[str]) -> Chat:
         InvalidRequestError: The template drops or changes a message.
     """
     return Chat(tokenized(tokenizer, rendered), sections(rendered, contents))
+
+
+def read_messages(tokenizer: Any, messages: Sequence[Message]) -> Chat:
+    """Render messages up to where the answer begins, and tokenize them; ``tokenizer`` is a fast one of transformers.
+
+    Raises:
+        InvalidRequestError: No chat template, or one that drops or changes a message.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InvalidRequestError("tokens are aligned by messages, and one of the models has no chat template")
+    rendered = tokenizer.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
+    return read_chat(tokenizer, rendered, [message["content"] for message in messages])
 
 
 def align_chats(receiver: Chat, sharer: Chat, messages: int) -> tuple[int | None, ...]:

@@ -31,7 +31,8 @@ class KvwireLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
 
     receiver: its address. prompt_tokens, separator: where requests are divided (``division``). tokenizer: a model that
     has the receiver's, where the store does not have it. max_length: tokens that lm-eval may use, 0 for the receiver's
-    limit. num_concurrent: requests in flight. exchange_and_security: the fields of ``Exchange`` and ``ClientSecurity``.
+    limit. num_concurrent: requests in flight. exchange_and_security: fields of ``Exchange`` and of
+    ``ClientSecurity`` that ``arguments`` lists.
 
     Raises:
         KvwireError: Arguments that cannot be used, or whatever the receiver answered.

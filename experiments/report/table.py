@@ -98,6 +98,15 @@ def front_table(front: Front) -> Table:
     return Table(f"{front.dataset}-front-{front.quality.name}", f"Front: {front.quality.label}", [head, *body])
 
 
+def estimate_text(estimate: Estimate | None, items: int, *, share: bool) -> str:
+    """The value and its interval, and of how many items, if not of all."""
+    if estimate is None:
+        return "-"
+    text = _percent if share else number_text
+    fewer = "" if estimate.items == items else f", of {estimate.items} items"
+    return f"{text(estimate.value)} ({text(estimate.low)} to {text(estimate.high)}{fewer})"
+
+
 def comparison_text(comparison: Comparison | None, metric: Metric, items: int) -> str:
     """The verdict, its numbers, and where there is none, what would have given one."""
     if comparison is None:
@@ -146,15 +155,6 @@ def _difference(value: float, low: float, high: float, p: str = "", *, share: bo
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def estimate_text(estimate: Estimate | None, items: int, *, share: bool) -> str:
-    """The value and its interval, and of how many items, if not of all."""
-    if estimate is None:
-        return "-"
-    text = _percent if share else number_text
-    fewer = "" if estimate.items == items else f", of {estimate.items} items"
-    return f"{text(estimate.value)} ({text(estimate.low)} to {text(estimate.high)}{fewer})"
 
 
 def _percent(value: float) -> str:

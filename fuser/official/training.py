@@ -11,7 +11,7 @@ from typing import Any
 
 from fuser.mapping import MAPPINGS
 from fuser.train.gates import FIRST, LAST
-from fuser.train.loop import LARGEST_NORM
+from fuser.train.loop import LARGEST_NORM, STEPS_PER_CHECKPOINT, WARM_UP_STEPS
 from kvwire.official import LeftOut, OfficialRecipe, reference
 
 _PROJECTOR = "C2CProjector"
@@ -24,7 +24,7 @@ _NO_COUNTERPART = {
     "model.attn_implementation": "the engine's own",
     "training.num_epochs": "--steps counts them all",
     "model.alignment_strategy": "no tokens are aligned, there as here",
-    "output.save_steps": "a checkpoint is kept every 25 steps",
+    "output.save_steps": f"a checkpoint is kept every {STEPS_PER_CHECKPOINT} steps",
     "output.eval_steps": "24 pieces are held out; the report has the loss on them before and after",
     "output.wandb_config": "losses stand in losses.csv beside the checkpoints; --plot draws them",
     "data": "what is read is UTF-8 text, given with --text: write that data set out as text first",
@@ -107,7 +107,7 @@ def _leave(official: OfficialRecipe) -> None:
     official.leave(f"{_PARAMS}.final_temperature", f"it ends at {LAST}", unless=LAST)
     official.leave("training.weight_decay", "Adam without it", unless=0)
     official.leave("training.scheduler_type", "the rate falls by half a cosine")
-    official.leave("training.warmup_ratio", "the rate rises for 20 steps")
+    official.leave("training.warmup_ratio", f"the rate rises for {WARM_UP_STEPS} steps")
     official.leave("training.max_grad_norm", f"gradients are cut to {LARGEST_NORM}", unless=LARGEST_NORM)
     official.leave("model.include_response", "the receiver writes alone", unless=False)
     official.leave("model.multi_source_fusion_mode", "one sharer is trained at a time")

@@ -31,8 +31,8 @@ from kvwire.model_card import ModelBinding, ModelCard
 from kvwire.requests import AlignmentRule, Method
 
 _EPSILON = 1e-6
-# Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.
-_WIDEST, _SHALLOWEST, _DEEPEST = 1 << 16, 3, 64
+#: Published projectors are 1,024 to 4,096 wide and 3 deep; these bound what a hostile file can ask for.
+WIDEST, SHALLOWEST, DEEPEST = 1 << 16, 3, 64
 #: What names of weights begin with.
 PREFIXES = {Kind.KEY: "key", Kind.VALUE: "value"}
 
@@ -59,10 +59,10 @@ class Widths:
         wanted = {field.name for field in fields(cls)}
         if wrong := wanted ^ said.keys():
             raise DataLossError(f"{where}: {', '.join(sorted(wrong))} missing or unexpected; it is of another version")
-        if not all(type(number) is int and 0 < number <= _WIDEST for number in said.values()):
+        if not all(type(number) is int and 0 < number <= WIDEST for number in said.values()):
             raise DataLossError(f"{where}: {dict(said)} are no widths of a projector; fetch it again")
-        if not _SHALLOWEST <= said["num_layers"] <= _DEEPEST:
-            raise DataLossError(f"{where}: num_layers {said['num_layers']}, {_SHALLOWEST} to {_DEEPEST} can be")
+        if not SHALLOWEST <= said["num_layers"] <= DEEPEST:
+            raise DataLossError(f"{where}: num_layers {said['num_layers']}, {SHALLOWEST} to {DEEPEST} can be")
         return cls(**said)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -196,11 +196,11 @@ class C2CFuser(Fuser):
             return
         wanted = MAPPINGS[self.mapping](len(receiver.layers), len(sharer.layers))
         for target, projector in self.projectors.items():
-            if projector.source != wanted[target][0]:
+            if projector.source != wanted[target]:
                 raise BindingError(
                     f"this fuser's layer {target} takes sharer layer {projector.source}; {self.mapping} of "
-                    f"{len(sharer.layers)} layers to {len(receiver.layers)} takes {wanted[target][0]}: it was made "
-                    "for models of other depths; name a fuser made for this pair"
+                    f"{len(sharer.layers)} layers to {len(receiver.layers)} takes {wanted[target]}: it was made for "
+                    "models of other depths; name a fuser made for this pair"
                 )
 
     def source_layers(self, target: int) -> tuple[int, ...]:

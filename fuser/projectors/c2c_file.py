@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fuser import checkpoint
-from fuser.binding import Pairing, Side
+from fuser.binding import Pairing
 from fuser.checkpoint import Checkpoint
 from fuser.mapping import MAPPINGS
 from fuser.projectors.c2c import C2CFuser, Projector, Widths
@@ -48,9 +48,7 @@ def read(found: Checkpoint) -> C2CFuser:
         sources = {target: int(fact["source"]) for target, fact in layers.items()}
         mapping = str(found.facts["mapping"])
         alignment = AlignmentRule(found.facts.get("alignment", AlignmentRule.NONE))
-        pairing = Pairing(
-            Side.parse(found.facts["sharer"], found.sharer), Side.parse(found.facts["receiver"], found.receiver)
-        )
+        pairing = Pairing.parse(found.facts, found.sharer, found.receiver)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BindingError(f"{found.path} describes no C2C fuser ({error!r}); convert it again") from None
     _check(found, pairing, sources, widths)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fuser import checkpoint
-from fuser.binding import Pairing, Side
+from fuser.binding import Pairing
 from fuser.checkpoint import Checkpoint
 from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from kvwire.errors import BindingError, DataLossError
@@ -51,9 +51,7 @@ def read(found: Checkpoint) -> RidgeFuser:
     try:
         bands = [_band(fact) for fact in found.facts["bands"]]
         openings = Openings(**{side: _indices(found.facts["openings"][side]) for side in ("sharer", "receiver")})
-        pairing = Pairing(
-            Side.parse(found.facts["sharer"], found.sharer), Side.parse(found.facts["receiver"], found.receiver)
-        )
+        pairing = Pairing.parse(found.facts, found.sharer, found.receiver)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BindingError(f"{found.path} describes no ridge fuser ({error!r}); make it again") from None
     if found.sharer is None or found.receiver is None:

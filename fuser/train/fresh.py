@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fuser.binding import Pairing, Side
 from fuser.mapping import MAPPINGS
-from fuser.projectors.c2c import C2CFuser, Projector, Widths
+from fuser.projectors.c2c import DEEPEST, SHALLOWEST, WIDEST, C2CFuser, Projector, Widths
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.model_card import ModelBinding, ModelCard
 
@@ -36,25 +36,29 @@ def fresh(
 
     Raises:
         BindingError: The models have tokenizers of their own.
-        InvalidRequestError: No such mapping.
-        DataLossError: Widths that no projector can have.
+        InvalidRequestError: No such mapping, or sizes that no projector can have.
     """
     check_one_tokenizer(sharer.binding, receiver.binding)
     if mapping not in MAPPINGS:
         raise InvalidRequestError(f"mapping {mapping!r}: use {', '.join(MAPPINGS)}")
-    sizes = {
-        "source_dim": sharer.head_dim,
-        "target_dim": receiver.head_dim,
-        "source_num_heads": sharer.kv_heads,
-        "target_num_heads": receiver.kv_heads,
-        "hidden_dim": hidden,
-        "intermediate_dim": inner,
-        "num_layers": layers,
-    }
-    widths, generator = Widths.parse(sizes, "a fresh fuser"), torch.Generator().manual_seed(seed)
+    if not (0 < hidden <= WIDEST and 0 < inner <= WIDEST and SHALLOWEST <= layers <= DEEPEST):
+        raise InvalidRequestError(
+            f"hidden {hidden}, inner {inner}, layers {layers}: a projector is up to {WIDEST} wide and {SHALLOWEST} to "
+            f"{DEEPEST} layers deep"
+        )
+    widths = Widths(
+        source_dim=sharer.head_dim,
+        target_dim=receiver.head_dim,
+        source_num_heads=sharer.kv_heads,
+        target_num_heads=receiver.kv_heads,
+        hidden_dim=hidden,
+        intermediate_dim=inner,
+        num_layers=layers,
+    )
+    generator = torch.Generator().manual_seed(seed)
     sources = MAPPINGS[mapping](len(receiver.layers), len(sharer.layers))
     projectors = {
-        target: Projector(source, widths, _weights(widths, generator)) for target, (source,) in enumerate(sources)
+        target: Projector(source, widths, _weights(widths, generator)) for target, source in enumerate(sources)
     }
     return C2CFuser(projectors, Pairing(Side.of(sharer), Side.of(receiver)), b"", mapping)
 

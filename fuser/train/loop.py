@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from kvwire.errors import InvalidRequestError
 
 #: Steps over which the rate rises, so that Adam's first estimates do no harm.
-_WARM_UP = 20
+WARM_UP_STEPS = 20
 LARGEST_NORM = 1.0
 _BETAS = (0.9, 0.98)
 #: A step takes seconds; a checkpoint of 13 million weights 0.1 to 0.6 s (measured 2026-11-23).
-_STEPS_PER_CHECKPOINT = 25
+STEPS_PER_CHECKPOINT = 25
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Schedule:
 
     def rate_at(self, step: int) -> float:
         """Half a cosine."""
-        return self.rate * min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * step / self.steps)) / 2
+        return self.rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,9 @@ def train(
         accelerator.clip_grad_norm_(prepared.parameters(), LARGEST_NORM)
         prepared_optimizer.step()
         taken.append(Step(step, float(found.detach()), schedule.rate_at(step), time.monotonic() - begun))
-        if len(taken) % _STEPS_PER_CHECKPOINT == 0 or len(taken) == schedule.steps:
+        if len(taken) % STEPS_PER_CHECKPOINT == 0 or len(taken) == schedule.steps:
             _keep(accelerator, folder, taken)
         yield taken[-1]
-
-
-def _bind(folder: Path, about: Mapping[str, object]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path, said = folder / "training.json", json.dumps(about, indent=1, sort_keys=True)
-    if path.exists() and path.read_text(encoding="utf-8") != said:
-        raise InvalidRequestError(f"{path} is about another training; name another folder with --work, or delete it")
-    draft = path.with_suffix(".draft")
-    draft.write_text(said, encoding="utf-8")
-    draft.replace(path)
 
 
 def losses(folder: Path) -> list[Step]:
@@ -100,6 +90,16 @@ def losses(folder: Path) -> list[Step]:
             Step(int(row["step"]), float(row["loss"]), float(row["rate"]), float(row["seconds"]))
             for row in csv.DictReader(file)
         ]
+
+
+def _bind(folder: Path, about: Mapping[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path, said = folder / "training.json", json.dumps(about, indent=1, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != said:
+        raise InvalidRequestError(f"{path} is about another training; name another folder with --work, or delete it")
+    draft = path.with_suffix(".draft")
+    draft.write_text(said, encoding="utf-8")
+    draft.replace(path)
 
 
 def _newest(folder: Path) -> Path:

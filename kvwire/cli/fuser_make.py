@@ -12,8 +12,7 @@ from kvwire.cli.options import JsonOption, save
 if TYPE_CHECKING:
     import torch
 
-    from calibration.closed_form import Files
-    from calibration.readings import TextReader
+    from calibration.readings import Files, TextReader
 
 SharerModel = Annotated[str, typer.Option(help="the model that will read, as kvwire models names it")]
 ReceiverModel = Annotated[str, typer.Option(help="the model that will answer")]

@@ -11,7 +11,11 @@ from kvwire.models.load import load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
 
-TEXT = (Path(__file__).parents[2] / "LICENSE").read_text() * 5
+
+@pytest.fixture(scope="session")
+def text():
+    """Enough of it for ten pieces."""
+    return (Path(__file__).parents[2] / "LICENSE").read_text() * 5
 
 
 @pytest.fixture(scope="session")
@@ -26,12 +30,12 @@ def side():
 
 
 @pytest.fixture(scope="session")
-def readings_of(tmp_path_factory):
-    """Lets both sides read so many pieces; their files, a pair per piece."""
+def readings_of(text, tmp_path_factory):
+    """Lets both sides read so many pieces of the text; their files, a pair per piece."""
 
     def read(sides, count):
         folders = [tmp_path_factory.mktemp("readings") for _ in sides]
-        found = [collect(side, TEXT, count, at, lambda *_: None) for side, at in zip(sides, folders, strict=True)]
+        found = [collect(side, text, count, at, lambda *_: None) for side, at in zip(sides, folders, strict=True)]
         return list(zip(*found, strict=True))
 
     return read

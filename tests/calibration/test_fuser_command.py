@@ -22,20 +22,8 @@ def made(tiny_qwen2, tiny_gemma, tmp_path_factory):
     options += ["--pieces", "32", "--threads", "1", "--readings", str(folder / "readings")]
     closed, trained = folder / "closed.safetensors", folder / "trained.safetensors"
     calibrate = ["calibrate", str(closed), "--json", str(folder / "closed.json")]
-    train = [
-        "train",
-        str(closed),
-        str(trained),
-        "--steps",
-        "4",
-        "--batch",
-        "2",
-        "--codec",
-        "int8",
-        "--bfloat16",
-        "--bend",
-        "8",
-    ]
+    train = ["train", str(closed), str(trained), "--steps", "4", "--batch", "2"]
+    train += ["--codec", "int8", "--bfloat16", "--bend", "8"]
     train += ["--json", str(folder / "trained.json"), "--plot", str(folder / "losses.svg")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVWIRE_HOME", str(folder / "home"))

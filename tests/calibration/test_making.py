@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +22,6 @@ from fuser.registry import read_fuser
 from fuser.train.loop import Schedule
 from kvwire.errors import InvalidRequestError
 
-LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text()
-TEXT = LICENCE * 5
 COUNT = 10
 
 
@@ -44,25 +41,25 @@ def solved(sides, files):
     return closed_form(*sides, one_band(*sides, 40), files[:-2], files[-2:])
 
 
-def test_pieces_begin_with_lines_and_do_not_overlap():
+def test_pieces_begin_with_lines_and_do_not_overlap(text):
     """Whatever their order."""
-    found = pieces(TEXT, COUNT)
-    starts = sorted(TEXT.index(piece) for piece in dict.fromkeys(found))
+    found = pieces(text, COUNT)
+    starts = sorted(text.index(piece) for piece in dict.fromkeys(found))
     assert all(len(piece) == PIECE_CHARACTERS for piece in found)
-    assert all(TEXT[start - 1] == "\n" or start == 0 for start in starts)
+    assert all(text[start - 1] == "\n" or start == 0 for start in starts)
     with pytest.raises(InvalidRequestError, match="give more text"):
-        pieces(TEXT, 1000)
+        pieces(text, 1000)
 
 
-def test_what_was_read_is_not_read_again(sides, files, monkeypatch):
+def test_what_was_read_is_not_read_again(text, sides, files, monkeypatch):
     """A run that was cut goes on behind the last whole file."""
     side, read, told = sides[1], [], []
     whole = [each for _, each in files]
     original = side.read
-    monkeypatch.setattr(side, "read", lambda text: (read.append(text), original(text))[1])
+    monkeypatch.setattr(side, "read", lambda piece: (read.append(piece), original(piece))[1])
     whole[3].unlink()
-    assert collect(side, TEXT, COUNT, whole[0].parent, lambda *done: told.append(done)) == whole
-    assert read == [pieces(TEXT, COUNT)[3]]
+    assert collect(side, text, COUNT, whole[0].parent, lambda *done: told.append(done)) == whole
+    assert read == [pieces(text, COUNT)[3]]
     assert told[-1] == (COUNT, COUNT)
 
 
@@ -160,14 +157,15 @@ def test_latents_of_a_cache_behind_an_exact_codec_are_the_exact_ones(sides, file
 
 
 def test_latents_behind_a_codec_are_rounded_and_pruned(sides, files, solved):
-    """fp32 changes nothing; nf4 some; a token that is not kept has no row."""
+    """fp32 changes nothing, in either phase; nf4 some; a token that is not kept has no row."""
     exact = ExactLatents(solved.fuser, sides[0], load_pair(files[0]))
     wanted = exact(20).numbers
-    same, rounded, pruned = (
-        SentLatents(exact, Codec(CodecSpec.parse(f"{spec}+of=latents")))(20)
-        for spec in ("fp32", "nf4", "fp32+keep=0.5,by=recency")
+    same, unturned, rounded, pruned = (
+        SentLatents(exact, Codec(CodecSpec.parse(f"{spec}+of=latents"), sides[0].ropes))(20)
+        for spec in ("fp32", "fp32+rope=pre", "nf4", "fp32+keep=0.5,by=recency")
     )
     assert torch.equal(same.numbers, wanted)
+    assert torch.equal(unturned.numbers, wanted)
     assert 0 < (rounded.numbers - wanted).abs().max() < 0.2 * wanted.abs().max()
     assert pruned.slots.tolist() == list(range(10, 20))
     assert torch.equal(pruned.numbers, wanted[10:])

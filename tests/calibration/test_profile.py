@@ -10,7 +10,6 @@ from codec.bases import Base
 from codec.quantize.base import Context, Kind
 from codec.scanner import Piece
 from kvwire.engine.attention import IMPLEMENTATION
-from kvwire.engine.cache import PositionedCache
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
 from kvwire.errors import InvalidRequestError
@@ -48,49 +47,41 @@ def test_it_is_bound_to_the_model_and_says_what_was_measured(engine, measured):
     assert (len(measured.divergences), measured.windows, measured.tokens) == (4, 1, TOKENS)
 
 
-def test_only_the_part_in_question_is_coded(engine, measured):
-    """Layer 2's values at 2 bits, by hand."""
+def moved_by(engine, change):
+    """Nats per token that predictions move by if layer 2 has what ``change(keys, values)`` makes of it."""
     tokens = engine.prompts.plain(TEXT)[: TOKENS + SCORED_TOKENS]
     cache = engine.new_cache()
     engine.read(tokens[:TOKENS], cache, 0)
-    ctx = Context(2, Kind.VALUE, 2, TOKENS, 16, torch.arange(TOKENS))
-    two_bits = registry.resolve("hadamard", {"bits": "2"})
     logprobs = []
-    for coded in (False, True):
-        other = PositionedCache(4)
+    for changed in (False, True):
+        other = engine.new_cache()
         for layer in range(4):
-            keys, values = cache.layer(layer)
-            if coded and layer == 2:
-                values = two_bits.decode(two_bits.encode(values, ctx), ctx)
-            other.place(layer, keys, values, torch.arange(TOKENS))
+            halves = cache.layer(layer)
+            other.place(layer, *(change(*halves) if changed and layer == 2 else halves), torch.arange(TOKENS))
         part = Part(other, (), TOKENS, branches=(tokens[TOKENS:],))
         logprobs.append(engine.branch_logits([part])[0].log_softmax(-1))
     kl, _ = divergences(*logprobs)
-    assert measured.divergences[2][1][0] == pytest.approx(sum(kl) / len(kl), rel=1e-3)
+    return sum(kl) / len(kl)
+
+
+def at_two_bits(half, kind):
+    coarse = registry.resolve("hadamard", {"bits": "2"})
+    ctx = Context(2, kind, len(half), TOKENS, 16, torch.arange(TOKENS))
+    return coarse.decode(coarse.encode(half, ctx), ctx)
+
+
+def test_only_the_part_in_question_is_coded(engine, measured):
+    """Layer 2's values at 2 bits, by hand."""
+    moved = moved_by(engine, lambda keys, values: (keys, at_two_bits(values, Kind.VALUE)))
+    assert measured.divergences[2][1][0] == pytest.approx(moved, rel=1e-3)
 
 
 def test_a_head_is_coded_alone_by_the_first_codec(engine, measured):
-    """Layer 2's keys, head 1, by hand; both heads of a part move predictions, neither as both together do."""
-    keys, values = measured.heads[2]
-    assert (len(measured.heads), len(keys), len(values)) == (4, 2, 2)
-    tokens = engine.prompts.plain(TEXT)[: TOKENS + SCORED_TOKENS]
-    cache = engine.new_cache()
-    engine.read(tokens[:TOKENS], cache, 0)
-    two_bits = registry.resolve("hadamard", {"bits": "2"})
-    logprobs = []
-    for coded in (False, True):
-        other = PositionedCache(4)
-        for layer in range(4):
-            keys, values = cache.layer(layer)
-            if coded and layer == 2:
-                alone = keys[1:]
-                ctx = Context(2, Kind.KEY, 1, TOKENS, 16, torch.arange(TOKENS))
-                keys = torch.cat([keys[:1], two_bits.decode(two_bits.encode(alone, ctx), ctx)])
-            other.place(layer, keys, values, torch.arange(TOKENS))
-        part = Part(other, (), TOKENS, branches=(tokens[TOKENS:],))
-        logprobs.append(engine.branch_logits([part])[0].log_softmax(-1))
-    kl, _ = divergences(*logprobs)
-    assert measured.heads[2][0][1] == pytest.approx(sum(kl) / len(kl), rel=1e-3)
+    """Layer 2's keys, head 1, by hand; there is a number for each head of keys and of values."""
+    assert [len(half) for half in measured.heads[2]] == [2, 2]
+    assert len(measured.heads) == 4
+    moved = moved_by(engine, lambda keys, values: (torch.cat([keys[:1], at_two_bits(keys[1:], Kind.KEY)]), values))
+    assert measured.heads[2][0][1] == pytest.approx(moved, rel=1e-3)
 
 
 def test_too_little_text_and_codecs_with_tables_are_refused(engine):

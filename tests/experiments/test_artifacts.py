@@ -43,17 +43,8 @@ def test_a_fuser_is_made_before_what_is_trained_from_it():
     assert [each.name for each in found] == ["ridge", "qat"]
     assert found[1].command == (
         *("fuser", "train", str(found[0].file), str(found[1].file), "--text", "text.txt", "--pieces", "320"),
-        *(
-            "--steps",
-            "5",
-            "--no-worth",
-            "--codec",
-            "int8",
-            "--sharer",
-            "qwen2.5-coder-0.5b",
-            "--receiver",
-            "smollm2-135m",
-        ),
+        *("--steps", "5", "--no-worth", "--codec", "int8"),
+        *("--sharer", "qwen2.5-coder-0.5b", "--receiver", "smollm2-135m"),
     )
     other = artifacts({"qat": trained, "ridge": RIDGE.model_copy(update={"pieces": 99})}, BETWEEN, Path("a"))
     assert other[1].file != found[1].file

@@ -1,28 +1,11 @@
 """The commands as processes: killed at any point and started again, and from nothing to a report."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-RECIPE = """\
-title: tiny
-datasets:
-  - name: pocket
-    limit: 3
-codecs: [int8]
-keep: [1, 0.5]
-selectors: [random]
-baselines: [receiver_only, receiver_reads]
-together: 3
-timed: 1
-"""
-ARMS = 5
-
-COMMAND = "from kvwire.cli.experiment import app; app()"
+from tests.experiments.command import ARMS, COMMAND, RECIPE, start
 
 # Stands in for `kill -9` at an exact point: after so many lines, with the next one half-written.
 KILLED = """
@@ -40,11 +23,6 @@ app()
 """
 
 
-def start(code, *arguments, **environment):
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
-
-
 def results(folder):
     lines = [json.loads(line) for line in (folder / "tiny" / "results.jsonl").read_text().splitlines()]
     run = json.loads((folder / "tiny" / "run.json").read_text())
@@ -54,7 +32,7 @@ def results(folder):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(RECIPE)
+    path.write_text(RECIPE.format(items=3))
     return path
 
 

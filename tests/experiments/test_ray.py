@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,20 +13,7 @@ import pytest
 from experiments.engines.room import room
 from kvwire.cli.experiment import app
 from kvwire.errors import InvalidRequestError, UnsupportedError
-
-RECIPE = """\
-title: tiny
-datasets:
-  - name: pocket
-    limit: 4
-codecs: [int8]
-keep: [1, 0.5]
-selectors: [random]
-baselines: [receiver_only, receiver_reads]
-together: 3
-timed: 1
-"""
-ARMS = 5
+from tests.experiments.command import ARMS, COMMAND, RECIPE, start
 
 # Its pair has a fuser that is made, and a second sharer.
 CONTROLS = """\
@@ -49,8 +35,6 @@ timed: 1
 # A worker each, of half of the cores: a likelihood's last digit may depend on the number of threads.
 WORKERS = min(2, os.cpu_count() or 1)
 CORES = max(1, (os.cpu_count() or 1) // WORKERS)
-
-COMMAND = "from kvwire.cli.experiment import app; app()"
 
 # After the second item, looks at all that Ray has started, and kills what VICTIM names; writes to SEEN what it saw.
 WATCHED = """
@@ -88,11 +72,6 @@ app()
 """
 
 
-def start(code, *arguments, **environment):
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
-
-
 def lines(folder: Path, recipe: str) -> list[dict]:
     return [json.loads(line) for line in (folder / recipe / "results.jsonl").read_text().splitlines()]
 
@@ -104,7 +83,7 @@ def unmeasured(found: list[dict]) -> list[dict]:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(RECIPE)
+    path.write_text(RECIPE.format(items=4))
     return path
 
 

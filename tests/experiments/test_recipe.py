@@ -60,6 +60,8 @@ def write(tmp_path, text):
         ("title: t", "title: t\npolicies: [budget]", ["line 2 (policies)", "budget=65536"]),
         ("title: t", "title: t\nneeds: {a: {how: buy}}", ["line 2 (needs.a)", "'calibrate'", "'hub'"]),
         ("title: t", "title: t\nneeds: {a: {how: calibrate, size: 1}}", ["(needs.a.size)", "allowed: how, pieces"]),
+        ("title: t", "title: t\nneeds: {hub: {how: calibrate, size: 1}}", ["(needs.hub.size)", "allowed: how, pieces"]),
+        ("title: t", "title: t\npath: x", ["line 2 (path)", "unknown key 'path'; allowed: title, row, pair"]),
         ("title: t", "title: t\nneeds: {a: {how: train, start: b, steps: 1}}", ["(needs)", "trained from 'b'"]),
         ("limit: 3", "scoring: letters", ["line 4 (datasets.0.scoring)", "'loglik' or 'letter'"]),
         ("    limit: 3", "    context_characters: 3", ["line 4 (datasets.0.context_characters)", "open_book"]),

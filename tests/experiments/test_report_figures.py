@@ -56,7 +56,7 @@ def test_the_numbers_of_a_figure_are_those_of_the_report(report):
     points = [line for line in numbers_of(report, "kl_nats") if line["kind"] == "point"]
     assert len(points) == 3 * 5 + 2
     for point in points:
-        row = rows[point["label"].partition(":")[0]] if point["name"] != "int8:per=head" else None
+        row = rows[point["label"].partition(":")[0]]
         assert float(point["x"]) == float(row["wire_bytes"])
         assert [float(point[key]) for key in ("y", "low", "high")] == [
             float(row[f"kl_nats{end}"]) for end in ("", "_low", "_high")

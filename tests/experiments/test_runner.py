@@ -38,12 +38,8 @@ together: 3
 timed: 1
 """
 ARTICLE = " = Mia = \n\n Mia hid the key under the mat because she did not want to carry it on her way to the sea . \n"
-SPANS = {
-    "id": "s1",
-    "question": "Where is the key?",
-    "context": "It is under the mat.",
-    "answers": {"text": ["the mat"]},
-}
+ASKED = {"id": "s1", "question": "Where is the key?", "answers": [{"text": "the mat"}]}
+SPANS = {"data": [{"paragraphs": [{"context": "It is under the mat.", "qas": [ASKED]}]}]}
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +48,8 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     (folder / "wikitext2").mkdir()
     (folder / "wikitext2" / "wikitext-2-raw_test.txt").write_text(ARTICLE)
-    spans = {"data": [{"paragraphs": [{"context": SPANS["context"], "qas": [_asked()]}]}]}
-    (folder / "xquad.en.json").write_text(json.dumps(spans))
+    (folder / "xquad.en.json").write_text(json.dumps(SPANS))
     return folder
-
-
-def _asked():
-    return {"id": SPANS["id"], "question": SPANS["question"], "answers": [{"text": "the mat"}]}
 
 
 def plan(folder, data, text=RECIPE) -> Plan:
@@ -165,7 +156,7 @@ def test_only_items_asked_one_by_one_have_a_latency(lines):
 
 async def test_arms_scored_together_give_what_they_give_one_by_one(lines, data, pair, tmp_path):
     """But for rounding: same decisions, same bytes, likelihoods equal to the fifth digit."""
-    apart = await run(plan(tmp_path, data, f"{RECIPE}".replace("timed: 1", "timed: 9")), pair.receiver, tmp_path / "l")
+    apart = await run(plan(tmp_path, data, RECIPE.replace("timed: 1", "timed: 9")), pair.receiver, tmp_path / "l")
     for one, other in zip(lines, apart, strict=True):
         if one["dataset"] == "pocket":
             assert one["result"]["nll_nats"] == pytest.approx(other["result"]["nll_nats"], abs=1e-5)

@@ -52,6 +52,12 @@ def test_with_endless_time_every_item_is_asked():
     assert divided([Cost(1, 1, 5, 60), Cost(9, 9, 5, 500)], float("inf")) == [60, 500]
 
 
+@pytest.mark.parametrize("seconds", [60, float("inf")])
+def test_where_every_recipe_is_left_out_there_is_nothing_to_divide(seconds):
+    """Too little time to make what any of them needs."""
+    assert divided([], seconds) == []
+
+
 def test_more_items_show_smaller_differences():
     """By the square root; McNemar's test has a floor of six items."""
     assert of_choices(400).kl == pytest.approx(of_choices(100).kl / 2)

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fuser.official.layout import read_official
 from fuser.official.weights import read_weights
@@ -179,8 +180,6 @@ def test_what_is_not_there_is_said_so(tmp_path):
 
 def test_a_file_that_is_no_fuser_is_refused(tmp_path):
     """Not safetensors, or safetensors of something else."""
-    from safetensors.torch import save_file  # noqa: PLC0415  # only here
-
     (tmp_path / "noise").write_bytes(b"noise" * 100)
     with pytest.raises(DataLossError, match="no whole safetensors"):
         read_fuser(tmp_path / "noise")

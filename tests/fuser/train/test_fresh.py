@@ -9,7 +9,7 @@ from codec.quantize.base import Kind
 from fuser.projectors import c2c_file
 from fuser.registry import read_fuser
 from fuser.train.fresh import fresh
-from kvwire.errors import BindingError, DataLossError, InvalidRequestError
+from kvwire.errors import BindingError, InvalidRequestError
 
 
 def made(pair, hidden=16, layers=3, mapping="last_aligned", seed=0):
@@ -48,12 +48,13 @@ def test_a_seed_makes_the_same_fuser_again(pair):
 
 
 def test_what_cannot_be_made_is_refused(pair):
-    """Two tokenizers, an unknown mapping, fewer layers than a projector has."""
+    """Two tokenizers, an unknown mapping, fewer layers than a projector has, or wider ones."""
     sharer, receiver = pair
     stranger = replace(sharer, binding=replace(sharer.binding, tokenizer_fingerprint=b"o" * 32))
     with pytest.raises(BindingError, match="tokenizers of their own"):
         made((stranger, receiver))
     with pytest.raises(InvalidRequestError, match="last_aligned, k_nearest"):
         made(pair, mapping="first")
-    with pytest.raises(DataLossError, match="num_layers 2"):
-        made(pair, layers=2)
+    for sizes in ({"layers": 2}, {"hidden": 1 << 17}):
+        with pytest.raises(InvalidRequestError, match="up to 65536 wide and 3 to 64 layers deep"):
+            made(pair, **sizes)
