@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
+from kvwire.engine.worker import Worker
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 
@@ -27,6 +28,14 @@ def family(request: pytest.FixtureRequest) -> Path:
 def engine(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """An engine over each tiny model in turn."""
     return engine_of(family, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def worker():
+    """A compute thread that nobody else works on."""
+    made = Worker(max_in_flight=8)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,12 @@ import torch
 from kvwire.engine import rows, written
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.question import Begin
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
 from kvwire.progress import Stopwatch
 
 TOKENS = tuple(torch.randint(4, 512, (40,), generator=torch.Generator().manual_seed(1)).tolist())
 NONE = frozenset[int]()
-
-
-@pytest.fixture
-def worker():
-    made = Worker(max_in_flight=8)
-    yield made
-    made.close()
 
 
 def begin(engine, tokens):
