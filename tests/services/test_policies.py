@@ -7,12 +7,14 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from kvwire.balancing.places import Place
 from kvwire.client import Client
 from kvwire.errors import BindingError, DataLossError, DeadlineError, OverloadedError, UnavailableError
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import FaultPolicy, Method, RequestInfo, Text, TokenIds
 from kvwire.security import ClientSecurity
 from kvwire.stream import ShareRequest
+from kvwire.telemetry import Metrics
 from receiver_service.sharers import Meter, SharerLink
 from tests.services.hurting import (
     CutAfter,
@@ -65,7 +67,7 @@ async def gone(exposed, _request):
 async def occupied(exposed, request):
     """A sharer whose one place is taken by a stream that nobody reads."""
     address = request.getfixturevalue("small_sharer")
-    link = SharerLink("small", address, ClientSecurity(), port_shared=True)
+    link = SharerLink("small", Place(address), ClientSecurity(), Metrics("receiver"), port_shared=True)
     model = (await link.describe(None)).card.binding
     wanted = ShareRequest(
         RequestInfo("holds-the-place"),
