@@ -58,22 +58,23 @@ class _Message(_Part):
 
 
 _Messages = list[Annotated[_Message, BeforeValidator(_without_nothing)]]
-_TokenId = Annotated[int, Field(ge=0, lt=2**32)]
-_Count = Annotated[int, Field(ge=0, lt=2**32)]
+#: Numbers as the protos hold them.
+_Uint32 = Annotated[int, Field(ge=0, lt=2**32)]
+_AtLeastOne = Annotated[int, Field(ge=1, lt=2**32)]
 
 
 class _Kvwire(_Part):
     """kvwire's options, by the names of :class:`kvwire.requests.Exchange`."""
 
-    context: str | list[_TokenId] | _Messages = ""
-    deadline_ms: _Count = 0
+    context: str | list[_Uint32] | _Messages = ""
+    deadline_ms: _Uint32 = 0
     method: Method | None = None
     sharer: str = Exchange.sharer
     codec: str = Exchange.codec
     fuser: str = Exchange.fuser
     on_fault: FaultPolicy = Exchange.on_fault
     relay: RelayMode = Exchange.relay
-    relay_max_tokens: _Count = Exchange.relay_max_tokens
+    relay_max_tokens: _Uint32 = Exchange.relay_max_tokens
     policy: str = Exchange.policy
     further: tuple[FurtherSharer, ...] = Exchange.further
     order: FusionOrder = Exchange.order
@@ -94,7 +95,7 @@ class _StreamOptions(_Part):
 
 class _Body(_Part):
     model: str = ""
-    max_tokens: Annotated[int, Field(ge=1, lt=2**32)] | None = None
+    max_tokens: _AtLeastOne | None = None
     stop: str | tuple[str, ...] = ()
     stream: bool = False
     stream_options: _StreamOptions = _StreamOptions()
@@ -127,13 +128,13 @@ def _one_prompt(said: Any) -> Any:
 
 
 class _Completion(_Body):
-    prompt: Annotated[str | list[_TokenId], BeforeValidator(_one_prompt)]
+    prompt: Annotated[str | list[_Uint32], BeforeValidator(_one_prompt)]
     logprobs: Annotated[int, Field(ge=0, le=1)] | None = None
 
 
 class _Chat(_Body):
     messages: Annotated[_Messages, Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1, lt=2**32)] | None = None
+    max_completion_tokens: _AtLeastOne | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=1)] = 0
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from kvwire.errors import AuthenticationError, CancelledError, ForbiddenError, InvalidRequestError, TooLargeError
 
@@ -19,16 +19,20 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             wanted nothing else would tell it from a program on the same machine.
         InvalidRequestError: It is not announced as JSON, which a page could send to another site unasked.
         TooLargeError: It has more bytes than are taken; the rest is not read.
+        CancelledError: The caller hung up before its end.
     """
     if "origin" in request.headers:
         raise ForbiddenError("pages in a browser are not answered; ask from a program, such as the page's own server")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise InvalidRequestError("send the request as content-type application/json")
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > max_bytes:
-            raise TooLargeError(f"the body has more than {max_bytes} bytes, the limit; shorten it")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > max_bytes:
+                raise TooLargeError(f"the body has more than {max_bytes} bytes, the limit; shorten it")
+    except ClientDisconnect as error:
+        raise CancelledError("the caller hung up") from error
     return bytes(body)
 
 

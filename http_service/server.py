@@ -77,7 +77,7 @@ def _bind(listen: str) -> tuple[socket.socket, str]:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         taken = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=_BACKLOG)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # OverflowError: a port beyond 65535
         raise StartError(f"cannot listen on {listen}: {error}; choose another --listen") from error
     return taken, f"{host}:{taken.getsockname()[1]}"
 

@@ -4,13 +4,13 @@
 """
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import torch
+import typer
 
 from kvwire.engine.card import model_card
 from kvwire.errors import StartError
@@ -43,6 +43,13 @@ def read_card(path: Path) -> ModelCard:
         raise StartError(f"{path} is no model card ({words}); make one with: python -m serving.card_file") from error
 
 
+def main(
+    model: Annotated[str, typer.Argument(help="as `kvwire models` names it")],
+    path: Annotated[Path, typer.Argument(help="of the file")],
+) -> None:
+    """Write a model's card, JSON."""
+    write_card(model_card(load(ModelStore().pull(model), dtype=torch.float32)), path)
+
+
 if __name__ == "__main__":
-    model, path = sys.argv[1:]
-    write_card(model_card(load(ModelStore().pull(model), dtype=torch.float32)), Path(path))
+    typer.run(main)

@@ -1,7 +1,8 @@
 """Where frames wait between the engine that saves them and the one that loads them."""
 
+import contextlib
 import hashlib
-import os
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -45,12 +46,15 @@ class FrameFolder:
             LocalError: The folder takes no more.
         """
         path = self._path(key, layer)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        # Engines that share a folder may save one prefix at once, and on two machines as processes of one number.
+        draft = path.with_suffix(f".{uuid.uuid4().hex}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(frame)
-            partial.replace(path)
+            draft.write_bytes(frame)
+            draft.replace(path)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink()  # a full disk is not to fill with drafts
             raise LocalError(f"cannot write {path}: {error.strerror}; check the disk and the permissions") from error
 
     def get(self, key: str, layer: int) -> bytes:
@@ -77,7 +81,7 @@ def prefix_keys(seed: str, tokens: Sequence[int], block_size: int) -> list[str]:
 
     ``seed``: what else the cache depends on: weights, tokenizer, codec, and whom it belongs to.
     """
-    digest = hashlib.sha256(seed.encode())
+    digest = hashlib.sha256(hashlib.sha256(seed.encode()).digest())  # of one length: no seed reads on as tokens
     keys = []
     for start in range(0, (len(tokens) - 1) // block_size * block_size, block_size):
         for token in tokens[start : start + block_size]:

@@ -1,18 +1,8 @@
 """Which of several is asked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
 
 from simulation.requests import Request
-
-
-class Busy(Protocol):
-    """Something that has requests in flight."""
-
-    in_flight: int
-
-
-B = TypeVar("B", bound=Busy)
 
 #: Of so many in flight with each, for the n-th request, which place in the row.
 Choice = Callable[[Sequence[int], int, Request], int]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from simpy import Environment, Event
 
@@ -88,8 +89,7 @@ class Receiver:
         yield self.compute.take(self._own.first_token_s / 2)
         first_s = self._env.now
         token_s: list[float] = yield self.decoder.write(request.answer_tokens - 1)
-        times_s = [first_s, *token_s]
-        gaps_s = tuple(after - before for before, after in zip(times_s, token_s, strict=False))
+        gaps_s = tuple(after - before for before, after in pairwise([first_s, *token_s]))
         return Outcome(request, first_s - due_s, self._env.now - due_s, gaps_s, came)
 
     def _prepare(self, request: Request, ask: Ask) -> Process:

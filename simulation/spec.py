@@ -45,8 +45,8 @@ class Services(Part):
 
     max_in_flight: Count = Limits.max_in_flight
     cache_memory_bytes: Count = Limits.cache_memory_bytes
-    sharer_reuse_bytes: Annotated[int, Field(ge=0)] = 0
-    receiver_reuse_bytes: Annotated[int, Field(ge=0)] = 0
+    sharer_reuse_bytes: Annotated[int, Field(ge=0)] = Limits.sharer_reuse_bytes
+    receiver_reuse_bytes: Annotated[int, Field(ge=0)] = Limits.receiver_reuse_bytes
 
 
 class Spec(Part):
@@ -136,11 +136,16 @@ def read_spec(path: Path) -> Planned:
     return Planned(spec, read_times(path.parent / spec.times))
 
 
+_PARTS: dict[str, type[Part]] = {"link": Link, "services": Services, "contexts": Contexts}
+
+
 def _defect(error: Any) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return "unknown key"
+            return f"unknown key; allowed: {', '.join(_PARTS.get(error['loc'][0], Spec).model_fields)}"
         case "missing":
             return "it is missing"
+        case "value_error":
+            return str(error["ctx"]["error"])
         case _:
             return f"{error['msg']}, not {error['input']!r}"

@@ -1,11 +1,10 @@
 """Sums a run up, in the words of ``kvwire loadtest``, and what only the inside of a system can tell."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from loadtest.intervals import percentiles
+from loadtest.intervals import percentiles_ms
 from simulation.compute import Compute
 from simulation.receiver import Outcome
 from simulation.system import Run
@@ -24,9 +23,9 @@ def summarize(run: Run, warm_up_s: float = 0.0) -> dict[str, Any]:
         "requests": len(counted),
         "refused": len(counted) - len(answered),
         "answered_rps": len(answered) / (run.seconds - warm_up_s),
-        "ttft_ms": _percentiles_ms([each.first_token_s for each in answered if each.first_token_s is not None]),
-        "e2e_ms": _percentiles_ms([each.total_s for each in answered if each.total_s is not None]),
-        "itl_ms": _percentiles_ms([gap for each in answered for gap in each.gaps_s]),
+        "ttft_ms": percentiles_ms([each.first_token_s for each in answered if each.first_token_s is not None]),
+        "e2e_ms": percentiles_ms([each.total_s for each in answered if each.total_s is not None]),
+        "itl_ms": percentiles_ms([gap for each in answered for gap in each.gaps_s]),
         "bytes_per_request": fmean(each.nbytes for each in answered) if answered else None,
         "utilisation": {
             "sharers": _busy([each.compute for each in run.sharers], run.seconds),
@@ -51,8 +50,3 @@ def _busy(computes: Sequence[Compute], seconds: float) -> dict[str, float]:
 
 def _shares(found: Sequence[float]) -> dict[str, float]:
     return {"mean": fmean(found), "most": max(found)}
-
-
-def _percentiles_ms(seconds: Collection[float]) -> dict[str, float] | None:
-    found = percentiles([1000 * each for each in seconds])
-    return None if found is None else asdict(found)

@@ -110,7 +110,8 @@ class System:
         def arrive() -> Process:
             answering = []
             for index, request in enumerate(requests):
-                yield self._env.timeout(request.due_s - self._env.now)
+                # Rounding may have put the clock behind a request that is due at the same moment as the one before.
+                yield self._env.timeout(max(0.0, request.due_s - self._env.now))
                 answering.append(self._env.process(one(index)))
             yield self._env.all_of(answering)
 

@@ -3,16 +3,12 @@
 import json
 import os
 import signal
-import sys
 from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
 import pytest
 
-from experiments.engines.room import room
-from kvwire.cli.experiment import app
-from kvwire.errors import InvalidRequestError, UnsupportedError
 from tests.experiments.command import ARMS, COMMAND, RECIPE, start
 
 # Its pair has a fuser that is made, and a second sharer.
@@ -202,65 +198,3 @@ def test_a_killed_run_leaves_nothing_behind_and_goes_on_to_the_same_file(recipe,
     assert len(lines(tmp_path, "tiny")) == 2 * ARMS
     on_ray([recipe], tmp_path, models, 1, **home)
     assert unmeasured(lines(tmp_path, "tiny")) == unmeasured(lines(in_process, "tiny"))
-
-
-@pytest.mark.slow
-def test_more_actors_than_fit_are_refused_before_they_are_waited_for(recipe, models, tmp_path):
-    """With what there is and what to lower; the folder stays empty."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'kvwire[ray]'")
-    ended = start(COMMAND, "run", recipe, "--out", tmp_path / "out", *models, "--engine", "ray", "--actors", 10_000)
-    assert ended.returncode != 0
-    assert "of 10000 actors of 1 cores and 0 GPUs only" in ended.stderr
-    assert "lower --actors" in ended.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("machine", "cpus", "gpus", "fit"),
-    [
-        ({"CPU": 5.0}, 2, 0, 2),
-        ({"CPU": 5.0}, 2, 0.5, 0),
-        ({"CPU": 16.0, "GPU": 1.0}, 1, 0.1, 10),
-        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.6, 2),
-        ({"CPU": 3.0, "GPU": 2.0}, 1, 0.5, 3),
-    ],
-)
-def test_room_is_counted_by_whole_cores_and_parts_of_one_gpu(machine, cpus, gpus, fit):
-    """Ten tenths of a GPU are one, two rests of 0.4 are no place for 0.6."""
-    assert room(machine, cpus, gpus) == fit
-
-
-@pytest.mark.slow
-def test_an_address_without_ray_is_refused_at_once(recipe, models, tmp_path):
-    """With what to look at."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'kvwire[ray]'")
-    options = ["--engine", "ray", "--ray-address", "127.0.0.1:1"]
-    ended = start(COMMAND, "run", recipe, "--out", tmp_path / "out", *models, *options)
-    assert ended.returncode != 0
-    assert "no Ray at '127.0.0.1:1'" in ended.stderr
-    assert "ray status" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--actors", "2"], "add --engine ray"),
-        (["--ray-address", "auto"], "add --engine ray"),
-        (["--engine", "ray", "--workers", "2"], "say --actors for --workers"),
-        (["--engine", "ray", "--receiver", "127.0.0.1:1", "--sharer", "127.0.0.1:1"], "start pairs of their own"),
-        (["--engine", "ray", "--pair", "alone"], "'alone' is not a pair"),
-        (["--engine", "ray", "--ray-address", "ray://head:10001"], "'ray://head:10001' is no address; .*HOST:PORT"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused(recipe, tmp_path, options, words):
-    """Before anything starts, with what to say instead."""
-    with pytest.raises(InvalidRequestError, match=words):
-        app(["run", str(recipe), "--out", str(tmp_path / "out"), *options], standalone_mode=False)
-    assert not (tmp_path / "out").exists()
-
-
-def test_without_ray_the_engine_says_what_to_install(recipe, tmp_path, monkeypatch):
-    """Ray is an extra."""
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'kvwire\[ray\]'"):
-        app(["run", str(recipe), "--out", str(tmp_path), "--engine", "ray"], standalone_mode=False)

@@ -10,7 +10,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from http_service.answer import Piece
+from http_service.app import application
 from http_service.metrics import Metrics
+from http_service.receiver import Receiver
 from http_service.watched import Watched
 from kvwire.tracing import NoSpan, NoTracer, callers_headers
 
@@ -64,6 +66,23 @@ def test_requests_are_counted_by_route_and_status(watched):
         'kvwire_http_requests_total{route="/health",status="405"} 1.0',
         'kvwire_http_requests_total{route="none",status="404"} 2.0',
     }
+
+
+async def test_who_hangs_up_within_a_body_is_counted_as_one_who_hung_up():
+    """No fault of the front door's: an alarm on failures does not go off."""
+    metrics = Metrics()
+    comes = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(comes)
+
+    async def send(_):
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b""}
+    scope["headers"] = [(b"content-type", b"application/json")]
+    await application(Receiver(client=None), metrics, NoTracer(), 1000)(scope, receive, send)
+    assert 'kvwire_http_requests_total{route="/v1/completions",status="499"} 1.0' in shown(metrics)
 
 
 def test_a_request_is_in_flight_until_its_answer_ends():

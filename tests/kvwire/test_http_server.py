@@ -1,9 +1,8 @@
 """The HTTP port: routes, refusals, and an end that waits for answers and for nothing else."""
 
-import http.client
 import socket
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import pytest
@@ -13,6 +12,7 @@ from kvwire.errors import StartError
 from kvwire.http_server import HttpServer, Route, page, reply
 from kvwire.http_sockets import GONE
 from kvwire.telemetry import Metrics
+from tests.over_http import fetch
 
 
 def echo(environ, start_response):
@@ -42,13 +42,6 @@ def server():
         yield running
 
 
-def ask(server, method, path, body=None, **headers):
-    with closing(http.client.HTTPConnection(server.address, timeout=5)) as connection:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-
-
 def ask_plainly(server, request):
     """Send bytes that no client library would."""
     host, _, port = server.address.rpartition(":")
@@ -59,7 +52,7 @@ def ask_plainly(server, request):
 
 def test_a_page_comes_with_headers_that_allow_nothing_foreign(server):
     """Neither scripts of others nor frames, and no other origin reads it."""
-    status, headers, body = ask(server, "GET", "/")
+    status, headers, body = fetch(server.address, "/")
     assert (status, body) == (200, b"hello")
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'self'" in headers["Content-Security-Policy"]
@@ -69,14 +62,14 @@ def test_a_page_comes_with_headers_that_allow_nothing_foreign(server):
 
 def test_head_is_get_without_the_body(server):
     """With the length it would have."""
-    status, headers, body = ask(server, "HEAD", "/")
+    status, headers, body = fetch(server.address, "/", "HEAD")
     assert (status, body, headers["Content-Length"]) == (200, b"", "5")
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
 def test_metrics_are_written_in_the_form_that_is_asked_for(server, accept):
     """By prometheus_client, as before."""
-    status, headers, body = ask(server, "GET", "/metrics", Accept=accept)
+    status, headers, body = fetch(server.address, "/metrics", Accept=accept)
     assert status == 200
     assert headers["Content-Type"].startswith(accept.partition(";")[0])
     assert b"eaten_total 3.0" in body
@@ -97,15 +90,15 @@ def test_metrics_are_written_in_the_form_that_is_asked_for(server, accept):
 )
 def test_what_is_not_there_is_refused(server, method, path, status):
     """By path, then by method; what breaks takes nothing else with it."""
-    assert ask(server, method, path, b"")[0] == status
-    assert ask(server, "GET", "/")[0] == 200
+    assert fetch(server.address, path, method, b"")[0] == status
+    assert fetch(server.address, "/")[0] == 200
 
 
 def test_a_body_is_read_up_to_64_kib(server):
     """To the byte; whoever sends more gets to read why it was refused."""
-    assert ask(server, "POST", "/echo", b"x" * 65536)[::2] == (200, b"x" * 65536)
-    assert ask(server, "POST", "/echo", b"x" * 65537)[0] == 413
-    assert ask(server, "POST", "/echo", b"x" * 900_000)[0] == 413
+    assert fetch(server.address, "/echo", "POST", b"x" * 65536)[::2] == (200, b"x" * 65536)
+    assert fetch(server.address, "/echo", "POST", b"x" * 65537)[0] == 413
+    assert fetch(server.address, "/echo", "POST", b"x" * 900_000)[0] == 413
 
 
 @pytest.mark.parametrize(
@@ -134,14 +127,14 @@ def test_draining_waits_for_answers_and_takes_no_new_questions():
 
     with serving({"/slow": Route(slow, "POST"), "/": page(b"hello", "text/plain")}) as server:
         answers = []
-        asking = threading.Thread(target=lambda: answers.append(ask(server, "POST", "/slow", b"")[::2]))
+        asking = threading.Thread(target=lambda: answers.append(fetch(server.address, "/slow", "POST", b"")[::2]))
         asking.start()
         assert asked.wait(20)
         draining = threading.Thread(target=server.drain, args=(20,))
         draining.start()
-        while ask(server, "POST", "/slow", b"")[0] != 503:
+        while fetch(server.address, "/slow", "POST", b"")[0] != 503:
             assert draining.is_alive()
-        assert ask(server, "GET", "/")[0] == 200
+        assert fetch(server.address, "/")[0] == 200
         assert draining.is_alive()
         go_on.set()
         draining.join(20)

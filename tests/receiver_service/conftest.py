@@ -2,25 +2,21 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
 
 from kvwire.engine.question import Question
 from kvwire.engine.worker import Task
-from kvwire.model_card import Description, LayerCard, Limits, ModelBinding, ModelCard, Rope
+from kvwire.model_card import Description, Limits, ModelBinding
 from kvwire.progress import Stopwatch
 from kvwire.requests import Exchange, RequestInfo, Text
 from kvwire.rpc.model_serde import description_to_proto
 from kvwire.rpc.relay_serde import reply_bytes
-from kvwire.v1 import (
-    model_service_pb2_grpc,
-    sharer_service_pb2,
-    sharer_service_pb2_grpc,
-)
+from kvwire.v1 import model_service_pb2_grpc, sharer_service_pb2, sharer_service_pb2_grpc
+from tests.receiver_service.streams import BINDING, CARD
 
-BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
 OTHER = ModelBinding("other", "1", b"x" * 32, b"t" * 32)
 
 
@@ -44,19 +40,7 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
 
     async def Describe(self, *_):  # noqa: N802  # the proto names it
         self.script.describes += 1
-        card = ModelCard(
-            self.script.binding,
-            "llama",
-            "",
-            "float32",
-            "cpu",
-            1,
-            4,
-            512,
-            2048,
-            (Rope("default", (1.0, 0.5), 1.0),),
-            (LayerCard(0, 0),),
-        )
+        card = replace(CARD, binding=self.script.binding)
         return description_to_proto(Description(card, (), (), (), Limits(1, 1, 1), (), "1"))
 
 

@@ -8,12 +8,11 @@ import pytest
 from codec.rope import RopeTable
 from codec.spec import CodecSpec
 from kvwire.errors import BindingError, DataLossError, SpoiledError
-from kvwire.model_card import ModelBinding
 from kvwire.requests import Method, RequestInfo, TokenIds
 from kvwire.stream import CacheHeader, ShareRequest
 from receiver_service.incoming import Incoming, resolved
+from tests.receiver_service.streams import BINDING
 
-BINDING = ModelBinding("tiny", "1", b"w" * 32, b"t" * 32)
 REQUEST = ShareRequest(
     RequestInfo("r1"),
     Method.PREFIX,

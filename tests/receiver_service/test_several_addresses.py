@@ -41,24 +41,15 @@ async def test_a_failing_address_hands_over_to_another_without_waiting(scripted,
     assert receiver.random.longest_s == []
 
 
-async def test_a_full_address_hands_over_too(scripted, question):
-    """Somebody else may have a place."""
+@pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "CANCELLED"], ids=["full", "closing"])
+async def test_an_address_that_is_full_or_closing_hands_over_too(scripted, question, status):
+    """Somebody else may have a place; a call that reaches a server as it closes is cancelled, though nobody hung up."""
     async with (
-        scripted(outcomes=["RESOURCE_EXHAUSTED"]) as full,
-        scripted() as free,
-        Receiver([full.address, free.address]) as receiver,
+        scripted(outcomes=[status]) as first,
+        scripted() as second,
+        Receiver([first.address, second.address]) as receiver,
     ):
-        assert await receiver.ask(question()) == free.address
-
-
-async def test_an_address_that_closes_as_the_call_reaches_it_hands_over(scripted, question):
-    """So gRPC ends such calls: as cancelled, though nobody here hung up."""
-    async with (
-        scripted(outcomes=["CANCELLED"]) as closing,
-        scripted() as open_,
-        Receiver([closing.address, open_.address]) as receiver,
-    ):
-        assert await receiver.ask(question()) == open_.address
+        assert await receiver.ask(question()) == second.address
 
 
 async def test_an_address_that_is_left_alone_is_passed_over(scripted, question):

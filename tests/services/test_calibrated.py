@@ -39,10 +39,11 @@ async def test_a_codec_works_once_its_tables_are_there_and_is_refused_before(pai
         with pytest.raises(BindingError, match="kvwire codec calibrate"):
             await receiver.score(request(Method.PREFIX))
         card = (await receiver.describe()).card
-        folder = Path(os.environ["KVWIRE_HOME"]) / "calibrations"
-        folder.mkdir()
-        (folder / file_name(card.binding.weights_fingerprint)).write_bytes(tables(card))
+        file = Path(os.environ["KVWIRE_HOME"]) / "calibrations" / file_name(card.binding.weights_fingerprint)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(tables(card))
         coded = await receiver.score(request(Method.PREFIX))
+        file.unlink()  # services that start later are to be without
         exact = await receiver.score(request(Method.PREFIX, "fp16"))
     assert coded.report.bytes.payload_bytes < exact.report.bytes.payload_bytes
     assert coded.scores[0].token_logprobs == pytest.approx(exact.scores[0].token_logprobs, abs=0.1)

@@ -1,12 +1,11 @@
 """Who hangs up stops the work: within one layer or 100 ms, the longer, by the processor's own account."""
 
 import asyncio
-import os
 import time
-from pathlib import Path
 
 import pytest
 
+from bench.services.processor import cpu_s
 from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.processes import Pair, running_pair
@@ -29,12 +28,6 @@ def real(smollm2, tmp_path_factory):
         yield services
 
 
-def processor_s(service):
-    """What a process has had of processors so far."""
-    fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def working(service):
     """Whether a request is in flight there or has memory."""
     found = Scrape.of(service.metrics)
@@ -42,7 +35,7 @@ def working(service):
 
 
 async def free(service, client, short):
-    """Wait until nothing is in flight and the compute thread answers a question of one token; what that took of it."""
+    """Wait until nothing is in flight and the compute thread has answered a question of one token."""
     while await asyncio.to_thread(working, service):
         pass
     await client.generate_all(short)
@@ -67,9 +60,9 @@ async def test_a_caller_that_hangs_up_stops_the_computation_and_frees_its_memory
     )
     async with Client(real[1].address) as client, Client(address) as own:
         await own.generate_all(short)
-        before_s = processor_s(service)
+        before_s = cpu_s(service)
         await free(service, own, short)
-        idle_s = processor_s(service) - before_s
+        idle_s = cpu_s(service) - before_s
         if begun == "prefill":
             report = (await client.generate_all(request)).report
             step_s = report.stage_s("prefill", "receiver" if side else "sharer") / LAYERS
@@ -78,14 +71,14 @@ async def test_a_caller_that_hangs_up_stops_the_computation_and_frees_its_memory
         after_s = list[float]()
         for _ in range(5):
             answer = asyncio.create_task(client.generate_all(request))
-            start_s = processor_s(service)
-            while processor_s(service) - start_s < 1.0:  # well within it
+            start_s = cpu_s(service)
+            while cpu_s(service) - start_s < 1.0:  # well within it
                 await asyncio.to_thread(time.sleep, 0.01)
             answer.cancel()
-            stopped_s = processor_s(service)
+            stopped_s = cpu_s(service)
             await asyncio.wait([answer])
             await free(service, own, short)
-            after_s.append(processor_s(service) - stopped_s - idle_s)
+            after_s.append(cpu_s(service) - stopped_s - idle_s)
     median_s = sorted(after_s)[2]
     print(
         f"\n{method}, {begun}: computed {1000 * median_s:.0f} ms on after the caller hung up, a layer takes "

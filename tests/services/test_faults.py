@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bench.services.scrape import Scrape
 from kvwire.client import Client
 from kvwire.errors import BindingError, UnavailableError
 from kvwire.processes import FREE_PORTS, running_service
@@ -83,14 +84,23 @@ async def test_a_sharer_replaced_by_another_model_is_refused(tiny_llama, tiny_qw
 
 
 async def test_a_caller_that_hangs_up_frees_the_receiver(pair):
-    """Cancelling in mid-answer stops the decoding; the next request is served at once."""
+    """Its request ends in mid-answer, as cancelled; the next one is served."""
+
+    def scraped():
+        return asyncio.to_thread(Scrape.of, pair.receiver.metrics)
+
+    before = await scraped()
     async with pair.receiver_client() as receiver:
         endless = GenerateRequest(Text("hello"), None, Exchange(Method.RECEIVER_ONLY), 1000, ignore_eos=True)
         stream = receiver.generate(endless)
         await anext(stream)
         await stream.aclose()
-        async with asyncio.timeout(10):
-            assert (await receiver.generate_all(asked())).tokens
+        while (await scraped()).total("kvwire_requests_in_flight"):
+            pass
+        counted = (await scraped()).since(before)
+        assert (await receiver.generate_all(asked())).tokens
+    assert counted.total("kvwire_failures_total", code="CANCELLED", method="receiver_only") == 1
+    assert counted.total("kvwire_answers_total") == 0
 
 
 async def _until_served(client):

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from experiments.preflight import preflight
 from experiments.recipe import load_recipe
@@ -21,6 +20,7 @@ from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, running_pair
 from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, Method, Text
 from kvwire.rpc.inspection import inspect
+from tests.services.letters import reads_letters
 
 SHAPE = (4, 2, 16)
 OPEN, CLOSED = {"key": 0.5, "value": 1.0}, {"key": 0.0, "value": -1.0}
@@ -42,16 +42,7 @@ class Running:
 def running(tiny_llama, tiny_qwen2, official_c2c, tmp_path_factory):
     """Receiver Llama; the sharer, Qwen2, reads letters, in a chat template of its own."""
     logs = tmp_path_factory.mktemp("aligned")
-    sharer = logs / "letters"
-    sharer.mkdir()
-    for file in Path(tiny_qwen2).iterdir():
-        if not file.name.startswith(("tokenizer", "chat_template")):
-            (sharer / file.name).write_bytes(file.read_bytes())
-    letters = {letter: at for at, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(letters, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATE).save_pretrained(sharer)
+    sharer = reads_letters(tiny_qwen2, logs / "letters", TEMPLATE)
     checkpoint = official_c2c.write_checkpoint(logs / "c2c", SHAPE, SHAPE, [OPEN, CLOSED, OPEN, OPEN], seed=5)
     config = json.loads((checkpoint / "config.json").read_text())
     config["model"]["is_do_alignment"] = True

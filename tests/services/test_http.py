@@ -1,10 +1,8 @@
 """The HTTP front door between OpenAI's own client and a running pair."""
 
 import asyncio
-import http.client
 import json
 import socket
-from contextlib import closing
 
 import openai
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from bench.services.scrape import Scrape
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import ChatMessage, Exchange, GenerateRequest, Messages, Method, Text
+from tests.over_http import fetch
 
 CONTEXT = "a perpetual license. "
 HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
@@ -45,11 +44,9 @@ async def over_grpc(pair, prompt, exchange=ALONE, context=None, count=8):
 
 def post(service, path, body, **headers):
     """Status, headers and body of a POST that no client library made."""
-    given = {"Content-Type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
-    with closing(http.client.HTTPConnection(service.address, timeout=60)) as connection:
-        connection.request("POST", path, body, given)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, json.loads(answer.read())
+    given = {"Content_Type": "application/json"} | headers
+    status, answered, said = fetch(service.address, path, "POST", body, **given)
+    return status, answered, json.loads(said)
 
 
 async def test_a_chat_is_the_answer_that_grpc_gives(pair, client):
@@ -217,9 +214,7 @@ def test_an_id_goes_through_to_the_report_and_the_log_names_no_text(door):
 
 def test_health_is_the_receiver_s(door):
     """Without a token."""
-    with closing(http.client.HTTPConnection(door[0].address, timeout=60)) as connection:
-        connection.request("GET", "/health")
-        assert connection.getresponse().status == 200
+    assert fetch(door[0].address, "/health")[0] == 200
 
 
 async def test_metrics_tell_how_requests_ended_and_when_they_began_to_be_answered(door, client):

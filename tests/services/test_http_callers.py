@@ -106,7 +106,8 @@ async def test_an_answer_in_flight_is_finished_before_the_end(pair, tmp_path):
     [
         (["--tls-cert", "no-such-file", "--tls-key", "no-such-file"], "cannot use no-such-file"),
         (["--tls-cert", "no-such-file"], "one of them is missing"),
-        (["--listen", "nowhere:99999"], "cannot listen on nowhere:99999"),
+        (["--listen", "nowhere:8000"], "cannot listen on nowhere:8000"),
+        (["--listen", "127.0.0.1:99999"], "cannot listen on 127.0.0.1:99999"),
         (["--max-message-bytes", "many"], "max_message_bytes"),
     ],
 )

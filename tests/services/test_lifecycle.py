@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 
 import pytest
 
+from bench.services.scrape import Scrape
 from kvwire.errors import OverloadedError, StartError
 from kvwire.processes import FREE_PORTS, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
@@ -18,71 +18,63 @@ from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, Text
 FREE = ["--threads", "1", *FREE_PORTS]
 
 
-def metrics(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
-        return answer.read().decode()
-
-
-def value(text, start):
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(start))
+def scraped(pair):
+    return {side: Scrape.of(getattr(pair, side).metrics) for side in ("sharer", "receiver")}
 
 
 async def test_metrics_count_a_request_on_both_sides(pair):
     """Bytes, tokens, latencies, results and conventional gRPC names."""
-    counted = (
-        ("receiver", 'kvwire_answers_total{method="prefix",path="prefix"}', 1),
-        ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="payload"', None),
-        ("receiver", 'kvwire_wire_bytes_total{codec="int8",counter="socket"', None),
-        ("receiver", 'kvwire_first_token_seconds_count{method="prefix"}', 1),
-        ("receiver", 'kvwire_token_interval_seconds_count{method="prefix"}', 1),
-        ("receiver", 'kvwire_answer_nats_count{codec="int8",path="prefix"}', 1),
-        ("receiver", 'kvwire_stage_seconds_count{side="sharer",stage="wait"}', 1),
-        ("receiver", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"', 1),
-        ("receiver", 'grpc_server_msg_sent_total{grpc_method="Generate"', 3),  # two tokens and the report
-        ("sharer", 'kvwire_shared_bytes_total{codec="int8"}', None),
-        ("sharer", 'kvwire_contexts_total{known="nothing"}', 1),
-        ("sharer", 'grpc_server_handled_total{grpc_code="OK",grpc_method="Share"', 1),
-    )
-    before = {side: metrics(getattr(pair, side).metrics) for side in ("sharer", "receiver")}
+    before = scraped(pair)
     async with pair.receiver_client() as receiver:
         request = GenerateRequest(Text("hi"), Text("a fact "), Exchange(codec="int8"), 2, ignore_eos=True)
         moved = (await receiver.generate_all(request)).report.bytes
-    after = {side: metrics(getattr(pair, side).metrics) for side in ("sharer", "receiver")}
-    for side, name, expected in counted:
-        grown = value(after[side], name) - value(before[side], name)
-        moved_bytes = moved.socket_bytes if "socket" in name else moved.payload_bytes
-        assert grown == (moved_bytes if expected is None else expected), name
+    counted = {side: found.since(before[side]) for side, found in scraped(pair).items()}
+    prefix, int8 = {"method": "prefix"}, {"codec": "int8"}
+    for side, name, labels, expected in (
+        ("receiver", "kvwire_answers_total", prefix | {"path": "prefix"}, 1),
+        ("receiver", "kvwire_wire_bytes_total", int8 | {"counter": "payload"}, moved.payload_bytes),
+        ("receiver", "kvwire_wire_bytes_total", int8 | {"counter": "socket"}, moved.socket_bytes),
+        ("receiver", "kvwire_first_token_seconds_count", prefix, 1),
+        ("receiver", "kvwire_token_interval_seconds_count", prefix, 1),
+        ("receiver", "kvwire_answer_nats_count", int8 | {"path": "prefix"}, 1),
+        ("receiver", "kvwire_stage_seconds_count", {"side": "sharer", "stage": "wait"}, 1),
+        ("receiver", "grpc_server_handled_total", {"grpc_code": "OK", "grpc_method": "Generate"}, 1),
+        ("receiver", "grpc_server_msg_sent_total", {"grpc_method": "Generate"}, 3),  # two tokens and the report
+        ("sharer", "kvwire_shared_bytes_total", int8, moved.payload_bytes),
+        ("sharer", "kvwire_contexts_total", {"known": "nothing"}, 1),
+        ("sharer", "grpc_server_handled_total", {"grpc_code": "OK", "grpc_method": "Share"}, 1),
+    ):
+        assert counted[side].total(name, **labels) == expected, (name, labels)
 
 
 async def test_metrics_tell_how_unsure_an_answer_was(pair):
     """The mean negative log-likelihood of its tokens."""
-    name = 'kvwire_answer_nats_sum{codec="",path="receiver_only"}'
-    before = value(metrics(pair.receiver.metrics), name)
+    before = Scrape.of(pair.receiver.metrics)
     async with pair.receiver_client() as receiver:
         answer = await receiver.generate_all(
             GenerateRequest(Text("hi"), None, Exchange(Method.RECEIVER_ONLY), 3, ignore_eos=True)
         )
+    counted = Scrape.of(pair.receiver.metrics).since(before)
     expected = -sum(token.logprob for token in answer.tokens) / 3
-    assert value(metrics(pair.receiver.metrics), name) - before == pytest.approx(expected, rel=1e-6)
+    assert counted.total("kvwire_answer_nats_sum", codec="", path="receiver_only") == pytest.approx(expected, rel=1e-6)
 
 
 def test_metrics_tell_the_process_and_its_limit(pair):
     """Memory and CPU of the process, and how many requests it takes."""
-    for side in (pair.sharer, pair.receiver):
-        text = metrics(side.metrics)
-        assert value(text, "process_resident_memory_bytes") > 1e6
-        assert value(text, "process_cpu_seconds_total") > 0
-        assert value(text, "kvwire_requests_in_flight_limit") == 16
+    for found in scraped(pair).values():
+        assert found.total("process_resident_memory_bytes") > 1e6
+        assert found.total("process_cpu_seconds_total") > 0
+        assert found.total("kvwire_requests_in_flight_limit") == 16
 
 
 async def test_a_failed_request_is_counted_with_its_status(pair):
     """Errors are labelled by gRPC code."""
-    name = 'grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"'
-    before = value(metrics(pair.receiver.metrics), name)
+    before = Scrape.of(pair.receiver.metrics)
     async with pair.receiver_client() as receiver:
         with pytest.raises(Exception, match="empty"):
             await receiver.generate_all(GenerateRequest(Text(""), None, Exchange(Method.RECEIVER_ONLY)))
-    assert value(metrics(pair.receiver.metrics), name) == before + 1
+    labels = {"grpc_code": "INVALID_ARGUMENT", "grpc_method": "Generate"}
+    assert Scrape.of(pair.receiver.metrics).since(before).total("grpc_server_handled_total", **labels) == 1
 
 
 @pytest.mark.parametrize("option", ["--listen", pytest.param("--metrics-listen", marks=pytest.mark.slow)])

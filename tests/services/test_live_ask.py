@@ -1,40 +1,33 @@
 """Asking over HTTP, between real processes: the same answers as over gRPC, for the same people."""
 
 import asyncio
-import http.client
 import json
 import signal
 import socket
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
+from bench.services.scrape import Scrape
 from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
+from tests.over_http import fetch
 
 FREE = ["--threads", "1", *FREE_PORTS]
 QUESTION = {"context": "a perpetual license. ", "prompt": "hello", "codec": "int8", "max_new_tokens": 8}
 LONG = {"method": "receiver_only", "prompt": "hello", "max_new_tokens": 900}
 
 
-def fetch(service, path, method="GET", body=None, **headers):
-    """Status and body of one HTTP request to a service's metrics port."""
-    with closing(http.client.HTTPConnection(service.metrics, timeout=60)) as connection:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-
 def ask(service, question, **headers):
     """Status and lines of a question asked as the page does."""
     given = {"Content_Type": "application/json", "Sec_Fetch_Site": "same-origin"} | headers
-    status, body = fetch(service, "/ask", "POST", json.dumps(question), **given)
+    status, _, body = fetch(service.metrics, "/ask", "POST", json.dumps(question), **given)
     return status, [json.loads(line) for line in body.splitlines()]
 
 
 def live(service, after=0):
     """What the page is told."""
-    return json.loads(fetch(service, f"/live.json?after={after}")[1])
+    return json.loads(fetch(service.metrics, f"/live.json?after={after}")[2])
 
 
 def over_grpc(method, question=QUESTION):
@@ -55,12 +48,6 @@ def asked(service, question):
         while not (line := answer.readline()).startswith(b'{"token"'):
             assert line
         yield connection, answer
-
-
-def metric(service, name):
-    """The sum of a metric's series whose names begin so."""
-    text = fetch(service, "/metrics")[1]
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
 @pytest.mark.parametrize("method", ["receiver_only", "text", "prefix"])
@@ -106,26 +93,26 @@ def test_a_page_of_another_site_may_not_ask(pair, headers, status):
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"prompt": 3}', '{"prompt": "x", "max_new_tokens": 0}', '{"p": 1}'])
 def test_a_question_that_cannot_be_read_is_refused(pair, body):
     """With what is wrong; its text is not repeated."""
-    status, said = fetch(pair.receiver, "/ask", "POST", body, Content_Type="application/json")
+    status, _, said = fetch(pair.receiver.metrics, "/ask", "POST", body, Content_Type="application/json")
     assert status == 400
     assert json.loads(said)["error"]["status"] == "INVALID_ARGUMENT"
 
 
 def test_a_question_that_is_too_large_is_refused(pair):
     """Before it is read."""
-    assert fetch(pair.receiver, "/ask", "POST", "x" * 70_000, Content_Type="application/json")[0] == 413
+    assert fetch(pair.receiver.metrics, "/ask", "POST", "x" * 70_000, Content_Type="application/json")[0] == 413
 
 
 def test_who_goes_away_frees_the_receiver(pair):
     """The request ends as cancelled, long before its last token."""
-    cancelled = 'kvwire_failures_total{code="CANCELLED",method="receiver_only"}'
-    before, answers = metric(pair.receiver, cancelled), metric(pair.receiver, "kvwire_answers_total")
+    before = Scrape.of(pair.receiver.metrics)
     with asked(pair.receiver, LONG):
-        assert metric(pair.receiver, "kvwire_requests_in_flight ") == 1
-    while metric(pair.receiver, "kvwire_requests_in_flight "):
+        assert Scrape.of(pair.receiver.metrics).total("kvwire_requests_in_flight") == 1
+    while Scrape.of(pair.receiver.metrics).total("kvwire_requests_in_flight"):
         pass
-    assert metric(pair.receiver, cancelled) == before + 1
-    assert metric(pair.receiver, "kvwire_answers_total") == answers
+    counted = Scrape.of(pair.receiver.metrics).since(before)
+    assert counted.total("kvwire_failures_total", code="CANCELLED", method="receiver_only") == 1
+    assert counted.total("kvwire_answers_total") == 0
 
 
 @pytest.mark.slow
@@ -138,7 +125,7 @@ async def test_requests_are_told_by_numbers_and_never_by_text(tiny_llama, tmp_pa
         for more in ({"method": "prefix"}, {"method": "text"}, {"codec": "no-such-codec"}, {"max_new_tokens": 0}):
             await asyncio.to_thread(ask, receiver, question | more)
         told = await asyncio.to_thread(live, receiver)
-        sharer_said = (await asyncio.to_thread(fetch, sharer, "/"))[1]
+        sharer_said = (await asyncio.to_thread(fetch, sharer.metrics, "/"))[2]
     assert [(r["method"], r.get("error", {}).get("status")) for r in told["requests"]] == [
         ("prefix", None),
         ("text", None),
@@ -149,7 +136,7 @@ async def test_requests_are_told_by_numbers_and_never_by_text(tiny_llama, tmp_pa
         {"method": "prefix", "path": "prefix", "count": 1},
         {"method": "text", "path": "text", "count": 1},
     ]
-    assert 'href="/metrics"' in sharer_said
+    assert b'href="/metrics"' in sharer_said
     logs = "".join((tmp_path / f"{side}.log").read_text() for side in ("sharer", "receiver"))
     assert "no-such-codec" in logs
     assert name not in logs

@@ -1,9 +1,7 @@
 """Marked prompts, contexts, instructions, answers and tokens, through every call: none of them is told anywhere."""
 
 import asyncio
-import http.client
 import json
-from contextlib import closing
 
 import grpc
 import pytest
@@ -30,6 +28,7 @@ from kvwire.requests import (
 from kvwire.rpc import serde
 from kvwire.security import ClientSecurity
 from kvwire.v1 import receiver_service_pb2, receiver_service_pb2_grpc
+from tests.over_http import fetch
 
 pytestmark = pytest.mark.slow  # a pair of its own for each form of log
 
@@ -89,11 +88,9 @@ SCORED = [
 ]
 
 
-def fetch(metrics, path, method="GET", body=None, **headers):
+def read(*asked, **headers):
     """What one HTTP request is answered."""
-    with closing(http.client.HTTPConnection(metrics, timeout=60)) as connection:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        return connection.getresponse().read().decode()
+    return fetch(*asked, **headers)[2].decode()
 
 
 async def inspect(address):
@@ -138,16 +135,16 @@ def ask_page(metrics):
     """What the live page's port answers: the box rightly and wrongly asked, and what it shows."""
     said = {"Content_Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
     question = {"prompt": PROMPT, "context": f"{CONTEXT} ", "codec": "int8", "max_new_tokens": 8}
-    answered = fetch(metrics, "/ask", "POST", json.dumps(question), **said).splitlines()
+    answered = read(metrics, "/ask", "POST", json.dumps(question), **said).splitlines()
     assert "report" in json.loads(answered[-1])
     for body in (json.dumps(question | {"codec": "no-such-codec"}), json.dumps(question | {"more": 1}), PROMPT):
-        yield fetch(metrics, "/ask", "POST", body, **said)
-    yield fetch(metrics, "/ask", "POST", json.dumps(question), **said | {"Authorization": f"Bearer {WRONG_TOKEN}"})
-    yield fetch(metrics, f"/ask?prompt={PROMPT}")
-    yield fetch(metrics, f"/{PROMPT}")
-    yield fetch(metrics, f"/live.json?after={PROMPT}")
-    yield fetch(metrics, "/live.json")
-    yield fetch(metrics, "/")
+        yield read(metrics, "/ask", "POST", body, **said)
+    yield read(metrics, "/ask", "POST", json.dumps(question), **said | {"Authorization": f"Bearer {WRONG_TOKEN}"})
+    yield read(metrics, f"/ask?prompt={PROMPT}")
+    yield read(metrics, f"/{PROMPT}")
+    yield read(metrics, f"/live.json?after={PROMPT}")
+    yield read(metrics, "/live.json")
+    yield read(metrics, "/")
 
 
 @pytest.fixture(scope="module", params=["json", "text"])
@@ -166,8 +163,8 @@ def told(request, tiny_llama, tmp_path_factory):
             answers, words = asyncio.run(ask_everything(sharer.address, receiver.address, folder))
             told["error messages"] = "\n".join(words)
             told["live page"] = "\n".join(ask_page(receiver.metrics))
-            told["sharer's metrics"] = fetch(sharer.metrics, "/metrics")
-            told["receiver's metrics"] = fetch(receiver.metrics, "/metrics")
+            told["sharer's metrics"] = read(sharer.metrics, "/metrics")
+            told["receiver's metrics"] = read(receiver.metrics, "/metrics")
     told["traces"] = "\n".join(map(repr, collector.spans))
     told |= {f"{side}'s log": (folder / f"{side}.log").read_text() for side in ("sharer", "receiver")}
     return told, answers

@@ -1,12 +1,9 @@
 """Method prefix between two tokenizers over the wire: real processes against what each part gives by itself."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from codec.layer import LayerKV
 from codec.rope import rotate, unrotate
@@ -26,6 +23,7 @@ from kvwire.models.store import ModelStore
 from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.requests import Exchange, GenerateRequest, Method, Text, TokenIds
 from kvwire.rpc.inspection import inspect
+from tests.services.letters import reads_letters
 
 CONTEXT = "Each Contributor hereby grants You a perpetual licence, and nobody takes it back."
 FREE = ["--threads", "1", "--log-level", "warning"]
@@ -38,15 +36,6 @@ class Running:
     receiver: str
     models: tuple[Engine, Engine]
     fuser: RidgeFuser
-
-
-def letters(folder):
-    """Give a model a tokenizer that reads byte by byte."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: at for at, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
 
 
 def engine(folder):
@@ -70,18 +59,13 @@ def random_fuser(sharer, receiver):
 def running(tiny_qwen2, tiny_gemma, tmp_path_factory):
     """Sharer Gemma, with windows and BOS; the receiver, Qwen2, reads letters. A second sharer lacks the tokenizer."""
     logs = tmp_path_factory.mktemp("across")
-    reads_letters = logs / "letters"
-    reads_letters.mkdir()
-    for file in Path(tiny_qwen2).iterdir():
-        if not file.name.startswith("tokenizer"):
-            (reads_letters / file.name).write_bytes(file.read_bytes())
-    letters(reads_letters)
-    both = engine(tiny_gemma), engine(reads_letters)
+    letters = reads_letters(tiny_qwen2, logs / "letters")
+    both = engine(tiny_gemma), engine(letters)
     ridge_file.write(random_fuser(*both), logs / "fuser.safetensors", {})
     free = [*FREE_PORTS, *FREE]
     with running_service("sharer_service", ["--model", f"path:{tiny_gemma}", *free], logs / "stranger.log") as stranger:
         arguments = ["--fusers", f"ridge={logs / 'fuser.safetensors'}", "--sharers", f"stranger={stranger.address}"]
-        pair = Pair(f"path:{tiny_gemma}", f"path:{reads_letters}")
+        pair = Pair(f"path:{tiny_gemma}", f"path:{letters}")
         own = ["--inspect", *arguments]
         with running_pair(pair, FREE, logs, arguments[:2], receiver_arguments=own) as (_, receiver):
             yield Running(receiver.address, both, read_fuser(logs / "fuser.safetensors"))

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import socket
 import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -18,7 +16,7 @@ from opentelemetry.trace import SpanContext
 
 from bench.services.collector import Collector, running_collector
 from kvwire.client import Client
-from kvwire.errors import InvalidRequestError, StartError, UnavailableError
+from kvwire.errors import InvalidRequestError, UnavailableError
 from kvwire.processes import FREE_PORTS, Pair, running_pair, running_service
 from kvwire.report import Report, Scored
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
@@ -26,7 +24,6 @@ from kvwire.rpc import serde
 from kvwire.v1 import model_service_pb2_grpc
 
 LAYERS = 4
-QUIET = ["--threads", "1", "--log-level", "warning"]
 GENERATE, SHARE = "kvwire.v1.ModelService/Generate", "kvwire.v1.SharerService/Share"
 TOGETHER = "kvwire.v1.ModelService/ScoreTogether"
 # A caller's trace, as W3C writes it; 01 asks to keep it, 00 not to.
@@ -55,20 +52,15 @@ class Seen:
         return found
 
 
-@contextmanager
-def traced_pair(folder, logs, endpoint):
-    arguments = [*QUIET, "--otlp-endpoint", endpoint]
-    with running_pair(Pair(f"path:{folder}", f"path:{folder}"), arguments, logs) as (_, receiver):
-        yield receiver.address
-
-
 @pytest.fixture(scope="module")
 def seen(tiny_llama, tmp_path_factory):
     """Every kind of call once; services that stop have sent every span."""
+    model, logs = f"path:{tiny_llama}", tmp_path_factory.mktemp("logs")
     with running_collector() as collector:
-        with traced_pair(tiny_llama, tmp_path_factory.mktemp("logs"), collector.address) as receiver:
-            found = asyncio.run(ask_everything(receiver))
-            ask_over_http(receiver, collector.address, tmp_path_factory.mktemp("logs") / "http.log")
+        arguments = ["--threads", "1", "--log-level", "warning", "--otlp-endpoint", collector.address]
+        with running_pair(Pair(model, model), arguments, logs) as (_, receiver):
+            found = asyncio.run(ask_everything(receiver.address))
+            ask_over_http(receiver.address, collector.address, logs / "http.log")
         yield Seen(collector, *found)
 
 
@@ -220,56 +212,17 @@ def test_a_call_that_was_wrong_has_its_status_and_is_no_failure_of_ours(seen):
 
 
 @pytest.mark.slow
-def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
+async def test_a_call_that_failed_by_our_fault_is_a_failed_span(tiny_llama, tmp_path):
     """Here for want of a sharer."""
     with socket.socket() as nobody, running_collector() as collector:
         nobody.bind(("127.0.0.1", 0))
         own = ["--model", f"path:{tiny_llama}", *FREE_PORTS]
         own += ["--sharers", f"sharer=127.0.0.1:{nobody.getsockname()[1]}", "--otlp-endpoint", collector.address]
-        with running_service("receiver_service", own, tmp_path / "log") as receiver, pytest.raises(UnavailableError):
-            asyncio.run(generate(receiver.address))
+        with running_service("receiver_service", own, tmp_path / "log") as receiver:
+            async with Client(receiver.address) as client:
+                with pytest.raises(UnavailableError):
+                    await client.generate_all(asked("the-request"))
     [failed] = collector.of("kvwire-receiver", GENERATE)
     assert failed.failed
     assert "not reachable" in failed.message
     assert failed.attributes["error.type"] == failed.attributes["rpc.response.status_code"] == "UNAVAILABLE"
-
-
-@pytest.mark.slow
-def test_a_collector_that_is_no_use_keeps_nobody_from_an_answer(tiny_llama, tmp_path):
-    """The sharer's takes connections and never says a word, the receiver's refuses them."""
-    with socket.socket() as silent, socket.socket() as nobody:
-        for each in (silent, nobody):
-            each.bind(("127.0.0.1", 0))
-        silent.listen()
-        told = [["--otlp-endpoint", f"http://127.0.0.1:{each.getsockname()[1]}"] for each in (silent, nobody)]
-        with running_pair(Pair(f"path:{tiny_llama}", f"path:{tiny_llama}"), QUIET, tmp_path, *told) as (_, receiver):
-            assert len(asyncio.run(generate(receiver.address)).tokens) == 3
-
-
-@pytest.mark.slow
-def test_services_that_trace_nothing_import_nothing_of_opentelemetry(tiny_llama, tmp_path, monkeypatch):
-    """Python itself tells what running services imported; one that traces did import it."""
-    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    with traced_pair(tiny_llama, tmp_path, "") as receiver:
-        asyncio.run(generate(receiver))
-    assert ["opentelemetry" in (tmp_path / f"{side}.log").read_text() for side in ("sharer", "receiver")] == [False] * 2
-    tracing = ["--model", f"path:{tiny_llama}", *FREE_PORTS, "--otlp-endpoint", "http://127.0.0.1:4317"]
-    with running_service("sharer_service", tracing, tmp_path / "tracing.log"):
-        pass
-    assert "opentelemetry" in (tmp_path / "tracing.log").read_text()
-
-
-async def generate(address):
-    async with Client(address) as client:
-        return await client.generate_all(asked("the-request"))
-
-
-@pytest.mark.slow
-def test_traces_without_the_extra_are_refused_with_what_to_install(tmp_path, monkeypatch):
-    """Before a model is loaded: there is none of that name."""
-    (tmp_path / "opentelemetry.py").write_text("raise ModuleNotFoundError(name='opentelemetry')\n")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    arguments = ["--model", "no-such-model", "--otlp-endpoint", "http://127.0.0.1:4317"]
-    starting = running_service("sharer_service", arguments, tmp_path / "log")
-    with pytest.raises(StartError, match=r"pip install 'kvwire\[otel\]'"), starting:
-        pytest.fail("started")

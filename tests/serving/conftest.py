@@ -1,10 +1,9 @@
 """vLLM's connector base as it is published, where vLLM is not, and tiny models whose caches lie in blocks."""
 
-import importlib.util
+import importlib
 import json
 import sys
 import types
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,30 +11,23 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 
+from fuser.binding import Pairing, Side
+from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from kvwire.engine.card import model_card
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 from serving.card_file import write_card
 from serving.paged import PagedLayer
-
-_HERE = Path(__file__).parent
-
-
-def _signatures():
-    spec = importlib.util.spec_from_file_location("signatures", _HERE / "signatures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.serving import signatures
 
 
 class Published:
     """What vLLM 0.33 publishes, by tests/serving/signatures.json."""
 
     def __init__(self):
-        self.signatures = _signatures()
-        self.snapshot = json.loads((_HERE / "signatures.json").read_text())
+        self.snapshot = json.loads(signatures.FILE.read_text())
         self.classes = self.snapshot["classes"]
-        self.base = self.signatures.abstract_base(self.classes["KVConnectorBase_V1"]["methods"])
+        self.base = signatures.abstract_base(self.classes["KVConnectorBase_V1"]["methods"])
 
     def made(self, name, **values):
         """An object with some of a class's attributes, and none that are not published."""
@@ -115,6 +107,21 @@ def llama(own_store, tiny_llama):  # noqa: ARG001  # the store is where fingerpr
 def other(own_store, other_llama):  # noqa: ARG001
     """3 layers, 1 key-value head of 32, the same tokenizer."""
     return TinyModel(other_llama)
+
+
+@pytest.fixture(scope="session")
+def ridge():
+    """Make a map with numbers of its own: each of four receiver layers from one or two of the sharer's three."""
+
+    def made(sharer, receiver):
+        pairing = Pairing(Side.of(sharer), Side.of(receiver))
+        bands = (Band((0, 1), (0, 1), 5), Band((1, 2), (2, 3), 6))
+        draw = torch.Generator().manual_seed(3)
+        shapes = RidgeFuser.shapes(bands, pairing)
+        tensors = {name: torch.rand(shape, generator=draw) + 0.1 for name, shape in shapes.items()}
+        return RidgeFuser(bands, tensors, pairing, Openings((), ()))
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,18 @@ import json
 import pytest
 
 from kvwire.errors import StartError
-from serving.card_file import read_card, write_card
+from serving.card_file import main, read_card, write_card
 
 
 def test_a_card_is_read_as_it_was_written(llama, tmp_path):
     """Fingerprints, angles and layers."""
     write_card(llama.card, tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json") == llama.card
+
+
+def test_the_command_writes_the_card_of_a_model(llama, tiny_llama, tmp_path):
+    """By the name the store knows it by."""
+    main(f"path:{tiny_llama}", tmp_path / "card.json")
     assert read_card(tmp_path / "card.json") == llama.card
 
 

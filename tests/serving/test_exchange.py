@@ -7,10 +7,8 @@ import torch
 
 from codec.layer import LayerKV
 from codec.spec import CodecSpec, RopePhase
-from fuser.binding import Pairing, Side
 from fuser.layers import in_phase, rope_table
 from fuser.projectors.identity import IdentityFuser
-from fuser.projectors.ridge import Band, Openings, RidgeFuser
 from fuser.registry import read_fuser
 from kvwire.errors import BindingError, DataLossError, SpecError, UnsupportedError
 from serving.exchange import Exchange
@@ -88,17 +86,7 @@ def test_tokens_that_are_there_already_are_left_alone(llama):
     assert not layers[2].gather(slots_of([0], SIZE, 0, SIZE))[0].any()
 
 
-def ridge(sharer, receiver):
-    """A map with numbers of its own: each receiver layer from one or two of the sharer's."""
-    pairing = Pairing(Side.of(sharer), Side.of(receiver))
-    bands = (Band((0, 1), (0, 1), 5), Band((1, 2), (2, 3), 6))
-    draw = torch.Generator().manual_seed(3)
-    shapes = RidgeFuser.shapes(bands, pairing)
-    tensors = {name: torch.rand(shape, generator=draw) + 0.1 for name, shape in shapes.items()}
-    return RidgeFuser(bands, tensors, pairing, Openings((), ()))
-
-
-def test_a_fuser_turns_another_models_cache_into_the_engines(llama, other):
+def test_a_fuser_turns_another_models_cache_into_the_engines(llama, other, ridge):
     """Projected as a receiver service would: from keys before RoPE, and put in after the receiver's own."""
     fuser = ridge(other.card, llama.card)
     frames = saved(same("fp32", other), other, "content", [5, 1, 8])
@@ -116,7 +104,7 @@ def test_a_fuser_turns_another_models_cache_into_the_engines(llama, other):
         torch.testing.assert_close(cache[target][1], made.values)
 
 
-def test_a_frame_is_read_once_though_several_layers_need_it(llama, other):
+def test_a_frame_is_read_once_though_several_layers_need_it(llama, other, ridge):
     """Decoding is what takes the time."""
     frames = saved(same("fp32", other), other, "content", [5, 1, 8])
     exchange = Exchange(CodecSpec.parse("fp32"), ridge(other.card, llama.card), other.card, llama.card)
@@ -154,7 +142,7 @@ def test_a_codec_that_leaves_tokens_out_is_refused(llama, spec):
         same(spec, llama)
 
 
-def test_pairs_that_do_not_go_together_are_refused(llama, other):
+def test_pairs_that_do_not_go_together_are_refused(llama, other, ridge):
     """Before anything is loaded: weights, tokenizers, methods and windows."""
     spec = CodecSpec.parse("int8")
     with pytest.raises(BindingError, match="identity fuser needs one model"):

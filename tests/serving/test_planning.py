@@ -1,5 +1,7 @@
 """What is loaded and saved, and when: the half beside an engine's scheduler."""
 
+from pathlib import Path
+
 import pytest
 
 from kvwire.errors import LocalError, NotFoundError
@@ -130,8 +132,29 @@ def test_a_key_is_of_all_tokens_up_to_it():
     assert len(set(one) | set(two)) == 3
 
 
-def test_a_frame_is_there_whole_or_not_at_all(frames, monkeypatch):
-    """A writer that dies half-way leaves no frame behind; a reader that finds none says where it looked."""
+def test_no_owner_s_name_reads_on_as_tokens():
+    """Who may name an owner could otherwise take the keys of another's prompt, and put frames of their own there."""
+    tokens = (1, 2, 3, 4, 7, 7, 7, 7, 9)
+    owner = "".join(f"{chr(token)}\0\0\0" for token in tokens[:4])
+    assert set(prefix_keys("m\n", tokens, SIZE)).isdisjoint(prefix_keys(f"m\n{owner}", tokens[4:], SIZE))
+
+
+def test_two_engines_may_save_one_prefix_at_once(frames, monkeypatch):
+    """Neither writes into what the other is about to put there, nor takes it away."""
+    write = Path.write_bytes
+
+    def beside_another(path, frame):
+        write(path, frame)
+        if frame == b"one":
+            frames.put("key", 0, b"another's")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", beside_another)
+    frames.put("key", 0, b"one")
+    assert frames.get("key", 0) == b"one"
+
+
+def test_a_frame_is_there_whole_or_not_at_all(frames, tmp_path, monkeypatch):
+    """A writer that fails half-way leaves nothing behind; a reader that finds none says where it looked."""
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -140,5 +163,6 @@ def test_a_frame_is_there_whole_or_not_at_all(frames, monkeypatch):
     with pytest.raises(LocalError, match="No space left"):
         frames.put("key", 0, b"frame")
     assert not frames.holds("key", [0])
+    assert list((tmp_path / "frames" / "key").iterdir()) == []
     with pytest.raises(NotFoundError, match=r"key/0\.kvf"):
         frames.get("key", 0)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import signatures
+
 ROOT = Path(__file__).parents[2]
 CONNECTOR = ROOT / "serving/vllm_connector.py"
 
@@ -42,13 +44,13 @@ def test_every_method_is_one_of_the_base(defined, base):
     assert set(defined) <= set(base)
 
 
-def test_parameters_are_those_of_the_base(published, connector_class, defined, base):
+def test_parameters_are_those_of_the_base(connector_class, defined, base):
     """Names, order, kinds and defaults: vLLM calls some by position and some by name."""
     for name in defined:
-        assert published.signatures.of_class(connector_class, name) == base[name].removeprefix("abstract "), name
+        assert signatures.of_class(connector_class, name) == base[name].removeprefix("abstract "), name
 
 
-def test_a_parameter_of_another_name_is_noticed(published, connector_class, base):
+def test_a_parameter_of_another_name_is_noticed(connector_class, base):
     """The comparison above can fail."""
 
     class Other(connector_class):
@@ -60,7 +62,7 @@ def test_a_parameter_of_another_name_is_noticed(published, connector_class, base
             """Another kind."""
 
     for name in ("wait_for_layer_load", "save_kv_layer"):
-        assert published.signatures.of_class(Other, name) != base[name].removeprefix("abstract ")
+        assert signatures.of_class(Other, name) != base[name].removeprefix("abstract ")
 
 
 def test_what_is_read_off_the_base_is_there(published):
@@ -97,7 +99,7 @@ def test_the_snapshot_is_of_the_vllm_that_is_installed(published):
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed: its sources were not compared with the snapshot")
     folder = Path(importlib.util.find_spec("vllm").origin).parents[1]
-    for path, names in published.signatures.SOURCES.items():
+    for path, names in signatures.SOURCES.items():
         for name in names:
-            found = published.signatures.of_source((folder / path).read_bytes(), name)
+            found = signatures.of_source((folder / path).read_bytes(), name)
             assert found == published.classes[name], f"{path} has changed: {name}; run tests/serving/signatures.py"

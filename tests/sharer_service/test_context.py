@@ -1,29 +1,19 @@
 """A sharer reads a context by its own tokenizer, and by the receiver's if slots are to be that one's tokens."""
 
 from itertools import accumulate
+from types import SimpleNamespace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.model_card import ModelBinding
-from kvwire.models.load import load
-from kvwire.models.reference import ModelReference
-from kvwire.models.store import ModelStore
 from kvwire.requests import AlignmentRule, Method, RequestInfo, Text, TokenIds
 from kvwire.stream import ShareRequest
 from sharer_service.context import deltas, read_context
 
 RECEIVER = ModelBinding("other", "1", b"w" * 32, b"o" * 32)
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_llama):
-    stored = ModelStore().pull(ModelReference.parse(f"path:{tiny_llama}"))
-    return Engine(load(stored, dtype=torch.float32, attn_implementation="kvwire"), 512)
 
 
 def asked(engine, context, *, alignment=AlignmentRule.CHARACTERS):
@@ -36,9 +26,8 @@ class Letters:
     """A tokenizer that reads letter by letter."""
 
     def __call__(self, text, **_):
-        return type(
-            "Read", (), {"input_ids": [ord(c) for c in text], "offset_mapping": [(i, i + 1) for i in range(len(text))]}
-        )
+        offsets = [(index, index + 1) for index in range(len(text))]
+        return SimpleNamespace(input_ids=[ord(letter) for letter in text], offset_mapping=offsets)
 
 
 def test_every_letter_names_the_token_it_is_in(engine):

@@ -1,23 +1,12 @@
 """What is asked for again is not laid out again, but for whom it was."""
 
 import pytest
-import torch
 
 from codec.allocate.profiles import Profiles
 from codec.calibrations import Calibrations
-from kvwire.engine.attention import IMPLEMENTATION
-from kvwire.engine.engine import Engine
-from kvwire.models.load import load
-from kvwire.models.store import ModelStore
 from kvwire.requests import Method, RequestInfo, Text
 from kvwire.stream import ShareRequest
 from sharer_service.plan import Held, Plans
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_llama, tmp_path_factory):
-    stored = ModelStore(tmp_path_factory.mktemp("store")).pull(f"path:{tiny_llama}")
-    return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
 
 
 @pytest.fixture

@@ -8,25 +8,16 @@ import torch
 from codec.codec import Codec, decode_layer
 from codec.frame import Limits
 from codec.spec import CodecSpec
-from kvwire.engine.attention import IMPLEMENTATION, AttentionObserver
+from kvwire.engine.attention import AttentionObserver
 from kvwire.engine.backlog import Backlog, Waiting
-from kvwire.engine.engine import Engine
 from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
-from kvwire.models.load import load
-from kvwire.models.store import ModelStore
 from kvwire.progress import Stopwatch
 from sharer_service.kept import ContextKey, KeptCaches
 from sharer_service.outgoing import Job, Reading
 from sharer_service.prefill import Prefiller
 
 KEY = ContextKey("mia", (0,), tuple(range(10, 30)))
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_llama, tmp_path_factory):
-    stored = ModelStore(tmp_path_factory.mktemp("store")).pull(f"path:{tiny_llama}")
-    return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
 
 
 def nobody_waits():
@@ -41,14 +32,18 @@ def frames(prefiller, spec, key=KEY):
     return [decode_layer(frame.data, Limits()) for frame in sent]
 
 
+def most_attended(drawn):
+    """The ten tokens of each head that drew most, they or one of three on either side; drawn: ``(heads, tokens)``."""
+    pooled = torch.nn.functional.max_pool1d(drawn, 7, stride=1, padding=3)
+    return pooled.argsort(dim=-1, descending=True, stable=True)[:, :10].sort(dim=-1).values
+
+
 def test_a_selector_by_attention_gets_what_each_layer_drew(engine):
     """The kept tokens are those of the engine's own observation, the head left out."""
     seen = {}
     engine.read(KEY.head + KEY.context, engine.new_cache(), 0, AttentionObserver(seen.__setitem__))
     for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=attention,scope=head"):
-        pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:], 7, stride=1, padding=3)
-        best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
-        assert torch.equal(kv.slots, best.sort(dim=-1).values)
+        assert torch.equal(kv.slots, most_attended(seen[kv.layer][:, 1:]))
 
 
 def test_a_question_is_read_behind_the_context_and_only_its_attention_counts(engine):
@@ -58,10 +53,8 @@ def test_a_question_is_read_behind_the_context_and_only_its_attention_counts(eng
     observer = AttentionObserver(seen.__setitem__, queries=3)
     engine.read(key.head + key.context + key.question, engine.new_cache(), 0, observer)
     for kv in frames(Prefiller(engine, KeptCaches(0)), "fp32+keep=0.5,by=question,scope=head", key):
-        pooled = torch.nn.functional.max_pool1d(seen[kv.layer][:, 1:21], 7, stride=1, padding=3)
-        best = pooled.argsort(dim=-1, descending=True, stable=True)[:, :10]
         assert kv.tokens == 20
-        assert torch.equal(kv.slots, best.sort(dim=-1).values)
+        assert torch.equal(kv.slots, most_attended(seen[kv.layer][:, 1:21]))
 
 
 def test_a_kept_cache_without_attention_does_not_serve_a_selector_that_needs_it(engine):
@@ -107,14 +100,14 @@ def test_frames_of_latents_are_not_kept(engine):
     assert prefiller.frames(made.codec, made.reading) is None
 
 
-def job(context, caller="mia", emit=None, task=None, spec="int8"):
+def job(context, caller="mia", task=None, spec="int8"):
     sent = []
     made = Job(
         Codec(CodecSpec.parse(spec)),
         Reading(ContextKey(caller, (0,), tuple(context)), frozenset(range(4))),
         task or Task(),
         Stopwatch("sharer"),
-        emit or sent.append,
+        sent.append,
         nobody_waits(),
     )
     return made, sent

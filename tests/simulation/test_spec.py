@@ -50,11 +50,16 @@ def test_a_file_becomes_a_system_and_its_requests(spec, times):
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [
-        ("sharers: 2", "sharer: 2", r"spec.yaml, line 3 \(sharer\): unknown key"),
+        ("sharers: 2", "sharer: 2", r"spec.yaml, line 3 \(sharer\): unknown key; allowed: times, sharers, receivers, "),
+        ("rate: 80mbit", "rates: 80mbit", r"line 5 \(link.rates\): unknown key; allowed: rate, delay$"),
         ("sharers: 2", "sharers: 0", r"line 3 \(sharers\): Input should be greater than or equal to 1, not 0"),
         ("rates: [0.5, 2]", "rates: []", r"line 7 \(rates\)"),
         ("prompt_tokens: {8: 1}\n", "", r"\(prompt_tokens\): it is missing"),
-        ("duration_s: 40", "duration_s: 40\nwarm_up_s: 40", r"line 9 \(warm_up_s\): .*shorter than the run of 40.0 s"),
+        (
+            "duration_s: 40",
+            "duration_s: 40\nwarm_up_s: 40",
+            r"line 9 \(warm_up_s\): it must be shorter than the run of 40.0 s$",
+        ),
         ("{32: 1, 64: 3}", "{}", r"line 9 \(contexts.tokens\)"),
     ],
 )

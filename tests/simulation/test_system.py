@@ -40,6 +40,12 @@ def test_every_request_is_answered_once_and_every_byte_arrives(run):
     assert {each.in_flight for each in (*played.sharers, *played.receivers)} == {0}
 
 
+def test_requests_that_are_due_at_one_moment_come_at_one_moment(times):
+    """As traces have them: from 0.48 s on, 4.81 s later is by rounding a bit after 5.29 s."""
+    requests = MIX.requests([0.48, 5.29, 5.29], 0)
+    assert [each.request for each in System(DESIGN, times).play(requests).outcomes] == requests
+
+
 def test_as_many_are_in_flight_as_littles_law_says(run):
     """Mean number in flight = rate x mean time, counted by when each came and went."""
     played, requests = run

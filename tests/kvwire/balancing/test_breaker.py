@@ -6,13 +6,7 @@ import pytest
 
 from kvwire.balancing.breaker import Breaker, State
 from kvwire.errors import CancelledError, DataLossError, DeadlineError, OverloadedError, StalledError, UnavailableError
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
+from tests.clock import Clock
 
 
 @pytest.fixture

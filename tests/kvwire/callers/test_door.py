@@ -11,19 +11,10 @@ from kvwire.callers.caller import Allowance, Caller, Size
 from kvwire.callers.door import Door, Shown, calling, on_behalf_of
 from kvwire.callers.file import sha256
 from kvwire.errors import AuthenticationError, ForbiddenError, OverloadedError
+from tests.clock import Clock
 
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 MIA, TOM = (Caller(name, sha256(f"token of {name}")) for name in ("mia", "tom"))
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def bearer(name):

@@ -1,5 +1,6 @@
 """Engines over the tiny models."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,22 @@ from transformers import AutoModelForCausalLM
 
 from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.engine import Engine
+from kvwire.engine.question import Begin
+from kvwire.engine.worker import Worker
 from kvwire.models.load import load
 from kvwire.models.store import ModelStore
 
 
-def engine_of(folder: Path, home: Path) -> Engine:
+def engine_of(folder: Path, home: Path, device: str = "cpu") -> Engine:
     stored = ModelStore(home).pull(f"path:{folder}")
-    return Engine(load(stored, dtype=torch.float32, attn_implementation=IMPLEMENTATION), max_tokens=512)
+    loaded = load(stored, dtype=torch.float32, device=device, attn_implementation=IMPLEMENTATION)
+    return Engine(loaded, max_tokens=512)
+
+
+def begun(engine: Engine, tokens: Sequence[int]) -> Begin:
+    """Where an answer begins once these were read."""
+    cache = engine.new_cache()
+    return Begin(cache, engine.next_logits(tokens, cache, 0), len(tokens))
 
 
 @pytest.fixture(scope="session", params=["tiny_llama", "tiny_gemma", "tiny_qwen2"])
@@ -27,6 +37,14 @@ def family(request: pytest.FixtureRequest) -> Path:
 def engine(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """An engine over each tiny model in turn."""
     return engine_of(family, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def worker():
+    """A compute thread that nobody else works on."""
+    made = Worker(max_in_flight=8)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

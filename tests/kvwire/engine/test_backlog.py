@@ -6,18 +6,9 @@ import threading
 import pytest
 
 from kvwire.engine.backlog import Backlog
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Task
 from kvwire.errors import DeadlineError, FullError
-
-
-class Clock:
-    """Stands still unless it is turned."""
-
-    def __init__(self):
-        self.now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
+from tests.clock import Clock
 
 
 def read(backlog, clock, tokens, took_s):
@@ -82,9 +73,8 @@ def test_only_passes_that_tell_a_token_s_share_count_and_the_latest_of_them(back
         assert backlog.wait_s == pytest.approx(1.0)
 
 
-async def test_a_worker_admits_nobody_who_could_only_miss_its_deadline():
+async def test_a_worker_admits_nobody_who_could_only_miss_its_deadline(worker):
     """Behind work that says what it reads, until that begins; who has time is admitted, and who has no deadline."""
-    worker = Worker(max_in_flight=8)
     began, let = threading.Event(), threading.Event()
     worker.backlog._passes.append((100, 10.0))
     running = asyncio.create_task(worker.run(lambda: (began.set(), let.wait(5)), reads=10_000))
@@ -101,12 +91,10 @@ async def test_a_worker_admits_nobody_who_could_only_miss_its_deadline():
     await asyncio.gather(running, waiting)
     with worker.admit(Task(now_s + 20)):
         pass
-    worker.close()
 
 
-async def test_work_that_nobody_waits_for_any_more_holds_up_nobody():
+async def test_work_that_nobody_waits_for_any_more_holds_up_nobody(worker):
     """Its caller hung up."""
-    worker = Worker(max_in_flight=8)
     let = threading.Event()
     running = asyncio.create_task(worker.run(lambda: let.wait(5)))
     waiting = asyncio.create_task(worker.run(lambda: None, reads=300))
@@ -117,4 +105,3 @@ async def test_work_that_nobody_waits_for_any_more_holds_up_nobody():
     assert worker.backlog.tokens == 0
     let.set()
     await running
-    worker.close()

@@ -8,24 +8,13 @@ import torch
 from kvwire.engine import rows, written
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.question import Begin
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
 from kvwire.progress import Stopwatch
+from tests.kvwire.engine.conftest import begun
 
 TOKENS = tuple(torch.randint(4, 512, (40,), generator=torch.Generator().manual_seed(1)).tolist())
 NONE = frozenset[int]()
-
-
-@pytest.fixture
-def worker():
-    made = Worker(max_in_flight=8)
-    yield made
-    made.close()
-
-
-def begin(engine, tokens):
-    cache = engine.new_cache()
-    return Begin(cache, engine.next_logits(tokens, cache, 0), len(tokens))
 
 
 async def write(decoder, start, count, stop=NONE, task=None, watch=None):
@@ -36,7 +25,7 @@ async def write(decoder, start, count, stop=NONE, task=None, watch=None):
 async def test_every_decoding_step_equals_the_reference(engine, worker, reference):
     """Logits of 20 greedy steps of one answer, each against a full forward pass in float64."""
     read = list(TOKENS)
-    for step in await write(Decoder(engine, worker), begin(engine, TOKENS), 20):
+    for step in await write(Decoder(engine, worker), begun(engine, TOKENS), 20):
         expected = reference(read)[-1]
         torch.testing.assert_close(step.logits.double(), expected, atol=2e-4, rtol=0)
         assert step.logprob == pytest.approx(float(torch.log_softmax(expected, -1)[step.token_id]), abs=2e-4)
@@ -49,7 +38,7 @@ async def test_answers_of_unlike_lengths_written_together_equal_the_reference(en
     monkeypatch.setattr(rows, "ROOM_SLOTS", 2)
     decoder = Decoder(engine, worker)
     prompts = {3: 5, 40: 12, 17: 30, 9: 2, 25: 20}
-    starts = [begin(engine, TOKENS[:length]) for length in prompts]
+    starts = [begun(engine, TOKENS[:length]) for length in prompts]
     found = await asyncio.gather(
         *(write(decoder, start, count) for start, count in zip(starts, prompts.values(), strict=True))
     )
@@ -66,7 +55,7 @@ async def test_pruned_caches_are_written_on_beside_whole_ones(engine, worker, fi
     """Slots that differ from head to head and from layer to layer; alone and together give the same."""
 
     def pruned():
-        start = begin(engine, TOKENS)
+        start = begun(engine, TOKENS)
         cache = engine.new_cache()
         for layer in range(len(engine.card.layers)):
             keys, values = start.cache.layer(layer)
@@ -76,7 +65,7 @@ async def test_pruned_caches_are_written_on_beside_whole_ones(engine, worker, fi
         return Begin(cache, start.logits, 40)
 
     def whole():
-        return begin(engine, TOKENS[:21])
+        return begun(engine, TOKENS[:21])
 
     starts = [pruned, whole] if first_per_head else [whole, pruned]
     alone = [await write(Decoder(engine, worker), start(), 10) for start in starts]
@@ -94,7 +83,7 @@ async def test_passes_are_shared(engine, worker, monkeypatch):
     once = engine.next_logits_of_rows
     monkeypatch.setattr(engine, "next_logits_of_rows", lambda *given: (passes.append(len(given[1])), once(*given))[1])
     decoder = Decoder(engine, worker)
-    starts = [begin(engine, TOKENS[:9]) for _ in range(4)]
+    starts = [begun(engine, TOKENS[:9]) for _ in range(4)]
     await asyncio.gather(*(write(decoder, start, 11) for start in starts))
     assert sum(passes) == 40
     assert len(passes) <= 13
@@ -103,20 +92,20 @@ async def test_passes_are_shared(engine, worker, monkeypatch):
 async def test_it_stops_before_a_stop_token(engine, worker):
     """Which ends the answer and is no part of it, be it the first token or a later one."""
     decoder = Decoder(engine, worker)
-    free = [step.token_id for step in await write(decoder, begin(engine, TOKENS), 8)]
-    stopped = [step.token_id for step in await write(decoder, begin(engine, TOKENS), 8, frozenset({free[3]}))]
+    free = [step.token_id for step in await write(decoder, begun(engine, TOKENS), 8)]
+    stopped = [step.token_id for step in await write(decoder, begun(engine, TOKENS), 8, frozenset({free[3]}))]
     assert stopped == free[: free.index(free[3])]
-    assert await write(decoder, begin(engine, TOKENS), 8, frozenset({free[0]})) == []
+    assert await write(decoder, begun(engine, TOKENS), 8, frozenset({free[0]})) == []
 
 
 async def test_an_answer_nobody_reads_is_set_aside_and_goes_on_when_it_is_read(engine, worker, monkeypatch):
     """The others go on meanwhile, and nothing of it changes."""
     monkeypatch.setattr(written, "_UNREAD_STEPS", 3)
     decoder = Decoder(engine, worker)
-    expected = [step.token_id for step in await write(decoder, begin(engine, TOKENS), 30)]
-    slow = decoder.steps(begin(engine, TOKENS), 30, NONE, Task(), Stopwatch("receiver"))
+    expected = [step.token_id for step in await write(decoder, begun(engine, TOKENS), 30)]
+    slow = decoder.steps(begun(engine, TOKENS), 30, NONE, Task(), Stopwatch("receiver"))
     read = [await anext(slow), await anext(slow)]  # the second one of the passes
-    other = await write(decoder, begin(engine, TOKENS[:7]), 40)
+    other = await write(decoder, begun(engine, TOKENS[:7]), 40)
     assert len(other) == 40
     await decoder._running  # it ends: what is set aside holds no row
     read += [step async for step in slow]
@@ -127,9 +116,9 @@ async def test_one_that_is_cancelled_ends_and_the_others_do_not(engine, worker):
     """At the next pass."""
     decoder = Decoder(engine, worker)
     task = Task()
-    doomed = decoder.steps(begin(engine, TOKENS), 100, NONE, task, Stopwatch("receiver"))
+    doomed = decoder.steps(begun(engine, TOKENS), 100, NONE, task, Stopwatch("receiver"))
     await anext(doomed)
-    other = asyncio.create_task(write(decoder, begin(engine, TOKENS[:7]), 20))
+    other = asyncio.create_task(write(decoder, begun(engine, TOKENS[:7]), 20))
     task.cancel()
     with pytest.raises(CancelledError):
         _ = [step async for step in doomed]
@@ -142,16 +131,16 @@ async def test_a_pass_that_fails_ends_every_answer_with_its_error_and_the_next_o
     with monkeypatch.context() as patch:
         patch.setattr(engine, "next_logits_of_rows", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
         found = await asyncio.gather(
-            *(write(decoder, begin(engine, TOKENS[:n]), 5) for n in (5, 9)), return_exceptions=True
+            *(write(decoder, begun(engine, TOKENS[:n]), 5) for n in (5, 9)), return_exceptions=True
         )
     assert [str(each) for each in found] == ["no room", "no room"]
-    assert len(await write(decoder, begin(engine, TOKENS), 5)) == 5
+    assert len(await write(decoder, begun(engine, TOKENS), 5)) == 5
 
 
 async def test_time_spent_in_passes_and_waiting_is_told(engine, worker):
     """As the stage ``decode``, and by the task."""
     watch, task = Stopwatch("receiver"), Task()
-    await write(Decoder(engine, worker), begin(engine, TOKENS), 5, task=task, watch=watch)
+    await write(Decoder(engine, worker), begun(engine, TOKENS), 5, task=task, watch=watch)
     [decode] = [stage for stage in watch.stages() if stage.name == "decode"]
     assert decode.seconds > 0
     assert task.waited_s > 0

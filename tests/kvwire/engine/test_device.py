@@ -5,15 +5,11 @@ import asyncio
 import pytest
 import torch
 
-from kvwire.engine.attention import IMPLEMENTATION
 from kvwire.engine.decode import continuation_distributions
 from kvwire.engine.decoder import Decoder
-from kvwire.engine.engine import Engine
-from kvwire.engine.question import Begin
-from kvwire.engine.worker import Task, Worker
-from kvwire.models.load import load
-from kvwire.models.store import ModelStore
+from kvwire.engine.worker import Task
 from kvwire.progress import Stopwatch
+from tests.kvwire.engine.conftest import begun, engine_of
 
 TOKENS = tuple(torch.randint(4, 512, (60,), generator=torch.Generator().manual_seed(3)).tolist())
 
@@ -21,14 +17,7 @@ TOKENS = tuple(torch.randint(4, 512, (60,), generator=torch.Generator().manual_s
 @pytest.fixture(scope="module")
 def there(family, device, tmp_path_factory):
     """An engine over each tiny model on each device."""
-    stored = ModelStore(tmp_path_factory.mktemp("store")).pull(f"path:{family}")
-    loaded = load(stored, dtype=torch.float32, device=str(device), attn_implementation=IMPLEMENTATION)
-    return Engine(loaded, max_tokens=512)
-
-
-def begun(engine, tokens):
-    cache = engine.new_cache()
-    return Begin(cache, engine.next_logits(tokens, cache, 0), len(tokens))
+    return engine_of(family, tmp_path_factory.mktemp("store"), str(device))
 
 
 def test_logits_and_distributions_equal_float64(there, device, reference):
@@ -37,18 +26,14 @@ def test_logits_and_distributions_equal_float64(there, device, reference):
     assert start.logits.device.type == device.type
     torch.testing.assert_close(start.logits.cpu().double(), reference(TOKENS[:40])[-1], atol=1e-3, rtol=0)
     pieces = [TOKENS[40:50], TOKENS[50:60]]
-    for piece, found in zip(pieces, continuation_distributions(there, *_parts(start), pieces), strict=True):
+    distributions = continuation_distributions(there, start.cache, start.logits, start.position, pieces)
+    for piece, found in zip(pieces, distributions, strict=True):
         wanted = torch.log_softmax(reference(TOKENS[:40] + piece)[39:-1], -1)
         torch.testing.assert_close(found.cpu().double(), wanted, atol=1e-3, rtol=0)
 
 
-def _parts(start):
-    return start.cache, start.logits, start.position
-
-
-async def test_answers_written_together_equal_float64(there, reference):
+async def test_answers_written_together_equal_float64(there, worker, reference):
     """Of unlike lengths, each against a forward pass over all it read."""
-    worker = Worker(max_in_flight=8)
     decoder = Decoder(there, worker)
 
     async def write(length):
@@ -60,4 +45,3 @@ async def test_answers_written_together_equal_float64(there, reference):
         for step in steps:
             torch.testing.assert_close(step.logits.cpu().double(), reference(read)[-1], atol=1e-3, rtol=0)
             read.append(step.token_id)
-    worker.close()

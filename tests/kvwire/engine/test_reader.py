@@ -11,20 +11,13 @@ from kvwire.engine import reader as module
 from kvwire.engine.question import Prepared, Question
 from kvwire.engine.reader import Reader
 from kvwire.engine.streamed import StreamedRead
-from kvwire.engine.worker import Task, Worker
+from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError, InvalidRequestError
 from kvwire.progress import Stopwatch
 from kvwire.report import Report
 from kvwire.requests import Exchange, Method, RequestInfo, Text
 
 TOKENS = tuple(torch.randint(4, 512, (60,), generator=torch.Generator().manual_seed(2)).tolist())
-
-
-@pytest.fixture
-def worker():
-    made = Worker(max_in_flight=8)
-    yield made
-    made.close()
 
 
 def question(task=None):

@@ -8,18 +8,9 @@ from hypothesis import strategies as st
 
 from kvwire.engine.room import Room
 from kvwire.errors import DeadlineError, FullError, OverloadedError
+from tests.clock import Clock
 
 CEILING = 100
-
-
-class Clock:
-    """Stands still unless it is turned."""
-
-    def __init__(self):
-        self.now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
 
 
 async def settled():

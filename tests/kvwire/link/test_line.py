@@ -6,13 +6,7 @@ import pytest
 
 from kvwire.link.line import SEGMENT_BYTES, Line
 from kvwire.link.shape import Shape
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
+from tests.clock import Clock
 
 
 def line_of(shape, clock):

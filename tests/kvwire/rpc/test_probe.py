@@ -11,21 +11,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kvwire.callers.door import Door
 from kvwire.errors import OverloadedError, StartError
 from kvwire.processes import free_port
-from kvwire.rpc import server as module
-from kvwire.rpc.server import Listening, serve
+from kvwire.rpc.server import _DRAIN_S, Listening, serve
 from kvwire.security import ServerSecurity
 from kvwire.telemetry import Metrics
 from kvwire.tracing import tracer
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-@pytest.fixture
-def announced(monkeypatch):
-    """Where the server says that it is ready."""
-    found = asyncio.Queue()
-    monkeypatch.setattr(module, "announce", lambda **where: found.put_nowait(where["address"]))
-    return found
 
 
 def served(try_out, port=0):
@@ -65,7 +56,7 @@ async def test_an_open_watch_hears_of_the_stop_and_does_not_hold_it_up(announced
     async with probe(await announced.get()) as health:
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
-        async with asyncio.timeout(module._DRAIN_S / 2):
+        async with asyncio.timeout(_DRAIN_S / 2):
             signal.raise_signal(signal.SIGTERM)
             assert (await watch.read()).status == NOT_SERVING
             assert await watch.read() is grpc.aio.EOF

@@ -12,7 +12,6 @@ import pytest
 from kvwire.callers.door import Door
 from kvwire.link.relay import Relay
 from kvwire.link.shape import Shape
-from kvwire.rpc import server as module
 from kvwire.rpc.server import Listening, serve
 from kvwire.security import ServerSecurity
 from kvwire.telemetry import Metrics
@@ -34,14 +33,6 @@ class Writes(model_service_pb2_grpc.ModelServiceServicer):
         for _ in range(PIECES):
             yield model_service_pb2.GenerateResponse(token={"text": PIECE})
             await self.goes_on.wait()
-
-
-@pytest.fixture
-def announced(monkeypatch):
-    """Where the server says that it is ready."""
-    found = asyncio.Queue()
-    monkeypatch.setattr(module, "announce", lambda **where: found.put_nowait(where["address"]))
-    return found
 
 
 async def _at_once():

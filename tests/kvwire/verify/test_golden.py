@@ -18,7 +18,7 @@ async def test_official_outputs_come_out_of_two_services(name, tmp_path, monkeyp
     """Within 1e-4 of logits and caches, the same greedy tokens, and something was really sent."""
     folder = GOLDEN / name
     if not folder.is_dir():
-        pytest.skip(f"{folder} is not there; test_verify.py does the same on random checkpoints against float64")
+        pytest.skip(f"{folder} is not there; test_fuse.py does the same on random checkpoints against float64")
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
     compared = await verify(folder)
     assert compared.kv_max_abs_diff < 1e-4

@@ -1,20 +1,11 @@
 """What streams teach of a sharer and of the way to it."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from kvwire.report import StageTiming
 from kvwire.requests import Text
 from receiver_service.choosing.pace import Pace, Stream
-
-
-@dataclass
-class Clock:
-    now_s: float = 0.0
-
-    def __call__(self):
-        return self.now_s
+from tests.clock import Clock
 
 
 def stream(frames_s=1.0, payload_bytes=1_000_000, placing_s=0.0, header_s=0.01, **stages):
@@ -71,7 +62,7 @@ def test_a_sharers_queue_is_forgotten_as_time_passes():
     clock = Clock()
     pace = pace_after(stream(header_s=0.01), stream(header_s=4.01, queue=4.0), clock=clock)
     assert pace.header_s() == pytest.approx(4.01)
-    clock.now_s = 5.0
+    clock.now_s += 5
     assert pace.header_s() == pytest.approx(2.01)
 
 
@@ -80,7 +71,7 @@ def test_of_a_queue_the_shortest_lately_lasts_for_ever():
     clock = Clock()
     assert Pace(clock).header_s() == 0
     pace = pace_after(stream(header_s=1.01, queue=1.0), stream(header_s=3.01, queue=3.0), clock=clock)
-    clock.now_s = 5.0
+    clock.now_s += 5
     assert pace.header_s() == pytest.approx(0.01 + 1.0 + 1.0)
 
 
