@@ -76,7 +76,7 @@ class HttpServer:
         self._posts = _Posts()
         try:
             self._server = SocketServer(host.strip("[]"), int(port))
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:  # OverflowError: a port beyond 65535
             raise StartError(f"cannot serve metrics at {listen}: {error}; choose another --metrics-listen") from error
         self.address = f"{host}:{self._server.server_port}"
         self._server.set_app(self._answer)

@@ -111,7 +111,7 @@ def test_a_body_without_a_length_is_refused(server, length, status):
 
 def test_an_address_that_cannot_be_used_ends_the_start(server):
     """With the option to change."""
-    for listen in (server.address, "127.0.0.1:nine", "nowhere.invalid:0"):
+    for listen in (server.address, "127.0.0.1:nine", "127.0.0.1:99999", "nowhere.invalid:0"):
         with pytest.raises(StartError, match="--metrics-listen"):
             HttpServer(listen, {})
 
