@@ -9,8 +9,8 @@ import asyncio
 import json
 import platform
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from bench.services.busy import busy
 from bench.services.facts import facts
 from bench.services.processor import busiest_s, cpu_s_by_thread
 from bench.services.stage_points import Points, service_times, sizes
@@ -124,11 +125,11 @@ class Bench:
         for measured in (reading, answering, writing):
             await measured("alone")
         written = self.asker.own(PROMPT, _LONG_ANSWER)
-        async with _busy(self.receiver.address, written, 1):
+        async with busy(self.receiver.address, written, 1):
             await answering("beside")
-        async with _busy(self.receiver.address, written, _BESIDE_ROWS):
+        async with busy(self.receiver.address, written, _BESIDE_ROWS):
             await reading("beside")
-        async with _busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY), 1):
+        async with busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY), 1):
             await writing("beside")
 
 
@@ -161,32 +162,6 @@ async def cache(client: Client, request: ScoreRequest) -> Report:
     if isinstance(scored, KvwireError):
         raise scored
     return scored.report
-
-
-@asynccontextmanager
-async def _busy(address: str, request: GenerateRequest, at_once: int) -> AsyncGenerator[None, None]:
-    """Have a service answer requests, so many at once, while the block runs, from the first token of each on."""
-    begun = [asyncio.Event() for _ in range(at_once)]
-
-    async def ask(client: Client, answered: asyncio.Event) -> None:
-        while True:
-            async with aclosing(client.generate(request)) as events:
-                async for _ in events:
-                    answered.set()
-
-    async def all_begun() -> None:
-        for answered in begun:
-            await answered.wait()
-
-    async with Client(address) as client:
-        tasks = [asyncio.create_task(each) for each in (all_begun(), *(ask(client, answered) for answered in begun))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            yield
-        finally:
-            for each in tasks:
-                each.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
