@@ -121,7 +121,7 @@ class HttpServer:
             return _refused(start_response, HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             return _Answer(app(environ, start_response), self._posts.end)
-        except Exception:
+        except Exception:  # whatever it is, raised again: the place is free
             self._posts.end()
             raise
 

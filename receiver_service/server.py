@@ -49,17 +49,15 @@ async def run(settings: ReceiverSettings) -> None:
     fusers = await worker.run(lambda: Fusers(settings.fusers, engine.device, engine.dtype))
     sharers = Sharers(settings.sharers, settings.sharer_security(), metrics, settings.balance)
     description = _described(settings, engine, fusers, sharers)
-    held = held_caches(settings.reuse_bytes)
     own = OwnPasses()
-    chooser = Chooser(engine, worker, calibrations, own)
     methods = Methods(
         engine,
         worker,
         sharers,
         fusers,
         calibrations,
-        held,
-        chooser,
+        held_caches(settings.reuse_bytes),
+        Chooser(engine, worker, calibrations, own),
         metrics,
         settings.max_cache_bytes,
         Random(),  # noqa: S311  # spreads retries, guards nothing
@@ -69,11 +67,11 @@ async def run(settings: ReceiverSettings) -> None:
     access = Access.of(settings, door)
     shown = pages(Status(metrics, description, sharers, access), Ask(servicer.events, access))
 
+    inspected = InspectServicer(answerer, enabled=settings.inspect)
+
     def register(server: grpc.aio.Server) -> None:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
-        receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server(
-            InspectServicer(answerer, enabled=settings.inspect), server
-        )
+        receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server(inspected, server)
 
     async def tried() -> None:
         await try_out(answerer, Method.RECEIVER_ONLY)
