@@ -46,10 +46,14 @@ Call = Callable[[SharerLink, Description], Awaitable[T]]
 
 @dataclass
 class Tally:
-    """Of one request, all its sharers together: calls that were made, and addresses whose work was used."""
+    """Of one request, all its sharers together: calls that were made, and addresses whose work was used.
+
+    ``broken``: addresses whose last call ended with the connection.
+    """
 
     tries: int = 0
     addresses: list[str] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
     def used(self, link: SharerLink) -> None:
         """Note that something of an address is in the answer."""
@@ -129,6 +133,9 @@ class Tries:
                 raise UnavailableError(self.replicas.alone())
             left_s = self.left_s()
             tried.append(link)
+            # Under a policy the text is asked for where a cache has just broken off, maybe on what is left of that
+            # connection: nobody there has heard of it.
+            unheard = len(tried) == 1 and link.address in self.tally.broken
             probes = link.breaker.state is State.OPEN
             try:
                 with link.breaker.judging():
@@ -137,18 +144,18 @@ class Tries:
                 self._count(link, fault.status)
                 if isinstance(fault, StrangerError):  # it answers, and is of no use
                     link.breaker.open(f"{fault.status}: {fault}")
-                wait_s = self._again_in_s(fault, tried, probes=probes)
+                wait_s = self._again_in_s(fault, tried, free=probes or unheard)
                 if wait_s is None and len(tried) == 1:
                     raise
                 if wait_s is None:
                     raise type(fault)(f"{fault} (after {len(tried)} tries)") from fault
             await asyncio.sleep(wait_s)
 
-    def _again_in_s(self, fault: KvwireError, tried: Sequence[SharerLink], *, probes: bool) -> float | None:
+    def _again_in_s(self, fault: KvwireError, tried: Sequence[SharerLink], *, free: bool) -> float | None:
         """How long to wait before another call; None if there is to be none.
 
-        A probe multiplies nothing and is free; so is another address in the place of one that cannot be reached, of
-        which there are only so many, and which is soon left alone.
+        A probe and what nobody has heard multiply nothing and are ``free``; so is another address in the place of one
+        that cannot be reached, of which there are only so many, and which is soon left alone.
         """
         following = self.replicas.next(self._question, tried)
         elsewhere = following is not None and following not in tried
@@ -156,7 +163,7 @@ class Tries:
             return 0.0
         if not isinstance(fault, _MAY_PASS) or isinstance(fault, _STAYS):
             return None
-        free = probes or (elsewhere and isinstance(fault, UnavailableError))
+        free = free or (elsewhere and isinstance(fault, UnavailableError))
         if not free:
             self.replicas.budget.failed()
         paid = free or self.replicas.budget.allows
@@ -168,4 +175,8 @@ class Tries:
 
     def _count(self, link: SharerLink, status: str) -> None:
         self.tally.tries += 1
+        if status == UnavailableError.status:
+            self.tally.broken.add(link.address)
+        else:
+            self.tally.broken.discard(link.address)
         self._metrics.sharer_calls.labels(link.name, link.address, status).inc()

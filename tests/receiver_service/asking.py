@@ -36,9 +36,9 @@ class Receiver:
     def replicas(self) -> Replicas:
         return self.sharers.named("s")
 
-    async def ask(self, question, until_s=None, random=None):
-        """The address that answered."""
-        self.tally = Tally()
+    async def ask(self, question, until_s=None, random=None, tally=None):
+        """The address that answered; with a ``tally``, further on in the request that it is of."""
+        self.tally = tally or Tally()
         tries = Tries(self.replicas, question, until_s, self.tally, self.metrics, random or self.random)
 
         async def relayed(link, _description):

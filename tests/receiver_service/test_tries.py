@@ -73,6 +73,18 @@ async def test_an_outage_is_not_multiplied(scripted, question):
         assert sharer.relays == 103
 
 
+async def test_where_a_call_has_just_broken_off_the_next_ones_first_failure_is_free(scripted, question):
+    """It may have gone out on what was left of that connection; then the budget counts again."""
+    async with scripted(outcomes=["UNAVAILABLE"] * 3) as sharer, Receiver([sharer.address]) as receiver:
+        receiver.replicas.budget._tokens = 0.0
+        with pytest.raises(UnavailableError):
+            await receiver.ask(question())
+        assert sharer.relays == 1
+        with pytest.raises(UnavailableError):
+            await receiver.ask(question(), tally=receiver.tally)
+        assert sharer.relays == 3
+
+
 async def test_the_time_that_is_left_goes_with_every_try(scripted, question):
     """As gRPC's deadline and in the request: what the caller's has left, here five seconds less each time."""
     passed_s = [0.0]
