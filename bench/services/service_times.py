@@ -35,11 +35,14 @@ from simulation.times import ServiceTimes, Shape
 
 #: More than come at once in any load that a pair bears.
 MAX_IN_FLIGHT = 64
-CONTEXTS = (16, 32, 64, 128, 256)
-PROMPTS = (4, 16, 64)
+#: With lengths between multiples of 16, for which kernels are up to a third slower.
+CONTEXTS = (16, 32, 40, 56, 64, 72, 88, 96, 128, 256)
+PROMPTS = (4, 8, 10, 12, 14, 16, 24, 32, 48, 64)
 ROWS = (1, 2, 3, 4, 6, 9, 12)
 PROMPT, CONTEXT = 16, 64
-_NEW_TOKENS, _WRITTEN_TOGETHER = 8, 16
+_NEW_TOKENS, _WRITTEN_TOGETHER, _WRITTEN_ALONE = 8, 16, 3
+#: How much two services slow each other is some percent, and single readings scatter by ten.
+_READINGS = 4
 #: What keeps a service busy: a receiver by writing, a sharer by reading.
 _LONG_ANSWER, _LONG_CONTEXT = 256, 256
 #: Answers that are written at once in a load that a pair bears: more of them take more of what both services share.
@@ -61,9 +64,9 @@ class Asker:
         """By method ``prefix``."""
         return GenerateRequest(self._drawn(prompt), self._drawn(context), self._exchange, new_tokens, ignore_eos=True)
 
-    def cache(self, context: int) -> ScoreRequest:
-        """By method ``prefix``, the least to be asked for behind a cache."""
-        return ScoreRequest(self._drawn(1), (self._drawn(1),), self._drawn(context), self._exchange)
+    def cache(self, context: int, prompt: int = 1) -> ScoreRequest:
+        """By method ``prefix``: nothing but a prompt is read behind the cache, for one token's score."""
+        return ScoreRequest(self._drawn(prompt), (self._drawn(1),), self._drawn(context), self._exchange)
 
     def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
         """Without a cache."""
@@ -93,13 +96,13 @@ class Bench:
             await client.generate_all(asker.request(CONTEXT, PROMPT, _NEW_TOKENS))
             for _ in range(rounds):
                 before = cpu_s_by_thread(self.sharer)
-                came = [await cache(client, asker.cache(context)) for context in CONTEXTS]
+                came = [await cache(client, asker.cache(*each)) for each in zip(CONTEXTS, PROMPTS, strict=True)]
                 points.add_sharer_cpu(came, busiest_s(self.sharer, before))
                 for report in came:
                     points.add_cache(report, self.shape.layers)
                 reports += came
-                for prompt in PROMPTS:
-                    points.add_own(await client.generate_all(asker.own(prompt, _NEW_TOKENS)))
+                for _ in range(_WRITTEN_ALONE):
+                    points.add_own(await client.generate_all(asker.own(CONTEXT + PROMPT, _NEW_TOKENS)))
                 for rows in ROWS:
                     asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
@@ -110,15 +113,16 @@ class Bench:
         """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
 
         async def reading(name: str) -> None:
-            report = await cache(client, self.asker.cache(CONTEXT))
-            points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
+            for _ in range(_READINGS):
+                report = await cache(client, self.asker.cache(CONTEXT))
+                points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
 
         async def answering(name: str) -> None:
             answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
             points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
 
         async def writing(name: str) -> None:
-            asked = [self.asker.own(PROMPT, _NEW_TOKENS) for _ in range(_BESIDE_ROWS)]
+            asked = [self.asker.own(PROMPT, _WRITTEN_TOGETHER) for _ in range(_BESIDE_ROWS)]
             for answer in await asyncio.gather(*map(client.generate_all, asked)):
                 points.add(f"step_{name}", _BESIDE_ROWS, float(np.mean(answer.itl_s[2:-2])))
 

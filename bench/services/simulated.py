@@ -128,7 +128,7 @@ def main(
     model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
     codec: Annotated[str, typer.Option(help="codec spec of the cache")] = "int8",
     threads: Annotated[int, typer.Option(min=1, help="of each service")] = 1,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    rounds: Annotated[int, typer.Option(min=1)] = 4,
     seconds: Annotated[float, typer.Option(help="of arrivals, for each load in each round")] = 50.0,
     calibrations: Annotated[int, typer.Option(min=1, help="passes over the single requests, each time")] = 1,
     ttft: Annotated[float, typer.Option(help="seconds to the first token that capacity promises")] = 3.0,

@@ -55,7 +55,7 @@ class Points:
         return {name: fit(self.medians(name), terms) for name, terms in _TERMS.items()}
 
     def add_cache(self, report: Report, layers: int) -> None:
-        """Of a cache that nothing was computed beside, not even its prompt."""
+        """Of a cache that nothing was computed beside, and its prompt, which was read once all of it was there."""
         context = report.tokens.context
         decode_s, place_s = (_stage_s(report, name, "receiver") / layers for name in ("decode_frames", "place"))
         # With nobody slow behind it, what holds up a layer is that it is handed over.
@@ -70,6 +70,7 @@ class Points:
         self.add("tokenize", context, _stage_s(report, "tokenize", "receiver"))
         self.add("decode_layer", context, decode_s)
         self.add("place_layer", context, place_s)
+        self.add("prompt", report.tokens.prompt, _stage_s(report, "together", "receiver"))
         self.add("call_and_message", context, between_s - decode_s - place_s)
 
     def add_sharer_cpu(self, reports: Iterable[Report], cpu_s: float) -> None:
@@ -85,11 +86,10 @@ class Points:
         self.add("call_and_messages", report.tokens.context, left_s)
 
     def add_own(self, answer: Generation) -> None:
-        """Of an answer without a cache that nothing ran beside: prompt, first token, moving into a row, the call."""
+        """Of an answer without a cache that nothing ran beside: first token, moving into a row, a step, the call."""
         report = answer.report
         read_s = _stage_s(report, "tokenize", "receiver") + _stage_s(report, "prefill", "receiver")
         first_s = _stage_s(report, "first_token", "receiver")
-        self.add("prompt", report.tokens.prompt, _stage_s(report, "prefill", "receiver"))
         self.add("first_token", 1, first_s - read_s)
         self.add("step", 1, float(np.mean(answer.itl_s[1:])))
         self.add("join", 1, answer.itl_s[0] - float(np.median(answer.itl_s[1:])))

@@ -1,5 +1,7 @@
 """Curves are found again in the points they made, and never predict less than no time."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,22 @@ def test_no_term_is_negative_whatever_was_measured(times):
     """A term that would be is left out."""
     found = fit(list(zip(SIZES, times, strict=True)))
     assert min(found.curve.fixed_s, found.curve.each_s, found.curve.square_s) >= 0
-    assert found.worst == max(abs(found.curve.at(n) / took - 1) for n, took in zip(SIZES, times, strict=True))
+    fitted = replace(found.curve, off=())
+    assert found.worst == pytest.approx(max(abs(fitted.at(n) / took - 1) for n, took in zip(SIZES, times, strict=True)))
+
+
+@given(st.lists(seconds, min_size=5, max_size=5))
+def test_what_was_measured_is_what_it_takes(times):
+    """However uneven; and between two counts it lies between, for a straight line is off by a share of itself."""
+    curve = fit(list(zip(SIZES, times, strict=True)), 1).curve
+    assert [curve.at(size) for size in SIZES] == pytest.approx(times)
+    assert curve.at(24) == pytest.approx((times[0] + times[1]) / 2)
+
+
+def test_beyond_what_was_measured_it_stays_as_far_off():
+    """Below the least count and above the largest."""
+    curve = Curve(1.0, 0.0, 0.0, off=((10, 2.0), (20, 4.0)))
+    assert [curve.at(count) for count in (0, 10, 15, 20, 99)] == [2, 2, 3, 4, 4]
 
 
 def test_falling_times_are_a_constant():
@@ -33,6 +50,7 @@ def test_falling_times_are_a_constant():
     found = fit([(1, 0.3), (10, 0.2), (100, 0.1)], 2)
     assert found.curve.each_s == 0
     assert 0.1 < found.curve.fixed_s < 0.3
+    assert found.curve.at(10) == pytest.approx(0.2)
 
 
 def test_sequences_in_one_pass_share_what_is_fixed():
