@@ -4,8 +4,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from bench.services.asker import Asker
 from bench.services.processor import busiest_s, cpu_s_by_thread
-from bench.services.service_times import MAX_IN_FLIGHT, Asker, Bench
+from bench.services.service_times import MAX_IN_FLIGHT, Bench
 from kvwire.client import Client
 from kvwire.errors import KvwireError
 from loadtest.arrivals import Load, schedule

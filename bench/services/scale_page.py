@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.services.disturbance import CONTEXT, PROMPT
 from bench.services.played import PAIR
 from bench.services.scale_runs import RUNS
-from bench.services.service_times import CONTEXT, PROMPT
 from bench.services.simulated import WITHIN
 from bench.services.stage_points import Points
 from kvwire.errors import NotFoundError

@@ -16,21 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from bench.services.busy import busy
-from bench.services.facts import facts
+from bench.services.asker import Asker, cache
+from bench.services.disturbance import CONTEXT, PROMPT, disturbances
 from bench.services.processor import busiest_s, cpu_s_by_thread
 from bench.services.stage_points import Points, service_times, sizes
 from bench.services.stream_window import window_bytes
 from kvwire.client import Client
-from kvwire.errors import KvwireError
-from kvwire.models.load import load_tokenizer
-from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, RunningService, running_pair
 from kvwire.report import Report
-from kvwire.requests import Exchange, GenerateRequest, Method, ScoreRequest, TokenIds
 from simulation.times import ServiceTimes, Shape
 
 #: More than come at once in any load that a pair bears.
@@ -39,41 +34,8 @@ MAX_IN_FLIGHT = 64
 CONTEXTS = (16, 32, 40, 56, 64, 72, 88, 96, 128, 256)
 PROMPTS = (4, 8, 10, 12, 14, 16, 24, 32, 48, 64)
 ROWS = (1, 2, 3, 4, 6, 9, 12)
-PROMPT, CONTEXT = 16, 64
 _NEW_TOKENS, _WRITTEN_TOGETHER, _WRITTEN_ALONE = 8, 16, 3
-#: How much two services slow each other is some percent, and single readings scatter by ten.
-_READINGS = 4
-#: What keeps a service busy: a receiver by writing, a sharer by reading.
-_LONG_ANSWER, _LONG_CONTEXT = 256, 256
-#: Answers that are written at once in a load that a pair bears: more of them take more of what both services share.
-_BESIDE_ROWS = 6
-_CHARACTERS = 10_000
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-class Asker:
-    """Makes requests of any lengths: words of a text in random order, so that no two are about the same context."""
-
-    def __init__(self, model: str, codec: str) -> None:
-        tokenizer = load_tokenizer(ModelStore().pull(model))
-        self._ids: list[int] = tokenizer(facts(_CHARACTERS), add_special_tokens=False).input_ids
-        self._exchange = Exchange(Method.PREFIX, codec=codec)
-        self._random = np.random.default_rng(0)
-
-    def request(self, context: int, prompt: int, new_tokens: int) -> GenerateRequest:
-        """By method ``prefix``."""
-        return GenerateRequest(self._drawn(prompt), self._drawn(context), self._exchange, new_tokens, ignore_eos=True)
-
-    def cache(self, context: int, prompt: int = 1) -> ScoreRequest:
-        """By method ``prefix``: nothing but a prompt is read behind the cache, for one token's score."""
-        return ScoreRequest(self._drawn(prompt), (self._drawn(1),), self._drawn(context), self._exchange)
-
-    def own(self, prompt: int, new_tokens: int, method: Method = Method.RECEIVER_ONLY) -> GenerateRequest:
-        """Without a cache."""
-        return GenerateRequest(self._drawn(prompt), None, Exchange(method), new_tokens, ignore_eos=True)
-
-    def _drawn(self, tokens: int) -> TokenIds:
-        return TokenIds(tuple(self._random.choice(self._ids, tokens).tolist()))
 
 
 @dataclass(frozen=True)
@@ -106,35 +68,8 @@ class Bench:
                 for rows in ROWS:
                     asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
-                await self._beside(client, points)
+                await disturbances(self.sharer.address, client, asker, points)
         return Calibration(points, tuple(reports))
-
-    async def _beside(self, client: Client, points: Points) -> None:
-        """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
-
-        async def reading(name: str) -> None:
-            for _ in range(_READINGS):
-                report = await cache(client, self.asker.cache(CONTEXT))
-                points.add(f"prefill_{name}", CONTEXT, report.stage_s("prefill", "sharer") or 0.0)
-
-        async def answering(name: str) -> None:
-            answer = await client.generate_all(self.asker.request(CONTEXT, PROMPT, 1))
-            points.add(f"ttft_{name}", CONTEXT, answer.first_token_s)
-
-        async def writing(name: str) -> None:
-            asked = [self.asker.own(PROMPT, _WRITTEN_TOGETHER) for _ in range(_BESIDE_ROWS)]
-            for answer in await asyncio.gather(*map(client.generate_all, asked)):
-                points.add(f"step_{name}", _BESIDE_ROWS, float(np.mean(answer.itl_s[2:-2])))
-
-        for measured in (reading, answering, writing):
-            await measured("alone")
-        written = self.asker.own(PROMPT, _LONG_ANSWER)
-        async with busy(self.receiver.address, written, 1):
-            await answering("beside")
-        async with busy(self.receiver.address, written, _BESIDE_ROWS):
-            await reading("beside")
-        async with busy(self.sharer.address, self.asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY), 1):
-            await writing("beside")
 
 
 @dataclass(frozen=True)
@@ -154,18 +89,6 @@ class Calibration:
         """The times of a bench on which ``messages`` took what they took."""
         points = Points.joined((self.points, messages))
         return service_times(points, bench.shape, sizes(self.caches), asyncio.run(window_bytes()), about)
-
-
-async def cache(client: Client, request: ScoreRequest) -> Report:
-    """How a cache came, asked for in a call that reads its prompts only once all caches are there.
-
-    Raises:
-        KvwireError: It did not.
-    """
-    (scored,) = [each async for each in client.score_together([request])]
-    if isinstance(scored, KvwireError):
-        raise scored
-    return scored.report
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import pytest
 
 import bench.services.played
 from bench.services import service_times, simulated
+from bench.services.asker import Asker
 from bench.services.played import Played, capacity, requests
-from bench.services.service_times import Asker
 from bench.services.simulated import Round, compared, main
 from bench.services.simulated_figure import plot
 from loadtest.driver import Outcome
@@ -57,6 +57,7 @@ def test_a_pair_is_calibrated_loaded_and_compared(tiny_llama, tmp_path, monkeypa
     """On services of their own; whether it was close says nothing of a model that takes next to no time."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
     monkeypatch.setattr(service_times, "CONTEXTS", (16, 64))
+    monkeypatch.setattr(service_times, "PROMPTS", (4, 16))
     monkeypatch.setattr(simulated, "capacity", lambda *_: 10.0)
     found, times = tmp_path / "found.json", tmp_path / "times.json"
     with pytest.raises(SystemExit):

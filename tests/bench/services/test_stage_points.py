@@ -30,8 +30,8 @@ def told(stages_ms, *, context=0, prompt=0, payload=0):
     return Report("", Method.PREFIX, Method.PREFIX, tokens=tokens, bytes=counts).with_stages(*stages)
 
 
-def cache(context):
-    """Of a pair that takes 5 ms a token to prefill, and 20 to encode and hand over."""
+def cache(context, prompt=16):
+    """Of a pair that takes 5 ms a token to prefill, 20 to encode and hand over, and 2 a token to read a prompt."""
     sharer_ms = 1 + OPEN + 40 + 5 * context + 20
     share_ms = CALL + sharer_ms + MESSAGE + 0.6
     stages_ms = {
@@ -44,8 +44,9 @@ def cache(context):
         "receiver.decode_frames": 4,
         "receiver.place": 2,
         "receiver.share": share_ms,
+        "receiver.together": 60 + 2 * prompt,
     }
-    return told(stages_ms, context=context, payload=500 + 3000 * context)
+    return told(stages_ms, context=context, prompt=prompt, payload=500 + 3000 * context)
 
 
 def kept():
@@ -56,7 +57,7 @@ def kept():
 
 
 def own(prompt, gaps_ms):
-    """Of a receiver that takes 2 ms a token to read a prompt; its client hears of the first token 7 ms later."""
+    """Of a receiver whose first token is 3 ms after its prompt; its client hears of it 7 ms later."""
     read_ms = 60 + 2 * prompt
     stages_ms = {"receiver.tokenize": 2, "receiver.prefill": read_ms, "receiver.first_token": 2 + read_ms + 3}
     gaps_s = tuple(gap / 1000 for gap in gaps_ms)
@@ -66,8 +67,8 @@ def own(prompt, gaps_ms):
 def measured():
     """Everything once, or at two lengths."""
     points = Points()
-    for context in (16, 64, 128):
-        points.add_cache(cache(context), LAYERS)
+    for context, prompt in ((16, 4), (64, 16), (128, 64)):
+        points.add_cache(cache(context, prompt), LAYERS)
     points.add_sharer_cpu([cache(16), cache(128)], 1.2)
     points.add_kept(kept())
     for prompt in (16, 64):
