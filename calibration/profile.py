@@ -11,6 +11,7 @@ from torch import Tensor
 from codec.allocate.profile import Profile
 from codec.bases import Base
 from codec.quantize.base import Context, Kind, Quantizer
+from codec.quantize.omit import OMIT
 from kvwire.engine.compare import divergences
 from kvwire.engine.engine import Engine, Part
 from kvwire.errors import InvalidRequestError
@@ -29,8 +30,11 @@ def profile(engine: Engine, text: str, codecs: Sequence[Base], windows: int, say
     """Measure over evenly spread pieces of a text that will not be evaluated on.
 
     Raises:
-        InvalidRequestError: The text has too few tokens, or a codec needs a calibration, which allocates by itself.
+        InvalidRequestError: The text has too few tokens, or a codec needs a calibration, which allocates by itself, or
+            codes nothing.
     """
+    if any(base.name == OMIT for base in codecs):
+        raise InvalidRequestError(f"{OMIT} codes nothing, so that there is nothing to profile; leave it out")
     quantizers = [base.quantizer() for base in codecs]
     if any(quantizer.needs_calibration for quantizer in quantizers):
         raise InvalidRequestError("a profile is of codecs without a calibration; rd allocates its bits by itself")

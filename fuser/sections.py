@@ -3,12 +3,11 @@
 In aligned mode only content is aligned and fused; two models' templates say nothing to each other.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fuser.align import Tokenized, by_characters, tokenized
+from fuser.align import Tokenized, tokenized
 from kvwire.errors import InvalidRequestError
 
 #: ``role`` and ``content``, as chat templates take them.
@@ -59,30 +58,11 @@ class Chat:
     tokens: Tokenized
     sections: tuple[Section, ...]
 
-    def owners(self) -> tuple[int | None, ...]:
-        """For every token the message that holds its last character, None for the template's tokens."""
-        ends = [section.end for section in self.sections]
-        at = (bisect_left(ends, end) for end in self.tokens.ends)
-        return tuple(self.sections[index].message for index in at)
-
-    def content(self, message: int) -> tuple[list[int], list[int]]:
-        """A message's tokens by index, and where each ends, in characters from the content's start."""
-        start = next((section.start for section in self.sections if section.message == message), 0)
-        indices = [index for index, owner in enumerate(self.owners()) if owner == message]
-        return indices, [self.tokens.ends[index] - start for index in indices]
-
-
-def read_chat(tokenizer: Any, rendered: str, contents: Sequence[str]) -> Chat:
-    """Tokenize a rendered chat whole, as its model reads it; ``tokenizer`` is a fast one of transformers.
-
-    Raises:
-        InvalidRequestError: The template drops or changes a message.
-    """
-    return Chat(tokenized(tokenizer, rendered), sections(rendered, contents))
-
 
 def read_messages(tokenizer: Any, messages: Sequence[Message]) -> Chat:
-    """Render messages up to where the answer begins, and tokenize them; ``tokenizer`` is a fast one of transformers.
+    """Render messages up to where the answer begins, and tokenize that whole, as the model reads it.
+
+    ``tokenizer`` is a fast one of transformers.
 
     Raises:
         InvalidRequestError: No chat template, or one that drops or changes a message.
@@ -92,18 +72,4 @@ def read_messages(tokenizer: Any, messages: Sequence[Message]) -> Chat:
     rendered = tokenizer.apply_chat_template(
         list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
-    return read_chat(tokenizer, rendered, [message["content"] for message in messages])
-
-
-def align_chats(receiver: Chat, sharer: Chat, messages: int) -> tuple[int | None, ...]:
-    """For every receiver token the index of its sharer token, by characters within the same message's content.
-
-    None for tokens of the template, and of messages that the sharer has no tokens of.
-    """
-    sources: list[int | None] = [None] * len(receiver.tokens.ids)
-    for message in range(messages):
-        ours, our_ends = receiver.content(message)
-        theirs, their_ends = sharer.content(message)
-        for index, source in zip(ours, by_characters(our_ends, their_ends), strict=False):
-            sources[index] = theirs[source]
-    return tuple(sources)
+    return Chat(tokenized(tokenizer, rendered), sections(rendered, [message["content"] for message in messages]))

@@ -41,7 +41,7 @@ async def run(settings: HttpSettings) -> None:
     """
     context = settings.server_security().ssl_context()
     metrics, tracing = Metrics(), tracer("http", settings.otlp_endpoint)
-    async with Client(settings.receiver, settings.receiver_security()) as client:
+    async with Client(settings.receiver, settings.receiver_security(), settings.balance) as client:
         config = uvicorn.Config(
             application(Receiver(client), metrics, tracing, settings.max_message_bytes),
             log_config=None,  # our own is set up already

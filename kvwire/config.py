@@ -132,7 +132,16 @@ class HttpSettings(ProcessSettings):
 
     listen: str = Field("127.0.0.1:8000", description="host:port; port 0 takes a free one")
     metrics_listen: str = Field("127.0.0.1:9103", description="host:port of the metrics")
-    receiver: str = Field("127.0.0.1:50052", description="host:port of the receiver that is asked")
+    receiver: str = Field(
+        "127.0.0.1:50052",
+        description="host:port of the receiver that is asked; several with commas between, or dns:HOST:PORT for all "
+        "that a look-up gives",
+    )
+    balance: Balance = Field(
+        Balance.AFFINITY,
+        description="which of several receivers is asked: where a context is held unless that has too much to do, the "
+        "least_busy, or each in turn (round_robin)",
+    )
     receiver_ca: Path | None = Field(None, description="PEM CA of the receiver; turns TLS to it on")
     receiver_cert: Path | None = Field(None, description="PEM certificate shown to the receiver (mutual TLS)")
     receiver_key: Path | None = Field(None, description="PEM private key of that certificate")

@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 # A question with its context is a few kilobytes; the models read no more than some ten thousand tokens.
 _MAX_BODY_BYTES = 64 * 1024
 
+# No body has a length of so many digits.
+_MAX_LENGTH_DIGITS = 18
+
 # What is read and thrown away of a body that is too large, so that its sender gets to read why it was refused.
 _MAX_DISCARDED_BYTES = 1024 * 1024
 
@@ -153,7 +156,7 @@ def _take_body(environ: "WSGIEnvironment") -> HTTPStatus | None:
     announced = environ.get("CONTENT_LENGTH", "")
     if not announced:
         return HTTPStatus.LENGTH_REQUIRED
-    if not (announced.isascii() and announced.isdecimal()):
+    if not (announced.isascii() and announced.isdecimal() and len(announced) <= _MAX_LENGTH_DIGITS):
         return HTTPStatus.BAD_REQUEST
     length, sent = int(announced), environ["wsgi.input"]
     if length > _MAX_BODY_BYTES:

@@ -46,8 +46,9 @@ class SocketServer(ThreadingMixIn, WSGIServer):
 
 def _has_closed(connection: socket.socket) -> bool:
     """Whether the other side sends no more; a browser that waits for an answer keeps its side open."""
-    readable, _, _ = select.select([connection], [], [], 0)
+    waiting = select.poll()  # select() takes no descriptor beyond 1023, and a service may have more
+    waiting.register(connection, select.POLLIN)
     try:
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+        return bool(waiting.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except OSError:
         return True

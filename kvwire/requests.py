@@ -9,7 +9,7 @@ MINOR_VERSION = 2
 
 
 class Method(StrEnum):
-    """Who reads what; DESIGN names them in the same words."""
+    """Who reads what; README.md has the table."""
 
     RECEIVER_ONLY = "receiver_only"
     RECEIVER_READS = "receiver_reads"

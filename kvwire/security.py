@@ -130,9 +130,12 @@ def read_token(path: Path) -> str:
     """A bearer token from a file, surrounding white space removed.
 
     Raises:
-        StartError: The file cannot be read, is empty, or has several lines.
+        StartError: The file cannot be read, is empty, has several lines, or more than ASCII.
     """
-    token = read_file(path).decode("ascii", errors="replace").strip()
+    found = read_file(path)
+    if not found.isascii():
+        raise StartError(f"the token file {path} is not ASCII, which calls cannot carry; make another token")
+    token = found.decode("ascii").strip()
     if not token:
         raise StartError(f"the token file {path} is empty; put the token on its first line")
     if len(token.splitlines()) > 1:

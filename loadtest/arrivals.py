@@ -16,6 +16,11 @@ from kvwire.errors import InvalidRequestError
 
 Gaps = Callable[[Generator], Iterator[float]]
 
+#: What became of each is kept to the end of a run, some kilobytes.
+_MOST_REQUESTS = 10_000_000
+#: A burst of a thousand requests; far below, no gap is left that a number can hold.
+_LEAST_SHAPE = 1e-3
+
 
 @dataclass(frozen=True)
 class Load:
@@ -38,8 +43,8 @@ def schedule(load: Load) -> tuple[float, ...]:
         InvalidRequestError: An unknown kind, a rate or a time that cannot be, a trace that does not read, or nobody
             comes in that time.
     """
-    if load.duration_s <= 0:
-        raise InvalidRequestError(f"a run of {load.duration_s} seconds; it must be longer than 0")
+    if not 0 < load.duration_s < float("inf"):
+        raise InvalidRequestError(f"a run of {load.duration_s} seconds; it must be longer than 0 and end")
     kind, _, argument = load.arrivals.partition(":")
     found = _trace(Path(argument), load.duration_s) if kind == "trace" else _drawn(load, _gaps(kind, argument))
     if not found:
@@ -52,6 +57,11 @@ def _drawn(load: Load, gaps: Gaps) -> tuple[float, ...]:
     if min(load.rate_rps, end) < 0 or max(load.rate_rps, end) <= 0:
         raise InvalidRequestError(f"rates of {load.rate_rps} to {end} requests per second; one must be above 0")
     expected = load.duration_s * (load.rate_rps + end) / 2
+    if not expected <= _MOST_REQUESTS:  # nor is what is no number
+        raise InvalidRequestError(
+            f"rates of {load.rate_rps} to {end} for {load.duration_s} s are about {expected:.3g} requests, more than "
+            f"{_MOST_REQUESTS:,}; lower the rate or the duration"
+        )
     times, total = list[float](), 0.0
     for gap in gaps(np.random.default_rng(load.seed)):
         total += gap
@@ -83,8 +93,10 @@ def _shape(text: str) -> float:
         shape = float(text)
     except ValueError:
         shape = 0.0
-    if not 0 < shape < float("inf"):
-        raise InvalidRequestError(f"gamma:{text}: a shape above 0 is needed; below 1 is burstier than poisson")
+    if not _LEAST_SHAPE <= shape < float("inf"):
+        raise InvalidRequestError(
+            f"gamma:{text}: a shape of at least {_LEAST_SHAPE} is needed; below 1 is burstier than poisson"
+        )
     return shape
 
 

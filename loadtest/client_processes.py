@@ -2,9 +2,12 @@
 
 import asyncio
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from kvwire.balancing.choice import Balance
@@ -51,6 +54,7 @@ def spread(
     Raises:
         KvwireError: The service cannot be reached, or a process ended early.
     """
+    asyncio.run(_warm_up(target, items))
     processes = min(processes, len(due_s))
     begin_s = time.monotonic() + _START_S * processes
     shares = [
@@ -71,6 +75,11 @@ def spread(
     return sorted(found, key=lambda sent: sent.due_s)
 
 
+async def _warm_up(target: Target, items: Sequence[Item]) -> None:
+    async with target.client() as client:
+        await Driver(client, target.plan).warm_up(items)
+
+
 @dataclass(frozen=True)
 class _Share:
     """What one process sends, ``begin_s`` by the machine's monotonic clock being 0."""
@@ -86,12 +95,13 @@ def _sent(shares: Sequence[_Share]) -> Iterator[Sent]:
     context = multiprocessing.get_context("spawn")
     running, readers = [], set[Connection]()
     try:
-        for share in shares:
-            reader, writer = context.Pipe(duplex=False)
-            running.append(context.Process(target=_send, args=(share, writer), daemon=True))
-            running[-1].start()
-            writer.close()  # the child's copy is the only one: its end is the end of what comes
-            readers.add(reader)
+        with _interrupts_held():
+            for share in shares:
+                reader, writer = context.Pipe(duplex=False)
+                running.append(context.Process(target=_send, args=(share, writer), daemon=True))
+                running[-1].start()
+                writer.close()  # the child's copy is the only one: its end is the end of what comes
+                readers.add(reader)
         while readers:
             for reader in readers.intersection(wait(readers)):
                 try:
@@ -106,6 +116,17 @@ def _sent(shares: Sequence[_Share]) -> Iterator[Sent]:
         for process in running:
             process.terminate()
             process.join()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits, and processes begun meanwhile never hear of it: who began them ends them, in silence."""
+    resource_tracker.ensure_running()  # begun with the first process, it would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(share: _Share, writer: Connection) -> None:

@@ -42,8 +42,8 @@ def summarize_load(
 ) -> dict[str, Any]:
     """The result: as :func:`~loadtest.report.summarize`, but latencies count from when a request was due.
 
-    ``valid`` is false if the tester itself was late (:data:`~loadtest.open_loop.LARGEST_LAG_P99_MS`), or nothing was
-    left to count. Rates are per second of the time that counts.
+    ``valid`` is false if the tester itself was late (:data:`~loadtest.open_loop.LARGEST_LAG_P99_MS`). Rates are per
+    second of the time that counts, in which something was due (:meth:`LoadRun.due_s`).
     """
     counted = [each for each in sent if each.due_s >= run.warm_up_s]
     seconds = run.load.duration_s - run.warm_up_s
@@ -60,7 +60,7 @@ def summarize_load(
         "goodput": {
             "slo": asdict(run.slo),
             "rps": goodput_rps(counted, run.slo, seconds),
-            "share": sum(map(run.slo.met, counted)) / len(counted) if counted else None,
+            "share": sum(map(run.slo.met, counted)) / len(counted),
         },
         "valid": lag_ms is not None and lag_ms["p99"] <= LARGEST_LAG_P99_MS,
     }

@@ -19,8 +19,9 @@ def summarize(
     """The result of a run.
 
     Failed items stay in the denominator of ``accuracy``. Latencies in milliseconds by the client's clock, over the
-    items that succeeded. ``wire_bytes_per_request`` is the mean of the kernel's socket counters where every request
-    was alone on its connection, else of the serialized gRPC messages; ``wire_bytes_source`` says which.
+    items that succeeded. Bytes per request are means over those too: one that sent nothing counts, with none.
+    ``wire_bytes_per_request`` is of the kernel's socket counters, both directions, where every request was alone on its
+    connection, else of the serialized gRPC messages; ``wire_bytes_source`` says which.
     """
     right = sum(o.result.right for o in outcomes)
     answered = [o for o in outcomes if o.result.error is None]
@@ -69,14 +70,14 @@ def _bytes(answered: Sequence[Outcome]) -> dict[str, Any]:
     if not moved:
         return {"wire_bytes_per_request": 0, "wire_bytes_source": "nothing was sent", "bits_per_value": None}
     isolated = all(b.socket_isolated for b in moved)
-    values = sum(b.values for b in moved)
-    payload = sum(b.payload_bytes for b in moved)
+    values, payload = sum(b.values for b in moved), sum(b.payload_bytes for b in moved)
+    wire = sum(b.socket_bytes if isolated else b.grpc_bytes for b in moved)
     return {
-        "wire_bytes_per_request": fmean(b.socket_bytes if isolated else b.grpc_bytes for b in moved),
+        "wire_bytes_per_request": wire / len(answered),
         "wire_bytes_source": "socket (TCP_INFO)" if isolated else "grpc messages; requests shared a connection",
-        "payload_bytes_per_request": payload / len(moved),
-        "grpc_bytes_per_request": fmean(b.grpc_bytes for b in moved),
-        "formula_bytes_per_request": fmean(b.formula_bytes for b in moved),
+        "payload_bytes_per_request": payload / len(answered),
+        "grpc_bytes_per_request": sum(b.grpc_bytes for b in moved) / len(answered),
+        "formula_bytes_per_request": sum(b.formula_bytes for b in moved) / len(answered),
         "bits_per_value": 8 * payload / values if values else None,
     }
 

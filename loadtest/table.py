@@ -44,13 +44,14 @@ def show_load(run: dict[str, Any]) -> None:
         Console().print(f"capacity {run['capacity_rps']:.2f}/s, found with {len(run['probes'])} runs; at that rate:")
     Console().print(
         f"offered {run['offered_rps']:.2f}/s, answered {run['answered_rps']:.2f}/s, goodput {goodput['rps']:.2f}/s; "
-        f"TTFT p99 {_milliseconds(run['ttft_ms'], 'p99')}, the tester's own lag p99 {lag['p99'] if lag else 0:.1f} ms: "
+        f"TTFT p99 {_milliseconds(run['ttft_ms'], 'p99')}, the tester's own lag p99 {lag['p99']:.1f} ms: "
         + ("valid" if run["valid"] else "NOT VALID, the tester was late; give it more --processes or a core of its own")
     )
 
 
 def _table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
-    made = Table(title=title, caption=_CAPTION)
+    sources = sorted({run["wire_bytes_source"] for _, run in runs if run["wire_bytes_per_request"]})
+    made = Table(title=title, caption="; ".join([_MARGIN, *(f"bytes: {source}" for source in sources)]))
     for index, column in enumerate(_COLUMNS):
         made.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for name, run in runs:
@@ -69,10 +70,7 @@ def _table(title: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> Table:
     return made
 
 
-_CAPTION = (
-    "margin: log-likelihood per token of the right choice minus the best wrong one; "
-    "bytes: the kernel's count on the sharer's connection, both directions"
-)
+_MARGIN = "margin: log-likelihood per token of the right choice minus the best wrong one"
 
 
 def _milliseconds(percentiles: dict[str, float] | None, which: str) -> str:

@@ -1,6 +1,5 @@
 """``kvwire ask``: one question, answered over the wire."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +23,7 @@ from kvwire.cli.options import (
     ReceiverOption,
     SharerOption,
     TokenOption,
+    save,
     services,
 )
 from kvwire.requests import Exchange, FaultPolicy, GenerateRequest, Method, RelayMode, RequestInfo, Text
@@ -68,12 +68,11 @@ def ask(
         max_new_tokens=max_new_tokens,
         info=RequestInfo(deadline_ms=round(1000 * deadline)),
     )
-    with services(pair, receiver, sharer, fusers) as addresses:
+    with services(pair, receiver, sharer, fusers, codec) as addresses:
         answer = asyncio.run(_ask(request, addresses, ClientSecurity(ca, cert, key, token_file), balance))
     sys.stdout.write(answer.text + "\n\n")
     sys.stdout.write("\n".join(_summary(answer)) + "\n")
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(answer), indent=2) + "\n")
+    save(asdict(answer), json_file)
 
 
 async def _ask(

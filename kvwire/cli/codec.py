@@ -6,13 +6,9 @@ from typing import Annotated
 import typer
 
 from kvwire.cli import codec_bench
+from kvwire.cli.files import read_texts, writable, write_whole
 
 app = typer.Typer(help="Calibrate and measure codecs.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def group() -> None:
-    """Calibrate and measure codecs."""
 
 
 app.command("bench")(codec_bench.bench)
@@ -37,14 +33,11 @@ def calibrate(
     from kvwire.models.load import load
     from kvwire.models.store import ModelStore, default_home
 
+    whole = read_texts(text)
     torch.set_num_threads(threads)
     stored = ModelStore().pull(model)
-    loaded = load(stored, dtype=torch.float32)
-    data = run(loaded, "\n".join(file.read_text(encoding="utf-8") for file in text), typer.echo)
-    folder = out or default_home() / "calibrations"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / file_name(bytes.fromhex(stored.weights_fingerprint))
-    path.write_bytes(data)
+    path = (out or default_home() / "calibrations") / file_name(bytes.fromhex(stored.weights_fingerprint))
+    write_whole(path, run(load(stored, dtype=torch.float32), whole, typer.echo))
     typer.echo(path)
 
 
@@ -55,8 +48,10 @@ def profile(
     codec: Annotated[list[str] | None, typer.Option(metavar="BASE", help="May be repeated; default: five.")] = None,
     windows: Annotated[int, typer.Option(min=1, help="pieces of text, 544 tokens each")] = 4,
     threads: Annotated[int, typer.Option(min=1, help="torch threads")] = 2,
-    file: Annotated[Path | None, typer.Option("--json", help="default: in the model store, where sharers look")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw KL by layer into this SVG.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--json", help="default: in the model store, where sharers look", callback=writable)
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw KL by layer into this SVG.", callback=writable)] = None,
 ) -> None:
     """Code each layer's keys and values alone and write how far predictions move: what --policy budget= chooses by."""
     import torch
@@ -71,12 +66,14 @@ def profile(
     from kvwire.models.store import ModelStore, default_home
 
     bases = [Base.parse(Piece.of(each)) for each in codec or CODECS]
+    whole = read_texts(text)
     torch.set_num_threads(threads)
-    engine = engine_of(ModelStore().pull(model))
-    found = run(engine, "\n".join(each.read_text(encoding="utf-8") for each in text), bases, windows, typer.echo)
-    path = file or default_home() / "profiles" / file_name(found.weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(found.to_json(), encoding="utf-8")
+    found = run(engine_of(ModelStore().pull(model)), whole, bases, windows, typer.echo)
+    if file is None:
+        file = default_home() / "profiles" / file_name(found.weights)
+        write_whole(file, found.to_json().encode())
+    else:
+        file.write_text(found.to_json(), encoding="utf-8")
     if plot is not None:
         plot.write_text(drawn(found), encoding="utf-8")
-    typer.echo(path)
+    typer.echo(file)

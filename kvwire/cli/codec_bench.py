@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kvwire.cli.files import writable
 from kvwire.cli.options import DataOption
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 _QUALITY_TOKENS, _SPEED_TOKENS = (512,), (4096,)
 _STOPPED = "stopped; what was measured is kept\n"
 
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the rows here too, as they come.")]
-PlotOption = Annotated[Path | None, typer.Option(help="Draw KL against bits per value into this SVG.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the rows here too, as they come.", callback=writable)
+]
+PlotOption = Annotated[
+    Path | None, typer.Option(help="Draw KL against bits per value into this SVG.", callback=writable)
+]
 
 
 def bench(
@@ -42,7 +47,7 @@ def bench(
     speed_only: Annotated[bool, typer.Option(help="Gaussian numbers instead of a model; speed alone.")] = False,
     kv_heads: Annotated[int, typer.Option(min=1, help="With --speed-only.")] = 8,
     head_dim: Annotated[int, typer.Option(min=1, help="With --speed-only.")] = 128,
-    dtype: Annotated[str, typer.Option(help="With --speed-only: float32, bfloat16 or float16.")] = "bfloat16",
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="With --speed-only.")] = "bfloat16",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     budget_s: Annotated[float, typer.Option(min=0, help="Seconds of timing per codec and direction.")] = 0.5,
     file: JsonOption = None,
@@ -59,8 +64,10 @@ def bench(
     from codec.spec import CodecSpec
     from kvwire.errors import InvalidRequestError
 
-    if dtype not in {"float32", "bfloat16", "float16"}:
-        raise InvalidRequestError(f"dtype {dtype!r}: use float32, bfloat16 or float16")
+    if speed_only and (peers or plot):
+        raise InvalidRequestError("--speed-only is of our codecs and draws no plot; leave --peers and --plot out")
+    if not own and not peers:
+        raise InvalidRequestError("--no-own leaves nothing to measure; add --peers")
     torch.set_num_threads(threads)
     usual = specs.UNCALIBRATED if speed_only else specs.DEFAULT
     parsed = [CodecSpec.parse(text) for text in codec or usual] if own else []
@@ -78,7 +85,7 @@ def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="of `codec bench --json`; a later row counts")],
     file: JsonOption = None,
     plot: PlotOption = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables into this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables into this file.", callback=writable)] = None,
 ) -> None:
     """Put the rows of several runs together: tables, one file, one plot."""
     from bench.results import read, text_of

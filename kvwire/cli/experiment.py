@@ -1,16 +1,16 @@
 """``kvwire experiment``: recipes through the wire, and the report of what came of them."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kvwire.cli import experiment_matrix, experiment_preset, lm_eval, official
 from kvwire.cli.engines import Actors, EngineName, Running, in_process, on_ray
+from kvwire.cli.experiment_run import run_all
 from kvwire.cli.options import (
     ArtifactsOption,
     CaOption,
@@ -28,7 +28,6 @@ from kvwire.errors import InvalidRequestError
 from kvwire.processes import Pair
 
 if TYPE_CHECKING:
-    from experiments.engines.base import Worker
     from experiments.plan import Plan
     from experiments.results import Results
 
@@ -83,9 +82,14 @@ def run(
     """Run recipes: every item of every dataset through every arm, one line of JSON for each."""
     import asyncio
 
+    from experiments.results import find_results, load_results
     from kvwire.cli.experiment_groups import Given, grouped
     from kvwire.cli.experiment_services import running, started
 
+    if receiver and (pair or fusers):
+        raise InvalidRequestError(
+            "--pair and --fusers are for services that are started here; leave them out, or --receiver and --sharer"
+        )
     of_recipes = bool(pair or fusers or receiver or sharer or limit)
     _check_together(preset, recipe, engine, dry_run=dry_run, of_recipes=of_recipes)
     if pair:
@@ -103,6 +107,7 @@ def run(
         raise InvalidRequestError("give --out, a folder for the results; only --dry-run needs none")
     if preset:
         experiment_preset.command(preset, minutes, out, given, chosen.engine)
+        _tell(find_results(out), out, json_file)
         return
     plans = _plans(recipe or (), data, limit)
     if receiver:
@@ -112,7 +117,7 @@ def run(
         for group in grouped(plans, given):
             with chosen.engine.workers(partial(started, group.wanted)) as ready:
                 asyncio.run(run_all(group.plans, ready, chosen.engine.facts, out, group.made))
-    _tell([plan.named.name for plan in plans], out, json_file)
+    _tell([load_results(out / plan.named.name) for plan in plans], out, json_file)
 
 
 def _plans(references: Sequence[str], data: Path | None, limit: int | None) -> "list[Plan]":
@@ -183,11 +188,8 @@ def report(
     _write_rows(find_results(folder), json_file)
 
 
-def _tell(names: Sequence[str], out: Path, json_file: Path | None) -> None:
+def _tell(results: "Sequence[Results]", out: Path, json_file: Path | None) -> None:
     """Where the results are, and how many failed."""
-    from experiments.results import load_results
-
-    results = [load_results(out / name) for name in names]
     _write_rows(results, json_file)
     if failures := sum(found.failures for found in results):
         sys.stderr.write(f"{failures} lines are failures; the report counts and lists them\n")
@@ -199,48 +201,3 @@ def _write_rows(results: "Sequence[Results]", json_file: Path | None) -> None:
 
     if json_file is not None:  # intervals take seconds
         save({found.name: [row.to_json() for row in rows_of(found)] for found in results}, json_file)
-
-
-async def run_all(
-    plans: "Sequence[Plan]",
-    workers: "Sequence[Worker]",
-    facts: Mapping[str, Any],
-    out: Path,
-    made: Mapping[str, Mapping[str, str]] | None = None,
-    limit_s: float | None = None,
-) -> None:
-    """Check all plans against the services, then run them; ``facts`` are the engine's.
-
-    ``made``: SHA-256 of what was made for each plan, by its name and theirs. A run that takes longer than ``limit_s``
-    is stopped where it is.
-    """
-    import asyncio
-
-    from experiments.ledger import Ledger
-    from experiments.progress import progress
-    from experiments.provenance import begin, provenance
-    from experiments.runner import Runner
-
-    async with AsyncExitStack() as stack:
-        for worker in workers:
-            stack.push_async_callback(worker.close)
-        introduced = await asyncio.gather(*(worker.introduce() for worker in workers))
-        for plan in plans:
-            await asyncio.gather(*(worker.check(plan.named) for worker in workers))
-        for plan in plans:
-            folder = out / plan.named.name
-            folder.mkdir(parents=True, exist_ok=True)
-            begin(folder / "run.json", provenance(plan, introduced, facts, (made or {}).get(plan.named.name)))
-        for plan in plans:
-            keys = list(plan.keys())
-            with (
-                Ledger(out / plan.named.name / "results.jsonl", keys) as ledger,
-                progress(plan.named.name, ledger.done, len(keys)) as told,
-            ):
-                try:
-                    async with asyncio.timeout(limit_s):
-                        await Runner(workers, plan).run(ledger, told)
-                except TimeoutError:
-                    sys.stderr.write(
-                        f"{plan.named.name}: its time is up, {ledger.done} of {len(keys)} lines are there\n"
-                    )

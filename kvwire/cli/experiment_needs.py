@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvwire.cli.files import write_whole
 from kvwire.errors import NotFoundError, StartError
 from kvwire.models.disk import file_sha256
 
@@ -103,10 +104,7 @@ def _texts(data: Path | None, folder: Path) -> dict[Path, str]:
     sha256 = hashlib.sha256(text).hexdigest()
     path = folder / f"text-{sha256[:16]}.txt"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".partial")
-        draft.write_bytes(text)
-        draft.replace(path)
+        write_whole(path, text)
     return {path: sha256}
 
 

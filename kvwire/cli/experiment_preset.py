@@ -16,6 +16,7 @@ from kvwire.cli import experiment_dry_run
 from kvwire.cli.experiment_groups import Given, Group, grouped
 from kvwire.cli.experiment_matrix import write_states
 from kvwire.cli.experiment_measure import measured
+from kvwire.cli.experiment_run import run_all
 from kvwire.cli.experiment_services import started
 from kvwire.errors import InvalidRequestError, NotFoundError
 
@@ -63,7 +64,6 @@ def command(name: str, minutes: float, out: Path, given: Given, engine: "Engine"
     preset = preset_of(name)
     given = _on_gpus(given) if preset.on_gpu else given
     run_preset(preset, plans_of(preset, given), minutes, out, given, engine)
-    print(f"results in {out}; now: kvwire experiment report {out}")
 
 
 def _on_gpus(given: Given) -> Given:
@@ -209,8 +209,6 @@ def _run(
     plans: "Sequence[Plan]", schedule: "Schedule", out: Path, ends: float | None, given: Given, engine: "Engine"
 ) -> None:
     import asyncio
-
-    from kvwire.cli.experiment import run_all
 
     for group in grouped([plan for plan in plans if not _done(plan, out)], given):
         with engine.workers(partial(started, group.wanted)) as workers:

@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from kvwire.cli import fuser_make, fuser_train, official
+from kvwire.cli import fuser_fresh, fuser_make, fuser_train, official
+from kvwire.cli.files import writable
 from kvwire.cli.options import JsonOption, save
 
 app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_help=True, rich_markup_mode=None)
@@ -19,13 +20,8 @@ app = typer.Typer(help="Make, convert, check and look into fusers.", no_args_is_
 _TOLERANCE = 1e-4
 
 
-@app.callback()
-def group() -> None:
-    """Convert, check and look into fusers."""
-
-
 app.command("calibrate")(fuser_make.calibrate)
-app.command("fresh")(fuser_train.fresh)
+app.command("fresh")(fuser_fresh.fresh)
 app.command("train")(fuser_train.train)
 app.command("import-training")(official.import_training)
 
@@ -57,7 +53,7 @@ def convert(
     folder: Annotated[
         str, typer.Argument(metavar="DIR", help="an official C2C checkpoint, or hf:OWNER/NAME@COMMIT/FOLDER of one")
     ],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write", callback=writable)],
     sharer: Annotated[str, typer.Option(help="the model it was trained to read, as kvwire models names it")],
     receiver: Annotated[str, typer.Option(help="the model it was trained to write to")],
 ) -> None:
@@ -79,9 +75,7 @@ def align(
     text: Annotated[str, typer.Option(help="what both models read")],
     sharer: Annotated[str, typer.Option(help="model whose tokens are taken")] = "qwen2.5-coder-0.5b",
     receiver: Annotated[str, typer.Option(help="model whose tokens get one each")] = "smollm2-135m",
-    rule: Annotated[
-        str, typer.Option(help="characters or chat (ours), first or longest (official C2C)")
-    ] = "characters",
+    rule: Annotated[str, typer.Option(help="characters (ours), first or longest (official C2C)")] = "characters",
     json_file: JsonOption = None,
 ) -> None:
     """Show which sharer token stands for each receiver token."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvwire.cli.files import read_texts, writable
 from kvwire.cli.options import JsonOption, save
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _TOKENS = 4096
 
 
 def calibrate(
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write", callback=writable)],
     sharer: SharerModel,
     receiver: ReceiverModel,
     text: TextOption,
@@ -50,12 +51,13 @@ def calibrate(
     from calibration.training import Training
     from fuser.projectors import ridge_file
 
+    whole, learned_from = read_texts(text), hashes(text)
     pair = sides(sharer, receiver, threads)
-    files = collected(pair, text, pieces, readings)
+    files = collected(pair, whole, pieces, readings)
     bands = window_bands(*pair, window) if window else one_band(*pair, megabytes)
     ridges = (ridge,) if ridge else RIDGES
     solved = closed_form(*pair, bands, files[:-HELD_OUT], files[-HELD_OUT:], ridges)
-    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": hashes(text)}
+    made = {"how": "closed form", "tokens": solved.tokens, "ridge": solved.ridge, "learned_from": learned_from}
     ridge_file.write(solved.fuser, out, made)
     found = made | {
         "file_bytes": out.stat().st_size,
@@ -86,23 +88,20 @@ def reader(model: str, dtype: "torch.dtype") -> "TextReader":
     return TextReader(load(ModelStore().pull(model), dtype=dtype, attn_implementation=IMPLEMENTATION), _TOKENS)
 
 
-def collected(
-    pair: "tuple[TextReader, TextReader]", text: list[Path], pieces: int, readings: Path | None
-) -> "list[Files]":
+def collected(pair: "tuple[TextReader, TextReader]", text: str, pieces: int, readings: Path | None) -> "list[Files]":
     """What both made of the text, piece by piece; what is there already is not read again."""
     from calibration.collect import collect
     from kvwire.models.store import default_home
     from loadtest.bar import bar
 
-    whole = "\n".join(file.read_text(encoding="utf-8") for file in text)
-    of_text = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    of_text = hashlib.sha256(text.encode()).hexdigest()[:12]
     files = []
     for side in pair:
         model = side.card.binding
         folder = f"{model.weights_fingerprint.hex()[:12]}-{of_text}"
         place = (readings or default_home() / "readings") / folder
         with bar(f"{model.id} reads", pieces, "pieces of text") as shown:
-            files.append(collect(side, whole, pieces, place, lambda done, _: shown(done)))
+            files.append(collect(side, text, pieces, place, lambda done, _: shown(done)))
     return list(zip(*files, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""``kvwire fuser fresh|train``: a fuser that has learned nothing, and one that has."""
+"""``kvwire fuser train``: a fuser that has learned what a text can teach."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from kvwire.cli.files import read_texts, writable
 from kvwire.cli.fuser_make import (
     HELD_OUT,
     PiecesOption,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from codec.codec import Codec
     from fuser.base import Fuser
     from fuser.train.loop import Step
-    from kvwire.model_card import ModelCard
 
 
 class Trains(Protocol):
@@ -71,35 +71,9 @@ class _Changes:
     without_sharer: bool
 
 
-def fresh(
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
-    sharer: SharerModel,
-    receiver: ReceiverModel,
-    hidden: Annotated[int, typer.Option(min=1, help="width of each layer's projectors")] = 256,
-    inner: Annotated[int, typer.Option(min=1, help="width within their blocks")] = 512,
-    layers: Annotated[int, typer.Option(min=3, help="their depth")] = 3,
-    mapping: Annotated[str, typer.Option(help="last_aligned or k_nearest")] = "last_aligned",
-    seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
-    json_file: JsonOption = None,
-) -> None:
-    """Write a C2C fuser that has learned nothing, for method fuse between two models of one tokenizer."""
-    from fuser.projectors import c2c_file
-    from fuser.train.fresh import check_one_tokenizer
-    from fuser.train.fresh import fresh as made_fresh
-    from kvwire.models.store import ModelStore
-
-    stored = [ModelStore().pull(name) for name in (sharer, receiver)]
-    check_one_tokenizer(*(each.binding for each in stored))
-    fuser = made_fresh(_card(sharer), _card(receiver), hidden, inner, layers, mapping, seed)
-    made = {"how": "fresh", "seed": seed}
-    c2c_file.write(fuser, out, made)
-    weights = sum(tensor.numel() for tensor in fuser.weights().values())
-    tell(made | {"file": str(out), "weights": weights, "file_bytes": out.stat().st_size}, json_file)
-
-
 def train(
     fuser: Annotated[Path, typer.Argument(metavar="FUSER", help="a ridge or C2C fuser to begin with")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the safetensors file to write", callback=writable)],
     sharer: SharerModel,
     receiver: ReceiverModel,
     text: TextOption,
@@ -116,7 +90,7 @@ def train(
     ] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="the receiver computes in bfloat16: see docs")] = False,
     seed: Annotated[int, typer.Option(help="of the order of texts, of where they are cut, and of soft gates")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw the losses into this SVG", callback=writable)] = None,
     work: Annotated[Path | None, typer.Option(help="folder of checkpoints and losses; default: beside FILE")] = None,
     readings: ReadingsOption = None,
     worth: WorthOption = True,
@@ -131,14 +105,15 @@ def train(
     from fuser.train.loop import Schedule
 
     began, named = read_fuser(fuser), _loss(loss)
+    whole, learned_from = read_texts(text), hashes(text)
     pair = sides(sharer, receiver, threads)
     sent = _codec(pair[0], codec) if codec else None
     trainer = _trainer(began, pair, named, sent, _Changes(bend, seed, without_sharer))
-    files = collected(pair, text, pieces, readings)
+    files = collected(pair, whole, pieces, readings)
     training = trainer(*pair, files, sent, reader(receiver, torch.bfloat16) if bfloat16 else None)
     learned, held_out = training.texts[:-HELD_OUT], training.texts[-HELD_OUT:]
     plan = Plan(Schedule(steps, rate), batch, seed, named or training.default_loss)
-    made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": hashes(text), "pieces": pieces}
+    made = {"how": "trained", "from": began.fingerprint.hex(), "learned_from": learned_from, "pieces": pieces}
     made |= plan.to_json() | {"codec": codec, "bfloat16": bfloat16, "bend": bend}
     made |= {"without_sharer": True} if without_sharer else {}
     before = training.gain(held_out).to_json() if worth else {}
@@ -203,12 +178,6 @@ def _loss(name: str) -> "LossName | None":
     if name and name not in set(LossName):
         raise InvalidRequestError(f"loss {name!r}: use {' or '.join(LossName)}")
     return LossName(name) if name else None
-
-
-def _card(model: str) -> "ModelCard":
-    import torch
-
-    return reader(model, torch.float32).card
 
 
 def _codec(sharer: "TextReader", spec: str) -> "Codec":

@@ -70,7 +70,7 @@ def lm_eval(
     from experiments.harness.model import KvwireLM
 
     names, manager = _tasks(tasks, include_path, data)
-    with services(pair, receiver, "", fusers) as addresses:
+    with services(pair, receiver, "", fusers, codec) as addresses:
         model = KvwireLM(
             receiver=receiver or (addresses.sharer if method is Method.SHARER_ONLY else addresses.receiver),
             method=method,

@@ -104,7 +104,7 @@ def search_capacity(
     def probe(rate_rps: float) -> Probe:
         at_rate = replace(run, load=replace(run.load, rate_rps=rate_rps, ramp_to_rps=None))
         results[rate_rps] = found = measure_load(items, at_rate, target, addresses, configuration)
-        return Probe(rate_rps, found["goodput"]["share"] or 0.0, found["valid"])
+        return Probe(rate_rps, found["goodput"]["share"], found["valid"])
 
     probes = list[Probe]()
     try:

@@ -1,4 +1,4 @@
-"""``kvwire``: the list of commands, and how errors and Ctrl-C end them."""
+"""``kvwire``: the list of commands, and how errors end them."""
 
 import sys
 
@@ -33,12 +33,14 @@ app.command("simulate")(simulate.simulate)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Ctrl-C ends it with status 130; typer sees to that."""
     try:
         app()
     except KvwireError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+    except OSError as error:
+        if error.errno is None:  # nothing that the system said
+            raise
+        sys.stderr.write(f"error: {error}; check paths, permissions and the room on the disk\n")
+        sys.exit(1)

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kvwire.cli.files import writable
 from kvwire.cli.options import JsonOption, save
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def import_evaluation(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="an official evaluation recipe (YAML)")],
-    out: Annotated[Path, typer.Argument(metavar="RECIPE", help="the YAML file to write")],
+    out: Annotated[Path, typer.Argument(metavar="RECIPE", help="the YAML file to write", callback=writable)],
     json_file: JsonOption = None,
 ) -> None:
     """Turn an official C2C evaluation recipe into one of ours, and say what of it has no counterpart."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kvwire.balancing.choice import Balance
+from kvwire.cli.files import writable
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Method
 
@@ -30,7 +31,9 @@ BalanceOption = Annotated[
         "busy, or each in turn"
     ),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the result to this file as JSON")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="also write the result to this file as JSON", callback=writable)
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(envvar="KVWIRE_DATA", help="folder of local dataset files; without it the hub is asked"),
@@ -47,7 +50,10 @@ FusersOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=PATH", help="a fuser for the services that are started here; may be repeated"),
 ]
-DeadlineOption = Annotated[float, typer.Option(min=0, help="seconds within which an answer is of use; 0: no limit")]
+# Milliseconds are sent in 32 bits.
+DeadlineOption = Annotated[
+    float, typer.Option(min=0, max=4_294_967, help="seconds within which an answer is of use; 0: no limit")
+]
 ArtifactsOption = Annotated[
     Path | None, typer.Option(help="folder of what recipes need, made once; default: in the model store")
 ]
@@ -78,22 +84,27 @@ class Addresses:
 
 
 @contextmanager
-def services(pair: str, receiver: str, sharer: str, fusers: Sequence[str] | None = None) -> Iterator[Addresses]:
+def services(pair: str, receiver: str, sharer: str, fusers: Sequence[str] | None, codec: str) -> Iterator[Addresses]:
     """The services at the given addresses, or a pair started for as long as the command runs.
 
     Raises:
-        InvalidRequestError: Only a sharer's address was given.
+        SpecError: A pair would be started for a ``codec`` that does not parse; services that run say so themselves.
+        InvalidRequestError: Only a sharer's address was given, or fusers for services that run.
         StartError: The pair did not start.
     """
     if receiver:
+        if fusers:
+            raise InvalidRequestError("--fusers are for services that are started here; leave it out, or --receiver")
         yield Addresses(sharer, receiver)
         return
     if sharer:
         raise InvalidRequestError("--sharer alone is not enough; give the --receiver's address too, or neither")
+    from codec.spec import CodecSpec
     from kvwire.processes import Pair, running_pair
 
-    quiet = ["--log-level", "warning"]
-    with running_pair(Pair.parse(pair), [*quiet, *fusers_arguments(fusers)]) as (started_sharer, started_receiver):
+    models, quiet = Pair.parse(pair), ["--log-level", "warning"]
+    CodecSpec.parse(codec)
+    with running_pair(models, [*quiet, *fusers_arguments(fusers)]) as (started_sharer, started_receiver):
         yield Addresses(started_sharer.address, started_receiver.address)
 
 

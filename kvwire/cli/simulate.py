@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kvwire.cli.files import writable
 from kvwire.cli.options import JsonOption, save
 from kvwire.errors import UnsupportedError
 
@@ -13,7 +14,7 @@ from kvwire.errors import UnsupportedError
 def simulate(
     spec: Annotated[Path, typer.Argument(help="YAML of a system and a load; docs/scale.md says what it may hold")],
     json_file: JsonOption = None,
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="also draw it here, SVG")] = None,
+    plot_file: Annotated[Path | None, typer.Option("--plot", help="also draw it here, SVG", callback=writable)] = None,
 ) -> None:
     """Simulate a system of sharers, receivers and links at each rate of a spec, by service times that were measured."""
     from rich.console import Console

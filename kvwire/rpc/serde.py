@@ -1,6 +1,7 @@
 """Requests: protobuf to values and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from kvwire.callers.door import on_behalf_of
 from kvwire.errors import BindingError, InvalidRequestError
@@ -165,8 +166,22 @@ def generate_from_proto(message: model_service_pb2.GenerateRequest) -> GenerateR
     )
 
 
+@contextmanager
+def _that_fits() -> Iterator[None]:
+    """Around what makes a message of a caller's values."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:  # protobuf's words: a number out of range, half a character of text
+        raise InvalidRequestError(f"the request cannot be sent: {error}; correct that value") from error
+
+
+@_that_fits()
 def generate_to_proto(request: GenerateRequest) -> model_service_pb2.GenerateRequest:
-    """A generation request."""
+    """A generation request.
+
+    Raises:
+        InvalidRequestError: A number or a text that the protocol has no room for.
+    """
     return model_service_pb2.GenerateRequest(
         info=info_to_proto(request.info),
         context=input_to_proto(request.context) if request.context is not None else None,
@@ -205,8 +220,13 @@ def score_from_proto(message: model_service_pb2.ScoreRequest) -> ScoreRequest:
     )
 
 
+@_that_fits()
 def score_to_proto(request: ScoreRequest) -> model_service_pb2.ScoreRequest:
-    """A scoring request."""
+    """A scoring request.
+
+    Raises:
+        InvalidRequestError: As of a generation.
+    """
     return model_service_pb2.ScoreRequest(
         info=info_to_proto(request.info),
         context=input_to_proto(request.context) if request.context is not None else None,

@@ -38,7 +38,10 @@ def load_mmlu_redux(query: Query) -> list[Item]:
             raise InvalidRequestError(f"{row.where}: {defect}") from defect
         subjects[subject].append(item)
     sound = [[item for item in items if item] for items in subjects.values()]
-    return [item for item in chain.from_iterable(zip_longest(*sound)) if item]
+    items = [item for item in chain.from_iterable(zip_longest(*sound)) if item]
+    if not items:
+        raise InvalidRequestError(f"{path}: no question that the annotators found sound")
+    return items
 
 
 def _item(name: str, fields: dict[str, Any]) -> Item | None:

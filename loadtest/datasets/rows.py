@@ -49,5 +49,9 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise NotFoundError(
             f"{path} needs pyarrow to be read; run `pip install pyarrow`, or point --data at JSONL files"
         ) from error
-    for number, fields in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1):
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise InvalidRequestError(f"{path} does not read as parquet ({error}); fetch it anew") from error
+    for number, fields in enumerate(rows, 1):
         yield Row(f"{path}, row {number}", fields)

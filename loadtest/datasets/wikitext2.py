@@ -8,6 +8,7 @@ A line `` = Title = `` opens an article; two formulas of the test split look the
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,8 +60,8 @@ def read_text(query: Query, *further: str) -> tuple[Path, str]:
     )
     try:
         text = _whole(path)
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"{path}: not UTF-8 text ({error})") from error
+    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError, zlib.error) as error:
+        raise InvalidRequestError(f"{path}: not UTF-8 text, or not whole ({error})") from error
     return path, re.sub(r"\n(\s*\n)+", "\n", text)
 
 

@@ -27,7 +27,10 @@ def load_xquad_en(query: Query) -> list[SpanItem]:
             "xquad.en/validation-00000-of-00001.parquet",
         ),
     )
-    return [_item(row) for row in (_nested(path) if path.suffix == ".json" else read_rows(path))]
+    items = [_item(row) for row in (_nested(path) if path.suffix == ".json" else read_rows(path))]
+    if not items:
+        raise InvalidRequestError(f"{path}: no questions")
+    return items
 
 
 def _nested(path: Path) -> Iterator[Row]:

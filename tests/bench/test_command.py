@@ -14,6 +14,7 @@ from codec.allocate.profile import Profile
 from codec.allocate.profiles import Profiles
 from codec.codec import Codec
 from kvwire.cli.codec import app
+from kvwire.errors import InvalidRequestError
 
 SPEED = Speed("int8", 4096, 8, 128, "bfloat16", 1, 8.1, 1.0, 1.0, 6.0, 1.0, 1.0)
 ARGUMENTS = ["bench", "--speed-only", "--tokens", "16", "--tokens", "8", "--budget-s", "0", "--codec", "int8"]
@@ -33,6 +34,13 @@ def test_speed_alone_needs_no_model(tmp_path):
     done = CliRunner().invoke(app, [*ARGUMENTS, "--json", str(file)])
     assert done.exit_code == 0
     assert [(row["codec"], row["tokens"]) for row in json.loads(file.read_text())] == [("int8", 16), ("int8", 8)]
+
+
+@pytest.mark.parametrize("options", [["--no-own"], ["--speed-only", "--peers"], ["--speed-only", "--plot", "x.svg"]])
+def test_options_that_leave_nothing_to_do_are_refused(options):
+    """Before a model is fetched."""
+    refused = CliRunner().invoke(app, ["bench", *options]).exception
+    assert isinstance(refused, InvalidRequestError)
 
 
 def test_speed_alone_needs_no_calibration(monkeypatch):

@@ -88,6 +88,8 @@ def test_too_little_text_and_codecs_with_tables_are_refused(engine):
     """Before anything is read."""
     with pytest.raises(InvalidRequestError, match="are needed"):
         profile(engine, "short", bases("int8"), 1, lambda _: None)
+    with pytest.raises(InvalidRequestError, match="omit codes nothing"):
+        profile(engine, TEXT, bases("int8", "omit"), 1, lambda _: None)
     with pytest.raises(InvalidRequestError, match="rd allocates"):
         profile(engine, TEXT, bases("rd:step=128"), 1, lambda _: None)
 

@@ -8,14 +8,18 @@ import time
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from experiments.engines.in_process import InProcess
 from experiments.plan import plan_of
 from experiments.questions.load import load_questions
 from experiments.recipe import load_recipe
+from kvwire.cli import experiment_preset
+from kvwire.cli.experiment import app
 from kvwire.cli.experiment_dry_run import dry_run
 from kvwire.cli.experiment_groups import Given
 from kvwire.cli.experiment_preset import PRESETS, run_preset
+from kvwire.errors import InvalidRequestError
 
 RECIPE = """\
 title: {name}
@@ -148,3 +152,21 @@ def test_a_dry_run_stops_at_what_this_machine_cannot_give(tmp_path, monkeypatch,
     assert any(line.startswith("  ok      memory: ") for line in said)
     assert said[-1].startswith("stopped: first needs ")
     assert "which only " in said[-1]
+
+
+def test_a_preset_writes_the_numbers_of_the_report_too(write_results, tmp_path, monkeypatch):
+    """Whatever it ran: here, results that are there already."""
+    out, numbers = write_results().parent, tmp_path / "numbers.json"
+    monkeypatch.setattr(experiment_preset, "command", lambda *_: None)
+    arguments = ["run", "--preset", "local", "--out", str(out), "--json", str(numbers)]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    arms = {row["arm"]["name"] for row in json.loads(numbers.read_text())["made-up"]}
+    assert arms >= {"prefix int8", "receiver_only"}
+
+
+def test_what_only_started_services_take_is_refused_beside_addresses(tmp_path):
+    """They would run with other models and fusers than were asked for."""
+    given = ["--receiver", "r:1", "--sharer", "s:1", "--fusers", "ridge=x"]
+    refused = CliRunner().invoke(app, ["run", "smoke", "--out", str(tmp_path), *given]).exception
+    assert isinstance(refused, InvalidRequestError)
+    assert "--pair and --fusers are for services that are started here" in str(refused)

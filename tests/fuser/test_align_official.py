@@ -1,10 +1,9 @@
 """The official alignment rules, and chats by message sections."""
 
 import pytest
-from transformers import AutoTokenizer
 
 from fuser.align_official import first, longest, sharer_tokens
-from fuser.sections import align_chats, read_chat, sections
+from fuser.sections import sections
 from kvwire.errors import InvalidRequestError
 
 
@@ -75,16 +74,3 @@ def test_a_template_that_changes_a_message_is_refused():
     """Its tokens would align to something else."""
     with pytest.raises(InvalidRequestError, match="message 1"):
         sections("[u]hi[/][a]HO[/]", ["hi", "ho"])
-
-
-def test_only_content_aligns_whatever_the_templates_are(tiny_llama):
-    """Tokens of one template have no source; content tokens have those of the same text."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    contents = ["What does the Contributor grant?", "A license."]
-    long = read_chat(tokenizer, f"<turn>user says: {contents[0]}<end>\n<turn>reply: {contents[1]}<end>", contents)
-    short = read_chat(tokenizer, f"Q {contents[0]}\nA {contents[1]}\n", contents)
-    aligned = align_chats(long, short, len(contents))
-    assert [source is None for source in aligned] == [owner is None for owner in long.owners()]
-    for token, source in zip(long.tokens.ids, aligned, strict=True):
-        if source is not None:
-            assert tokenizer.decode([token]).strip() in tokenizer.decode([short.tokens.ids[source]]).strip()

@@ -1,5 +1,7 @@
 """The HTTP port: routes, refusals, and an end that waits for answers and for nothing else."""
 
+import fcntl
+import resource
 import socket
 import threading
 from contextlib import contextmanager
@@ -8,11 +10,15 @@ from http import HTTPStatus
 import pytest
 from prometheus_client import Counter
 
+from kvwire import http_sockets
 from kvwire.errors import StartError
 from kvwire.http_server import HttpServer, Route, page, reply
 from kvwire.http_sockets import GONE
 from kvwire.telemetry import Metrics
 from tests.over_http import fetch
+
+#: A number that select() does not take.
+HIGH = 1024
 
 
 def echo(environ, start_response):
@@ -102,7 +108,13 @@ def test_a_body_is_read_up_to_64_kib(server):
 
 
 @pytest.mark.parametrize(
-    ("length", "status"), [(b"", b"411"), (b"Content-Length: ten\r\n", b"400"), (b"Content-Length: -1\r\n", b"400")]
+    ("length", "status"),
+    [
+        (b"", b"411"),
+        (b"Content-Length: ten\r\n", b"400"),
+        (b"Content-Length: -1\r\n", b"400"),
+        (b"Content-Length: " + b"9" * 5000 + b"\r\n", b"400"),
+    ],
 )
 def test_a_body_without_a_length_is_refused(server, length, status):
     """Nothing is read of it."""
@@ -147,6 +159,20 @@ def test_an_idle_connection_delays_no_end():
     """A browser keeps one open on suspicion."""
     with serving({}) as server, socket.create_connection(server.address.rsplit(":", 1)):
         server.drain(20)
+
+
+def test_a_connection_with_a_high_number_is_looked_at_too():
+    """A service with a thousand connections hands such out; select() takes none of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < HIGH + 1:
+        pytest.skip(f"this process may have {hard} files at most")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, HIGH + 1), hard))
+    near, far = socket.socketpair()
+    with near, far, socket.socket(fileno=fcntl.fcntl(near, fcntl.F_DUPFD, HIGH)) as high:
+        assert not http_sockets._has_closed(high)
+        far.close()
+        assert http_sockets._has_closed(high)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_answer_is_closed_when_its_reader_has_gone():

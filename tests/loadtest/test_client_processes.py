@@ -1,5 +1,6 @@
 """One load from several processes: everything is told as it comes, and nothing that is missing goes unsaid."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from loadtest.driver import Outcome, Plan
 from loadtest.load_progress import Figures, load_progress
 from loadtest.open_loop import Sent
 from loadtest.scoring import failed
+from tests.kvwire.rpc.scripted import scripted
 
 ITEM = load("pocket", limit=1)[0]
 RIGHT = replace(failed(ITEM, KvwireError("")), error=None)
@@ -23,6 +25,17 @@ def test_a_service_nobody_reaches_ends_the_load_with_its_error():
     target = Target("127.0.0.1:9", ClientSecurity(), Plan(Exchange(Method.PREFIX)))
     with pytest.raises(KvwireError, match=r"127\.0\.0\.1:9"):
         spread(target, [ITEM], (0.0, 0.1), 2, lambda _: pytest.fail("nothing was sent"))
+
+
+async def test_the_service_is_warmed_up_before_any_process_sends():
+    """Once for all of them, as the plan says; nobody is told of it."""
+    told = []
+    async with scripted(1) as (service,):
+        target = Target(service.address, ClientSecurity(), Plan(Exchange(Method.RECEIVER_READS), "letter"))
+        sent = await asyncio.to_thread(spread, target, [ITEM], (0.0, 0.1, 0.2), 2, told.append)
+    assert service.calls == 1 + 3
+    assert sorted(told, key=lambda each: each.due_s) == sent
+    assert [each.due_s for each in sent] == [0.0, 0.1, 0.2]
 
 
 def test_figures_are_of_the_last_answers_and_all_failures():

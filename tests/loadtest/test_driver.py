@@ -83,7 +83,17 @@ def test_the_command_writes_every_promised_key(pair, tmp_path):
     assert {"id", "decision", "loglik"} <= set(result["per_item"][0])
     assert len(result["per_item"][0]["loglik"]) == 4
     assert result["configuration"]["plan"]["exchange"]["codec"] == "int8"
+    assert result["configuration"]["pair"] is None  # whoever was asked, this command did not start it
     assert "prefix int8" in ran.stdout
+
+
+def test_a_run_in_which_everything_failed_is_a_failure_and_says_the_first(pair):
+    """A codec that the service does not know."""
+    command = [KVWIRE, "loadtest", "--limit", "2", "--codec", "wrong", "--receiver", pair[1].address]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "2 of 2 items failed, which counts as wrong; first: InvalidRequestError: " in ran.stderr
+    assert "unknown base" in ran.stderr
 
 
 @pytest.mark.slow
@@ -115,7 +125,7 @@ def test_the_command_asks_several_addresses_in_turn_and_tells_who_answered(pair,
     [
         (["loadtest", "--dataset", "nothing"], "dataset 'nothing'"),
         (["loadtest", "--dataset", "openbookqa", "--data", "/nowhere"], "/nowhere"),
-        (["loadtest", "--scoring", "guess"], "use loglik or letter"),
+        (["loadtest", "--scoring", "guess"], "loglik"),
         (["loadtest", "--method", "sharer_only", "--receiver", "127.0.0.1:1"], "--sharer"),
         (["ask", "--prompt", "x", "--pair", "one"], "write SHARER:RECEIVER"),
         (["ask", "--prompt", "x", "--receiver", "127.0.0.1:1"], "check that it runs"),

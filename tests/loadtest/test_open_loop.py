@@ -204,7 +204,10 @@ def test_the_command_searches_the_capacity(tiny_llama, tmp_path, monkeypatch, sl
     [
         (["--find-capacity", "--arrivals", "poisson"], "--slo"),
         (["--find-capacity", "--arrivals", "trace:x", "--slo", "e2e=1s"], "at a rate"),
-        (["--requests", "x"], "give --arrivals"),
+        (["--requests", "x", "--slo", "e2e=1s"], "--slo, --requests: of an open loop; give --arrivals"),
+        (["--processes", "2", "--ramp-to", "0"], "--ramp-to, --processes: of an open loop"),
+        (["--arrivals", "poisson", "--slo", "e2e=1s", "--find-capacity", "--html", "x"], "leave --find-capacity out"),
+        (["--arrivals", "poisson", "--slo", "itl=9ms"], "add --scoring letter"),
         (["--arrivals", "constant", "--duration", "9", "--warm-up", "9"], "shorten it"),
     ],
 )

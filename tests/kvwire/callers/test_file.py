@@ -96,6 +96,14 @@ def test_a_file_of_callers_is_no_token_to_send(tmp_path):
         read_token(path)
 
 
+def test_a_token_that_no_call_can_carry_is_refused(tmp_path):
+    """Nobody could ever show it."""
+    path = tmp_path / "token"
+    path.write_text("schlüssel", encoding="utf-8")
+    with pytest.raises(StartError, match="not ASCII"):
+        read_token(path)
+
+
 def test_every_call_of_the_protocol_can_be_allowed():
     """The names are those of the protos, and of reflection."""
     modules = (model_service_pb2, receiver_service_pb2, sharer_service_pb2)

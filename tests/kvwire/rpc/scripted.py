@@ -12,8 +12,8 @@ from kvwire.client import Client
 from kvwire.report import ContinuationScore, Report, Token
 from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text
 from kvwire.rpc import answer_serde
+from kvwire.v1 import model_pb2, model_service_pb2_grpc
 from kvwire.v1 import model_service_pb2 as pb
-from kvwire.v1 import model_service_pb2_grpc
 
 TOKEN = answer_serde.token_to_proto(Token(7, " yes", -0.1))
 
@@ -48,6 +48,9 @@ class Scripted(model_service_pb2_grpc.ModelServiceServicer):
     async def goes_on(self, context):
         if self.fails:
             await context.abort(grpc.StatusCode[self.fails.pop(0)], "as told")
+
+    async def Describe(self, request, context):  # noqa: N802, ARG002
+        return pb.DescribeResponse(card=model_pb2.ModelCard(binding=model_pb2.ModelBinding(id="scripted")))
 
     async def Generate(self, request, context):  # noqa: N802  # the proto names it
         await self.begins(request, context)

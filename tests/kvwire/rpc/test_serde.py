@@ -99,6 +99,22 @@ def test_a_score_comes_back_as_it_was():
     assert answer_serde.continuation_score_from_proto(answer_serde.continuation_score_to_proto(score)) == score
 
 
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (GenerateRequest(Text("x"), max_new_tokens=1 << 32), "out of range: 4294967296"),
+        (GenerateRequest(Text("x"), info=RequestInfo(deadline_ms=-1)), "out of range: -1"),
+        (GenerateRequest(Text("\udcff")), "surrogates"),
+        (ScoreRequest(Text("x"), (TokenIds((-1,)),)), "out of range: -1"),
+    ],
+)
+def test_what_no_message_holds_is_refused_by_our_own_error(request_, words):
+    """Before it is sent; a byte of a command line that is no text becomes half a character."""
+    to_proto = serde.generate_to_proto if isinstance(request_, GenerateRequest) else serde.score_to_proto
+    with pytest.raises(InvalidRequestError, match=words):
+        to_proto(request_)
+
+
 def test_an_input_without_a_form_is_refused():
     """The message says what to set."""
     with pytest.raises(InvalidRequestError, match="set text, messages or token_ids"):

@@ -51,6 +51,11 @@ def test_a_broken_row_is_refused_with_its_line(tmp_path, bad, defect):
         load("mmlu_redux", data_dir=folder(tmp_path, row(), bad))
 
 
+def test_a_file_without_a_sound_question_is_refused(tmp_path):
+    with pytest.raises(InvalidRequestError, match=r"mmlu_redux\.jsonl: no question that the annotators found sound"):
+        load("mmlu_redux", data_dir=folder(tmp_path, row(error_type="no_correct_answer")))
+
+
 def test_without_a_folder_it_is_said_that_one_is_needed():
     with pytest.raises(NotFoundError, match="--data or KVWIRE_DATA at a folder with mmlu_redux/"):
         load("mmlu_redux")

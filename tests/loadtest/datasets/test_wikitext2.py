@@ -1,11 +1,14 @@
 """Articles are cut into context, prompt word and continuation, and nothing of the text is lost at the cuts."""
 
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kvwire.errors import InvalidRequestError, NotFoundError
-from loadtest.datasets import load_continuations
+from loadtest.datasets import load_continuations, training_text
+from loadtest.datasets.rows import read_rows
 
 TEXT = "".join(
     f" {line} \n"
@@ -86,6 +89,28 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "wikitext2" / "wikitext-2-raw_test.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidRequestError, match="not UTF-8"):
         load_continuations("wikitext2", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("wikitext2/wikitext-2-raw_train_first5k_rows.txt.gz", gzip.compress(TEXT.encode())[:-20]),
+        ("wikitext2/wikitext-2-raw_train_first5k_rows.txt.gz", TEXT.encode()),
+    ],
+    ids=["cut short", "not packed"],
+)
+def test_training_text_that_did_not_come_whole_is_refused(tmp_path, name, content):
+    (tmp_path / "wikitext2").mkdir()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidRequestError, match="not whole"):
+        training_text(tmp_path)
+
+
+def test_a_table_that_did_not_come_whole_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InvalidRequestError, match="does not read as parquet"):
+        list(read_rows(tmp_path / "rows.parquet"))
 
 
 def test_an_unknown_name_is_refused():

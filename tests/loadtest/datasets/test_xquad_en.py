@@ -44,6 +44,7 @@ def test_the_hubs_flat_rows_are_understood(tmp_path):
         (squad({**asked(), "answers": []}), "question q1: an answer is empty or none is given"),
         (squad({"id": "q1"}), "not in SQuAD's JSON form"),
         ([], "not in SQuAD's JSON form"),
+        ({"data": []}, "no questions"),
         (squad(asked(question=7)), "question q1: id, question, context or answers is missing or no text"),
     ],
 )
