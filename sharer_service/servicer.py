@@ -113,7 +113,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         count(plan.codec.spec.base.name, writer.payload_bytes, values, watch.stages())
 
     def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None, int]:
-        """What is to be sent, its frames if they are kept, and how many tokens it has read; on the compute thread."""
+        """What is sent, its frames if they are kept, and how many tokens are to be read; on the compute thread."""
         plan = self._plans.of(asked)
         kept = self._prefiller.frames(plan.codec, plan.reading)
         return plan, kept, self._prefiller.unread(plan.codec, plan.reading)
