@@ -6,6 +6,7 @@ from itertools import combinations
 
 from codec.bases import Base
 from codec.quantize.base import Kind
+from codec.quantize.omit import OMIT
 from codec.scanner import Piece
 
 _Ends = tuple[int, int]
@@ -36,12 +37,16 @@ def parse_mix(piece: Piece) -> tuple[Part, ...]:
     """Read ``part{/part}``, in one canonical order.
 
     Raises:
-        SpecError: A malformed range or base, or two parts that overlap.
+        SpecError: A malformed range or base, two parts that overlap, or parts that leave nothing of a layer.
     """
     parts = [(each, _parse_part(each)) for each in piece.split("/")]
     for (_, one), (where, other) in combinations(parts, 2):
         if one.meets(other):
             raise where.refuse(f"overlaps {str(one)!r}; each plane must fall into one part at most")
+    omitted = [(part, where) for where, part in parts if part.base.name == OMIT and part.heads is None]
+    for at, (part, where) in enumerate(omitted):  # as they do not overlap, two of the same layers are keys and values
+        if part.kind is None or any(_meet(part.layers, other.layers) for other, _ in omitted[:at]):
+            raise where.refuse("leaves neither keys nor values of a layer; leave out one of them at most")
     return tuple(sorted((part for _, part in parts), key=_order))
 
 

@@ -20,7 +20,11 @@ class ByteBudget(Generic[K, V]):
         """What is kept by this key, which becomes the latest; None if nothing is."""
         return self._kept.get(key)
 
+    def fits(self, value: V) -> bool:
+        """Whether a value is kept if it is put here."""
+        return self._nbytes(value) <= self._kept.maxsize
+
     def put(self, key: K, value: V) -> None:
         """Keep a value if it fits at all, in the place of the key's last; those unused for longest make room."""
-        if self._nbytes(value) <= self._kept.maxsize:
+        if self.fits(value):
             self._kept[key] = value

@@ -20,7 +20,7 @@ class Arrival:
         self._began_s = time.perf_counter()
 
     def ends(self) -> None:
-        """The trailer is there."""
+        """The trailer is there, and all that came is placed."""
         self._ended_s = time.perf_counter()
 
     @contextmanager

@@ -109,7 +109,6 @@ async def _received(
 ) -> Received | None:
     """One sharer's share; None where every gate of its fuser is closed and it is not asked."""
     if not intake.needed_layers:
-        await intake.sharer()
         return None
     wanted = Wanted(Method.FUSE, tokens.context(intake.fuser.alignment), ())
     return await intake.receive(question, wanted, opened=places.opened, ready=ready)

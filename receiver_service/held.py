@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from kvwire.byte_budget import ByteBudget
-from kvwire.requests import RequestInfo
+from kvwire.requests import FaultPolicy, RequestInfo
 from kvwire.stream import ShareRequest
 
 
@@ -45,7 +45,8 @@ Again = Callable[[HeldCache], None]
 
 def content_key(request: ShareRequest) -> ShareRequest:
     """All of a request that decides what is placed where; callers never share, or one could time what another asked."""
-    return replace(request, info=RequestInfo(caller=request.info.caller), held_digests=())
+    caller = RequestInfo(caller=request.info.caller)
+    return replace(request, info=caller, held_digests=(), on_fault=FaultPolicy.FAIL)
 
 
 HeldCaches = ByteBudget[ShareRequest, HeldCache]

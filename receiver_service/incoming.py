@@ -23,7 +23,8 @@ class Incoming:
     """One cache on its way.
 
     ``request`` is what is asked for as a whole, ``sent`` the model whose cache comes, ``codec`` what reads its frames;
-    ``opened`` and ``again`` as in ``CacheIntake.receive``. ``stages`` are the sharer's, once a trailer told them.
+    ``opened`` and ``again`` as in ``CacheIntake.receive``. ``streams``: how many have begun with a header; ``stages``
+    are the sharer's, once a trailer told them.
     """
 
     question: Question
@@ -65,7 +66,6 @@ class Incoming:
         Raises:
             BindingError: It is of another cache.
         """
-        self.streams += 1
         if self.header is None:
             return False
         if _whole(header) != _whole(self.header):
@@ -86,7 +86,8 @@ class Incoming:
 
     def usable_after(self, fault: KvwireError, least: float) -> bool:
         """Whether something was made to do with after a fault that ended it: at least such a share of all."""
-        return self.layers.share >= least and self.layers.share > 0 and not isinstance(fault, SpoiledError)
+        share = 1.0 if self.replayed else self.layers.share
+        return share >= least and share > 0 and not isinstance(fault, SpoiledError)
 
 
 def _whole(header: CacheHeader) -> CacheHeader:

@@ -34,7 +34,7 @@ class Intake:
         self._max_frame_bytes = 0
         self.payload_bytes = 0
 
-    def accept_header(self, data: bytes, header: CacheHeader) -> None:
+    def header(self, data: bytes, header: CacheHeader) -> None:
         """Hold a header against the request and the sharer's card.
 
         Raises:
@@ -156,7 +156,7 @@ class Intake:
                 request.receiver.tokenizer_fingerprint,
             ),
             ("fuser", header.fuser_fingerprint, request.fuser_fingerprint),
-            ("codec", header.codec, header.codec if request.policy else request.codec),  # a policy's: _resolved
+            ("codec", header.codec, header.codec if request.policy else request.codec),  # a policy's: Incoming.resolve
             ("calibration", b"".join(header.table_digests), b"".join(request.held_table_digests)),
             ("layer count", header.layers, len(card.layers)),
             ("kv head count", header.kv_heads, card.kv_heads),

@@ -12,7 +12,7 @@ from kvwire.engine.engine import Engine
 from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
-from kvwire.errors import FullError, InvalidRequestError, KvwireError
+from kvwire.errors import FullError, InvalidRequestError
 from kvwire.requests import Exchange, FaultPolicy, Method
 from kvwire.telemetry import Metrics
 from receiver_service.choosing.choose import Chooser, Offer
@@ -84,11 +84,15 @@ class Methods:
             if fallback is None:
                 raise
             task.check()
-            self._worker.room.release(task, but_bytes=held_bytes)
-            tally.addresses.clear()
-            prepared = _explained(await self._by(fallback, question, self._calls(question, tally)), fallback, fault)
-        report = replace(prepared.report, tries=tally.tries, sharer_addresses=tuple(tally.addresses))
-        return replace(prepared, report=report)
+            failed = f"{fault.status}: {fault}"
+        else:
+            return _tallied(prepared, tally)
+        # Not before the fault is gone: it holds what it went through, and that the caches whose memory is free now.
+        self._worker.room.release(task, but_bytes=held_bytes)
+        tally.addresses.clear()
+        prepared = await self._by(fallback, question, self._calls(question, tally))
+        reason = f"fell back to {fallback} because the sharer failed: {failed}"
+        return _tallied(replace(prepared, report=replace(prepared.report, path=fallback, reason=reason)), tally)
 
     def _calls(self, question: Question, tally: Tally, share: float = 1.0) -> Calls:
         """How a sharer by name is called for a question, in a share of the time that is left."""
@@ -168,6 +172,6 @@ def _fallback(policy: FaultPolicy, method: Method) -> Method | None:
     return None
 
 
-def _explained(prepared: Prepared | Ready, path: Method, fault: KvwireError) -> Prepared | Ready:
-    reason = f"fell back to {path} because the sharer failed: {fault.status}: {fault}"
-    return replace(prepared, report=replace(prepared.report, path=path, reason=reason))
+def _tallied(prepared: Prepared | Ready, tally: Tally) -> Prepared | Ready:
+    report = replace(prepared.report, tries=tally.tries, sharer_addresses=tuple(tally.addresses))
+    return replace(prepared, report=report)

@@ -167,7 +167,7 @@ class CacheIntake:
                 if isinstance(part, bytes):
                     arrival.begins()
                     header = header_from_bytes(part)
-                    intake.accept_header(part, header)
+                    intake.header(part, header)
                     await self._opened(header, incoming)
                 elif isinstance(part, CacheTrailer):
                     trailer = part
@@ -183,6 +183,7 @@ class CacheIntake:
 
     async def _opened(self, header: CacheHeader, incoming: Incoming) -> None:
         """Go by a verified header; only a cache's first one is news."""
+        incoming.streams += 1
         if incoming.continues(header):
             return
         incoming.resolve(header)

@@ -51,7 +51,7 @@ class Received:
         came = header
         if incoming.missing:
             came = replace(header, sent_layers=tuple(layer for layer in needed if layer not in incoming.missing))
-        moved = byte_counts(incoming, came, header.layers - len(needed))
+        moved = _byte_counts(incoming, came, header.layers - len(needed))
         return cls(key, came, len(needed), incoming.stages, sharer, moved, fault)
 
     @property
@@ -94,7 +94,7 @@ def _partial(report: Report, used: int, needed: int, fault: KvwireError) -> str:
     return f"{report.reason}; partial: {used} of {needed} layers came before {fault.status}: {fault}"
 
 
-def byte_counts(incoming: Incoming, came: CacheHeader, unused_layers: int) -> ByteCounts:
+def _byte_counts(incoming: Incoming, came: CacheHeader, unused_layers: int) -> ByteCounts:
     """The bytes of one cache, of all its streams; nothing is sent of what is held."""
     values = came.values - omitted_values(came)
     reused = incoming.held if incoming.replayed else None

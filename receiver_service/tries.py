@@ -127,7 +127,7 @@ class Tries:
     async def _until_answered(self, call: Call[T]) -> T:
         tried: list[SharerLink] = []
         while True:
-            await self.replicas.refresh()
+            await self._looked_up()
             link = self.replicas.next(self._question, tried)
             if link is None:
                 raise UnavailableError(self.replicas.alone())
@@ -150,6 +150,21 @@ class Tries:
                 if wait_s is None:
                     raise type(fault)(f"{fault} (after {len(tried)} tries)") from fault
             await asyncio.sleep(wait_s)
+
+    async def _looked_up(self) -> None:
+        """See that addresses are known; who looks them up may take longer than there is time.
+
+        Raises:
+            UnavailableError: None are known in time.
+        """
+        try:
+            async with asyncio.timeout(self.left_s()):
+                await self.replicas.refresh()
+        except TimeoutError:
+            raise UnavailableError(
+                f"sharer {self.replicas.name}: its addresses were still being looked up when its time was up; check "
+                "who resolves its name, or allow more time"
+            ) from None
 
     def _again_in_s(self, fault: KvwireError, tried: Sequence[SharerLink], *, free: bool) -> float | None:
         """How long to wait before another call; None if there is to be none.

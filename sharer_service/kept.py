@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from kvwire.byte_budget import ByteBudget
 from kvwire.stream import Frame
 from sharer_service.host_copy import Layer
@@ -43,8 +45,10 @@ class KeptCaches:
         return found.layers if isinstance(found, _Layers) else None
 
     def put(self, key: ContextKey, layers: Sequence[Layer]) -> None:
-        """Keep a context's layers."""
-        self._kept.put(key, _Layers(tuple(layers)))
+        """Keep a context's layers, in memory of their own: computed ones are parts of what a whole pass computed."""
+        computed = _Layers(tuple(layers))
+        if self._kept.fits(computed):
+            self._kept.put(key, computed.apart())
 
     def frames(self, key: FramesKey | None) -> tuple[Frame, ...] | None:
         """Frames that were sent before."""
@@ -63,7 +67,16 @@ class _Layers:
 
     @property
     def nbytes(self) -> int:
-        return sum(keys.nbytes + values.nbytes for _, keys, values, _ in self.layers)
+        return sum(each.nbytes for _, *tensors in self.layers for each in tensors if each is not None)
+
+    def apart(self) -> "_Layers":
+        """The same, of which nothing keeps the memory of anything else."""
+        return _Layers(
+            tuple(
+                (index, _apart(keys), _apart(values), None if attention is None else _apart(attention))
+                for index, keys, values, attention in self.layers
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -73,3 +86,7 @@ class _Frames:
     @property
     def nbytes(self) -> int:
         return sum(len(frame.data) for frame in self.frames)
+
+
+def _apart(tensor: Tensor) -> Tensor:
+    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor

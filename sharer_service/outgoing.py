@@ -74,7 +74,6 @@ class Outgoing:
         key = job.reading.key
         self.job = job
         self.layers: list[Layer] = []
-        self.frames: list[Frame] = []
         self._sent = job.reading.sender()
         self._copier = host_copy(device)
         self._own = slice(len(key.head), len(key.head) + len(key.context))
@@ -98,19 +97,19 @@ class Outgoing:
         """Wait for what is still on its way to the host."""
         self._reached(self._copier.flush())
 
-    def encode(self, layer: Layer) -> None:
-        """Encode a layer on the host and emit its frame, if it is to be sent."""
+    def encode(self, layer: Layer) -> list[Frame]:
+        """Encode a layer on the host and emit its frames; none if it is not to be sent."""
         index, keys, values, attention = layer
         job = self.job
         if index not in job.reading.layers:
-            return
+            return []
         with job.watch.stage("encode", index):
             kv = LayerKV(index, keys, values, RopePhase.POST, tokens=keys.shape[1], attention=attention)
             frames = [Frame(each.layer, job.codec.encode_layer(each, self._positions)) for each in self._sent(kv)]
-        self.frames += frames
         with job.watch.stage("backpressure"):
             for frame in frames:
                 job.emit(frame)
+        return frames
 
     def _reached(self, ready: list[Layer]) -> None:
         for layer in ready:

@@ -16,7 +16,7 @@ from fuser.layers import rope_table
 from kvwire.engine.engine import Engine
 from kvwire.errors import BindingError, InvalidRequestError
 from kvwire.model_card import ModelBinding, ModelCard
-from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, Method, RequestInfo, TokenIds
+from kvwire.requests import PROTOCOL_VERSION, AlignmentRule, FaultPolicy, Method, RequestInfo, TokenIds
 from kvwire.stream import FRAME_VERSION, CacheHeader, ShareRequest
 from sharer_service.context import ContextTokens, Tokenizers, read_context
 from sharer_service.kept import ContextKey
@@ -54,7 +54,7 @@ class Plans:
     def of(self, request: ShareRequest) -> Plan:
         """As :func:`plan_share` lays it out, and with its errors."""
         asked, caller = request.info, RequestInfo(caller=request.info.caller)
-        plan = self._plan(replace(request, info=caller, held_digests=()))
+        plan = self._plan(replace(request, info=caller, held_digests=(), on_fault=FaultPolicy.FAIL))
         return replace(plan, header=replace(plan.header, request_id=asked.request_id))
 
 

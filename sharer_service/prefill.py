@@ -13,6 +13,7 @@ from kvwire.engine.attention import OBSERVED_QUERIES, AttentionObserver
 from kvwire.engine.engine import Engine, Part
 from kvwire.errors import KvwireError
 from kvwire.stream import Frame
+from sharer_service.host_copy import Layer
 from sharer_service.kept import KeptCaches
 from sharer_service.outgoing import Job, Outgoing, Reading, frames_key
 
@@ -37,6 +38,10 @@ class Prefiller:
         """The frames of a reading, if they are kept as they were sent; on the compute thread."""
         return self._kept.frames(frames_key(codec, reading))
 
+    def unread(self, codec: Codec, reading: Reading) -> int:
+        """Tokens that have to be read for it: none if its layers are kept; on the compute thread."""
+        return len(reading.tokens) if self._held(codec, reading) is None else 0
+
     def enqueue(self, job: Job) -> None:
         """Announce a job: whoever runs first takes it along if it fits. From any thread."""
         self._waiting.append(job)
@@ -48,7 +53,11 @@ class Prefiller:
         """
         if not job.done:
             batch = self._batch(job)
-            self._send(batch)
+            try:
+                self._send(batch)
+            except Exception as error:  # noqa: BLE001  # each raises it, or its own, when its turn comes
+                for each in batch:
+                    each.error = each.error or error
             for each in batch:
                 each.done = True
         if job.error is not None:
@@ -57,20 +66,25 @@ class Prefiller:
     def _batch(self, job: Job) -> list[Job]:
         """The job, and those that wait and can be read beside it."""
         waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        others = [each for each in waiting if each is not job and not each.done]
+        others = [each for each in waiting if each is not job and _awaited(each)]
         batch, tokens = [job], len(job.reading.tokens)
         for other in others:
-            tokens += len(other.reading.tokens)
-            if self._alone(job) or self._alone(other) or tokens > _TOKENS_TOGETHER:
-                tokens -= len(other.reading.tokens)
+            more = tokens + len(other.reading.tokens)
+            if self._alone(job) or self._alone(other) or more > _TOKENS_TOGETHER:
                 self._waiting.append(other)
             else:
                 batch.append(other)
+                tokens = more
         return batch
 
     def _alone(self, job: Job) -> bool:
         """Whether a job is not to be computed beside others: it is held already, or its attention is observed."""
-        return job.codec.needs_attention or self._kept.get(job.reading.key) is not None
+        return job.codec.needs_attention or self._held(job.codec, job.reading) is not None
+
+    def _held(self, codec: Codec, reading: Reading) -> tuple[Layer, ...] | None:
+        """The layers of a reading, if they are kept with all that its codec needs."""
+        held = self._kept.get(reading.key)
+        return None if held is None or (codec.needs_attention and held[0][3] is None) else held
 
     def _send(self, batch: list[Job]) -> None:
         outs = [Outgoing(job, self._engine.device) for job in batch]
@@ -79,15 +93,16 @@ class Prefiller:
             return
         [out] = outs
         job = out.job
-        held = self._kept.get(job.reading.key)
-        if held is None or (job.codec.needs_attention and held[0][3] is None):
+        held = self._held(job.codec, job.reading)
+        if held is None:
             self._compute(out)
             return
         job.watch.add("prefill", 0.0)
+        frames: list[Frame] = []
         for layer in held:
             job.task.check()
-            out.encode(layer)
-        self._kept.put_frames(frames_key(job.codec, job.reading), out.frames)
+            frames += out.encode(layer)
+        self._kept.put_frames(frames_key(job.codec, job.reading), frames)
 
     def _compute(self, out: Outgoing) -> None:
         """Prefill one; a layer is done once its attention was observed too, if its codec needs that."""
@@ -119,16 +134,22 @@ class Prefiller:
         parts = [Part(self._engine.new_cache(guarded(out, out.computed)), out.job.reading.tokens, 0) for out in outs]
         waiting = [out.job.waiting for out in outs]
         with _prefilling([out.job for out in outs]):
-            try:
-                with waiting[0].backlog.reading(waiting):
-                    self._engine.read_together(parts)
-            except KvwireError:
-                return  # every job has its error
+            with waiting[0].backlog.reading(waiting):
+                self._engine.read_together(parts)
             for out in outs:
                 guarded(out, out.finish)()
         for out in outs:
             if out.job.error is None:
                 self._kept.put(out.job.reading.key, out.layers)
+
+
+def _awaited(job: Job) -> bool:
+    """Whether a job is still to be done: one whose caller is gone never has its turn, and would wait for ever."""
+    try:
+        job.task.check()
+    except KvwireError:
+        return False
+    return not job.done
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         count: Callable[[str, int, int, tuple[StageTiming, ...]], None],
     ) -> AsyncGenerator[pb.ShareResponse | bytes, None]:
         watch = Stopwatch("sharer")
-        plan, kept = await self._worker.run(lambda: self._planned(asked), task)
+        plan, kept, unread = await self._worker.run(lambda: self._planned(asked), task)
         sent = plan.header.content_digest not in asked.held_digests
         if sent and kept is None:  # before the header, which has the receiver wait for the rest
             await self._worker.make_room(share_bytes(self._engine, len(plan.reading.tokens)), task)
@@ -100,7 +100,7 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         yield stream_serde.sealed_header(sealed)
 
         if sent:
-            made = self._frames(plan, task, watch) if kept is None else _as_kept(kept, watch)
+            made = self._frames(plan, unread, task, watch) if kept is None else _as_kept(kept, watch)
             async with aclosing(made) as frames:  # nothing computes any more once the request's memory is given back
                 async for frame in frames:
                     for chunk in writer.write(frame):
@@ -112,14 +112,15 @@ class SharerServicer(sharer_service_pb2_grpc.SharerServiceServicer):
         values = plan.header.values if writer.frames else 0
         count(plan.codec.spec.base.name, writer.payload_bytes, values, watch.stages())
 
-    def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None]:
-        """What is to be sent, and its frames if they are kept; on the compute thread."""
+    def _planned(self, asked: ShareRequest) -> tuple[Plan, Sequence[Frame] | None, int]:
+        """What is sent, its frames if they are kept, and how many tokens are to be read; on the compute thread."""
         plan = self._plans.of(asked)
-        return plan, self._prefiller.frames(plan.codec, plan.reading)
+        kept = self._prefiller.frames(plan.codec, plan.reading)
+        return plan, kept, self._prefiller.unread(plan.codec, plan.reading)
 
-    async def _frames(self, plan: Plan, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
+    async def _frames(self, plan: Plan, unread: int, task: Task, watch: Stopwatch) -> AsyncGenerator[Frame, None]:
         """The encoded layers, as they are computed."""
-        with self._worker.backlog.waiting(len(plan.reading.tokens)) as waiting:
+        with self._worker.backlog.waiting(unread) as waiting:
 
             def begin(emit: Callable[[Frame], None]) -> Callable[[], None]:
                 job = Job(plan.codec, plan.reading, task, watch, emit, waiting)

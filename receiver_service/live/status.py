@@ -77,7 +77,8 @@ class Status:
         running = asyncio.run_coroutine_threadsafe(asked, self._loop)
         try:
             return running.result(2 * _DESCRIBE_WITHIN_S)
-        except FutureTimeoutError:  # the event loop is late; the page asks again in a second
+        except FutureTimeoutError:  # the event loop or a look-up is late; the page asks again in a second
+            running.cancel()
             return dict.fromkeys(self._sharers.names, "")
 
     def _breakers(self) -> dict[str, dict[str, str]]:

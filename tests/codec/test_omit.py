@@ -31,3 +31,16 @@ def test_not_everything_can_be_omitted():
     """As a leading base it would leave nothing."""
     with pytest.raises(SpecError, match="only stand in mix="):
         CodecSpec.parse("omit")
+
+
+@pytest.mark.parametrize("parts", ["k@omit/v@omit", "kL0-3@omit/vL3-5@omit", "L2-2@omit"])
+def test_of_each_layer_something_is_sent(parts):
+    """Readers refuse a frame that claims many tokens and is short; the spec is, before anything is encoded."""
+    with pytest.raises(SpecError, match="neither keys nor values"):
+        CodecSpec.parse(f"fp16+mix={parts}")
+
+
+@pytest.mark.parametrize("parts", ["kL0-2@omit/vL3-5@omit", "H0-1@omit", "k@omit/vH0-1@omit"])
+def test_keys_of_some_layers_values_of_others_and_heads_may_be_omitted(parts):
+    """Something of each layer is left."""
+    assert str(CodecSpec.parse(f"fp16+mix={parts}")).startswith("fp16+mix=")

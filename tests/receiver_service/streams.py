@@ -63,7 +63,7 @@ def receive(messages, max_cache_bytes=1 << 20, request=REQUEST):
     for message in messages:
         part = stream_serde.part_from_proto(sharer_service_pb2.ShareResponse.FromString(message))
         if isinstance(part, bytes):
-            intake.accept_header(part, stream_serde.header_from_bytes(part))
+            intake.header(part, stream_serde.header_from_bytes(part))
         elif hasattr(part, "digest"):
             intake.trailer(part)
             ended = True

@@ -1,9 +1,11 @@
 """Caches that a receiver holds, and by what they are found again."""
 
+from dataclasses import replace
+
 import torch
 
 from kvwire.model_card import ModelBinding
-from kvwire.requests import Method, RequestInfo, Text
+from kvwire.requests import FaultPolicy, Method, RequestInfo, Text
 from kvwire.stream import ShareRequest
 from receiver_service.held import HeldCache, PlacedLayer, content_key, held_caches
 
@@ -20,6 +22,11 @@ def request(request_id="1", caller="mia", context="a", held=()):
 def test_requests_for_the_same_content_have_one_key():
     """Whatever their id and deadline, and whatever they say is held."""
     assert content_key(request("1")) == content_key(request("2", held=(b"digest",)))
+
+
+def test_what_is_to_be_done_at_a_fault_decides_nothing_that_is_placed():
+    """What came under one policy is found under another."""
+    assert content_key(request()) == content_key(replace(request(), on_fault=FaultPolicy.PARTIAL))
 
 
 def test_another_caller_or_context_has_another_key():

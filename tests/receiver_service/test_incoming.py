@@ -83,6 +83,13 @@ def test_too_few_layers_are_of_no_use(incoming, share, least, usable):
     assert incoming.usable_after(DataLossError("a chunk"), least) is usable
 
 
+def test_a_held_cache_that_was_placed_is_all_there(incoming):
+    """Whatever becomes of the stream that only had to say so."""
+    incoming.header, incoming.replayed = HEADER, True
+    incoming.layers.share = 0.0
+    assert incoming.usable_after(DataLossError("the trailer"), 0.9)
+
+
 ROPES = RopeTable(())
 
 

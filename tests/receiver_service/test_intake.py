@@ -97,7 +97,7 @@ def test_a_trailer_that_counts_other_values_is_reported():
 def test_chunks_of_one_frame_agree_on_its_length():
     """A later one cannot stretch or shorten it."""
     intake = Intake(REQUEST, CARD, 1 << 20)
-    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.header(stream_serde.header_bytes(HEADER), HEADER)
     assert intake.chunk(CacheChunk(0, 0, 10, 0, b"12345", zlib.crc32(b"12345"))) is None
     with pytest.raises(DataLossError, match="its frame has 9 bytes, 10 were announced"):
         intake.chunk(CacheChunk(1, 0, 9, 5, b"6789", zlib.crc32(b"6789")))
@@ -145,7 +145,7 @@ def test_a_trailer_that_fits_no_part_spoils_the_whole_stream(change):
     intake = Intake(REQUEST, CARD, 1 << 30)
     messages = map(sharer_service_pb2.ShareResponse.FromString, stream())
     header, *chunks, trailer = map(stream_serde.part_from_proto, messages)
-    intake.accept_header(header, stream_serde.header_from_bytes(header))
+    intake.header(header, stream_serde.header_from_bytes(header))
     for chunk in chunks:
         intake.chunk(chunk)
     with pytest.raises(SpoiledError):

@@ -92,7 +92,7 @@ def accepted(header, alignment):
     header = dataclasses.replace(header, request_digest=share_request_serde.digest(request))
     data = stream_serde.header_bytes(header)
     intake = Intake(request, CARD, 1 << 20)
-    intake.accept_header(data, stream_serde.header_from_bytes(data))
+    intake.header(data, stream_serde.header_from_bytes(data))
 
 
 def test_aligned_slots_name_their_source_tokens():

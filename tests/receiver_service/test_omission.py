@@ -50,7 +50,7 @@ def test_a_policy_leaves_nothing_out_by_itself():
 
 
 def test_numbers_that_are_left_out_are_counted_by_half_and_layer():
-    """Keys of layers 1 and 2, values of 2 and 3, of those that come; what is coded otherwise is there."""
+    """Keys of layers 1 and 2, values of 3 and 4, of those that come; what is coded otherwise is there."""
     header = SimpleNamespace(kv_heads=2, source_tokens=5, head_dim=3, expected_layers=(0, 1, 2, 4))
-    header.codec = "int8+mix=kL0-0@fp16/kL1-2@omit/vL2-3@omit"
+    header.codec = "int8+mix=kL0-0@fp16/kL1-2@omit/vL3-4@omit"
     assert omitted_values(header) == 3 * 2 * 5 * 3

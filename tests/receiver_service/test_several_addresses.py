@@ -4,6 +4,7 @@ The sharers are scripted, the channels between are real.
 """
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -139,6 +140,17 @@ async def test_a_name_that_stands_for_nothing_is_a_sharer_that_cannot_be_reached
     async with Receiver(["dns:sharers:7"], resolve=resolve) as receiver:
         with pytest.raises(UnavailableError, match="dns:sharers:7 stands for no address: nobody knows it"):
             await receiver.ask(question())
+
+
+async def test_a_look_up_takes_no_more_than_the_time_that_is_left(question):
+    """Then there is something to fall back to, while there is time for it."""
+
+    async def resolve(*_):
+        await asyncio.Event().wait()
+
+    async with Receiver(["dns:sharers:7"], resolve=resolve) as receiver:
+        with pytest.raises(UnavailableError, match="still being looked up"):
+            await asyncio.wait_for(receiver.ask(question(), until_s=time.monotonic() + 0.1), 30)
 
 
 async def test_an_address_that_runs_another_model_is_refused_and_left_alone(scripted, question, other_binding):

@@ -28,6 +28,26 @@ def test_a_cache_counts_by_its_keys_and_values():
     assert kept.get(MIA) is None
 
 
+def test_observed_attention_counts_too():
+    """It is kept with the layer that drew it."""
+    kept = KeptCaches(ONE_CACHE_BYTES + 2 * 2 * 4 - 1)
+    kept.put(MIA, [(*LAYERS[0][:3], torch.zeros(2, 2))])
+    assert kept.get(MIA) is None
+    kept.put(MIA, LAYERS)
+    assert kept.get(MIA) is not None
+
+
+def test_a_kept_cache_keeps_no_more_memory_than_it_counts():
+    """A layer is part of what a whole pass computed, for others too."""
+    computed = torch.arange(800.0).reshape(2, 100, 4)
+    kept = KeptCaches(1 << 20)
+    kept.put(MIA, [(0, computed[:, 1:3], computed[:, 3:5], computed[:, 1:3, 0])])
+    [(_, *tensors)] = kept.get(MIA)
+    for found, part in zip(tensors, (computed[:, 1:3], computed[:, 3:5], computed[:, 1:3, 0]), strict=True):
+        assert torch.equal(found, part)
+        assert found.untyped_storage().nbytes() == part.nbytes
+
+
 def test_frames_are_found_by_context_codec_tables_and_layers():
     """And by nothing less."""
     kept, key = KeptCaches(100), FramesKey(MIA, "int8", b"", frozenset({0}))

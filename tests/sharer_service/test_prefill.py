@@ -1,5 +1,6 @@
 """What a prefill hands to the codec."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -187,6 +188,51 @@ def test_where_all_are_cancelled_the_pass_stops(engine):
     for each in jobs:
         with pytest.raises(CancelledError):
             prefiller.run(each)
+
+
+def test_a_pass_that_fails_fails_all_that_are_read_in_it(engine, monkeypatch):
+    """None is read a second time: of some layers its frames are on their way."""
+    jobs = [job(range(10, 10 + length)) for length in (10, 20)]
+
+    def fails(parts):
+        for layer in range(2):
+            for part in parts:
+                zeros = torch.zeros(2, len(part.tokens), 16)
+                part.cache.listener(layer, zeros, zeros)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine, "read_together", fails)
+    prefiller = waiting(engine, *(made for made, _ in jobs))
+    for made, sent in jobs:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            prefiller.run(made)
+        assert [frame.layer for frame in sent] == [0, 1]
+
+
+def test_nothing_is_left_of_one_whose_caller_went_before_its_turn(engine):
+    """Too long to be read beside others, it would stay for ever."""
+    gone = Task()
+    gone.cancel()
+    doomed, _ = job([10] * 600, task=gone)
+    other, _ = job(range(10, 20))
+    prefiller = waiting(engine, doomed, other)
+    left = weakref.ref(doomed)
+    del doomed
+    prefiller.run(other)
+    assert left() is None
+
+
+def test_sent_frames_are_not_held_until_the_last_one(engine):
+    """Together they may be as large as the cache."""
+    sent, alive = [], []
+
+    def emit(frame):
+        sent.append(weakref.ref(frame))
+        alive.append(sum(each() is not None for each in sent))
+
+    made, _ = job(range(10, 30))
+    Prefiller(engine, KeptCaches(0)).run(replace(made, emit=emit))
+    assert alive == [1, 1, 1, 1]
 
 
 def test_a_context_whose_attention_is_observed_is_read_alone(engine, monkeypatch):
