@@ -4,15 +4,13 @@ In aligned mode only content is aligned and fused; two models' templates say not
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fuser.align import Tokenized, by_characters, tokenized
+from kvwire.chat_template import Message, render
 from kvwire.errors import InvalidRequestError
-
-#: ``role`` and ``content``, as chat templates take them.
-Message = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -85,13 +83,11 @@ def read_messages(tokenizer: Any, messages: Sequence[Message]) -> Chat:
     """Render messages up to where the answer begins, and tokenize them; ``tokenizer`` is a fast one of transformers.
 
     Raises:
-        InvalidRequestError: No chat template, or one that drops or changes a message.
+        InvalidRequestError: No chat template, or one that refuses the messages, or drops or changes one.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise InvalidRequestError("tokens are aligned by messages, and one of the models has no chat template")
-    rendered = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    rendered = render(tokenizer, messages, answer=True)
     return read_chat(tokenizer, rendered, [message["content"] for message in messages])
 
 
