@@ -1,8 +1,8 @@
 """KV of one model -> KV of another.
 
-May import: codec, torch, transformers, safetensors, in ``train`` accelerate, ``kvwire.errors`` and the values of
-requests and model cards; never gRPC. A new fuser is one file in ``projectors/``, one line in ``registry.py``, one row
-in the conformance matrix.
+May import: codec, torch, transformers, safetensors, in ``train`` accelerate, ``kvwire.errors``,
+``kvwire.chat_template`` and the values of requests and model cards; never gRPC. A new fuser is one file in
+``projectors/``, one line in ``registry.py``, one row in the conformance matrix.
 
 Authors of fusers, and code that runs one by itself, use what is listed here.
 """

@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from fuser.align_official import Pick, sharer_tokens
-from fuser.sections import Chat, Message, read_messages
+from fuser.sections import Chat, read_messages
+from kvwire.chat_template import Message
 from kvwire.errors import InvalidRequestError
 
 

@@ -3,15 +3,13 @@
 In aligned mode only content is aligned and fused; two models' templates say nothing to each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fuser.align import Tokenized, tokenized
+from kvwire.chat_template import Message, render
 from kvwire.errors import InvalidRequestError
-
-#: ``role`` and ``content``, as chat templates take them.
-Message = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,9 @@ def read_messages(tokenizer: Any, messages: Sequence[Message]) -> Chat:
     ``tokenizer`` is a fast one of transformers.
 
     Raises:
-        InvalidRequestError: No chat template, or one that drops or changes a message.
+        InvalidRequestError: No chat template, or one that refuses the messages, or drops or changes one.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise InvalidRequestError("tokens are aligned by messages, and one of the models has no chat template")
-    rendered = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    rendered = render(tokenizer, messages, answer=True)
     return Chat(tokenized(tokenizer, rendered), sections(rendered, [message["content"] for message in messages]))

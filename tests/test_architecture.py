@@ -13,7 +13,7 @@ VALUES = ("kvwire.model_card", "kvwire.report", "kvwire.requests")
 #: Package -> project modules it may import, by prefix. A package may always import itself.
 MAY_IMPORT = {
     "codec": {"kvwire.errors"},
-    "fuser": {"codec", "kvwire.errors", "kvwire.official", *VALUES},
+    "fuser": {"codec", "kvwire.errors", "kvwire.chat_template", "kvwire.official", *VALUES},
     "calibration": {"codec", "fuser", "kvwire.models", "kvwire.engine", "kvwire.errors"},
     "kvwire": set[str](),
     # The bench asks real models how far an answer moves, on the texts, statistics and drawings that are there already.

@@ -60,7 +60,8 @@ class Breaker:
     @contextmanager
     def judging(self) -> Iterator[None]:
         """Around a call that is admitted: how it fails is judged; that it was answered is to be told."""
-        if self.state is State.OPEN:
+        probes = self.state is State.OPEN
+        if probes:
             self.state = State.PROBING
         try:
             yield
@@ -73,7 +74,7 @@ class Breaker:
             self.answered()
             raise
         finally:
-            if self.state is State.PROBING:  # nothing was learned: the next may probe
+            if probes and self.state is State.PROBING:  # nothing was learned: the next may probe
                 self.state = State.OPEN
 
     def answered(self) -> None:

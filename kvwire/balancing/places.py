@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kvwire.errors import StartError, UnavailableError
 
 _LOOKED_UP = "dns:"
+_LAST_PORT = 65535
 
 #: The addresses of a host and a port, as ``host:port``.
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -36,7 +37,7 @@ def parse(text: str) -> tuple[Place | Name, ...]:
     """Read ``HOST:PORT`` or ``dns:NAME:PORT``, one or several with commas between.
 
     Raises:
-        StartError: An entry without a port, or twice.
+        StartError: An entry without a port that can be, or twice.
     """
     entries = [entry.strip() for entry in text.split(",")]
     if len(set(entries)) < len(entries):
@@ -46,8 +47,10 @@ def parse(text: str) -> tuple[Place | Name, ...]:
 
 def _entry(entry: str) -> Place | Name:
     host, _, port = entry.rpartition(":")
-    if not host or not port.isdecimal():
-        raise StartError(f"{entry!r} has no port; write HOST:PORT, or dns:NAME:PORT for all addresses of a name")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise StartError(
+            f"{entry!r} has no port up to {_LAST_PORT}; write HOST:PORT, or dns:NAME:PORT for all addresses of a name"
+        )
     if host.startswith(_LOOKED_UP):
         return Name(host.removeprefix(_LOOKED_UP).removeprefix("///"), int(port))  # gRPC writes dns:///NAME:PORT
     return Place(entry)
@@ -66,7 +69,7 @@ async def look_up(name: Name, resolve: Resolve) -> list[Place]:
     """
     try:
         found = await resolve(name.host, name.port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: what no host can be called
         raise UnavailableError(f"{name} stands for no address: {error}; check the name and who resolves it") from error
     return [Place(address, name.host) for address in sorted(set(found))]
 

@@ -99,7 +99,9 @@ class Door:
         for caller in self._callers:
             if not caller.token_sha256 and caller.certificate in names:
                 return caller
-        raise AuthenticationError("this service wants a bearer token; send it as 'authorization: Bearer <token>'")
+        if self.wants_token:
+            raise AuthenticationError("this service wants a bearer token; send it as 'authorization: Bearer <token>'")
+        raise AuthenticationError("this service knows its callers by certificate, and the one shown is nobody's")
 
 
 def on_behalf_of(said: str) -> str:

@@ -79,7 +79,7 @@ class Answerer:
         watch = Stopwatch(self.side)
         return Question(request.info, request.context, request.prompt, request.exchange, reserve_tokens, task, watch)
 
-    async def ask(self, request: ScoreRequest, task: Task) -> "Asked":
+    async def ask(self, request: ScoreRequest, task: Task) -> Asked:
         """Tokenize a scoring request.
 
         Raises:

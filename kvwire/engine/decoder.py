@@ -7,10 +7,13 @@ whoever comes together.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import torch
 
+from kvwire.engine.cache import PositionedCache
 from kvwire.engine.decode import Greedy, Step, best
 from kvwire.engine.engine import Engine
 from kvwire.engine.question import Begin
@@ -18,6 +21,9 @@ from kvwire.engine.rows import longest_beside
 from kvwire.engine.worker import Task, Worker
 from kvwire.engine.written import Answer, Group, Outcome
 from kvwire.progress import Stopwatch
+
+#: An answer, and the cache with which it joins those that are written.
+_Joining = tuple[Answer, PositionedCache]
 
 
 class Decoder:
@@ -27,7 +33,7 @@ class Decoder:
         self._engine = engine
         self._worker = worker
         self._groups: dict[int, Group] = {}  # the compute thread's
-        self._joining: list[Answer] = []  # the event loop's
+        self._joining: list[_Joining] = []  # the event loop's
         self._running: asyncio.Task[None] | None = None
 
     async def steps(
@@ -44,20 +50,23 @@ class Decoder:
             yield first
         if writing.ended:
             return
-        answer = Answer(writing, begin.cache, begin.position, task, watch)
-        self._join(answer)
+        answer = Answer(writing, begin.position, task, watch)
+        self._join(answer, begin.cache)
         try:
             while (outcome := await answer.steps.get()) is not None:
-                if isinstance(outcome, Exception):
-                    raise outcome
-                yield outcome
-                if answer.cache is not None and answer.steps.empty():
-                    self._join(answer)  # it had been set aside
+                match outcome:
+                    case Step():
+                        yield outcome
+                    case PositionedCache():  # it had been set aside, and all before that is read
+                        self._join(answer, outcome)
+                    case _:
+                        raise outcome
         finally:
             answer.left = True
 
-    def _join(self, answer: Answer) -> None:
-        self._joining.append(answer)
+    def _join(self, answer: Answer, cache: PositionedCache) -> None:
+        answer.waits_from_s = time.perf_counter()
+        self._joining.append((answer, cache))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
 
@@ -65,24 +74,28 @@ class Decoder:
         """Pass after pass while anybody waits."""
         while self._joining or self._groups:
             joining, self._joining = self._joining, []
+            outcomes: list[tuple[Answer, Outcome]] = []
             try:
-                outcomes = await self._worker.run(lambda joining=joining: self._pass(joining))  # type: ignore[misc]
+                await self._worker.run(partial(self._pass, joining, outcomes))
             except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
-                waiting = {*joining, *(answer for group in self._groups.values() for answer in group.answers)}
-                outcomes = [(answer, error) for answer in waiting]
+                waiting = {answer for answer, _ in joining}.union(*(group.answers for group in self._groups.values()))
+                outcomes += [(answer, error) for answer in waiting]
                 self._groups = {}
             for answer, outcome in outcomes:
                 answer.steps.put_nowait(outcome)
 
     @torch.inference_mode()
-    def _pass(self, joining: list[Answer]) -> list[tuple[Answer, Outcome]]:
-        """A step of every group; on the compute thread."""
-        outcomes = [failed for group in self._groups.values() for failed in group.set_aside()]
-        for answer in joining:
-            if answer.cache is not None and not answer.left:
+    def _pass(self, joining: list[_Joining], outcomes: list[tuple[Answer, Outcome]]) -> None:
+        """A step of every group; on the compute thread.
+
+        ``outcomes`` hear of what came so far even if the pass fails then.
+        """
+        for group in self._groups.values():
+            outcomes += group.set_aside()
+        for answer, cache in joining:
+            if not answer.left:
                 group = self._groups.setdefault(longest_beside(answer.most_slots), Group(self._engine))
-                group.join(answer, answer.cache)
+                group.join(answer, cache)
         self._groups = {longest: group for longest, group in self._groups.items() if group.answers}
         for group in self._groups.values():
             outcomes += group.step()
-        return outcomes

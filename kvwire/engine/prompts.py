@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from kvwire.chat_template import render
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import Input, Messages, Text, TokenIds
 
@@ -50,11 +51,12 @@ class PromptReader:
 
         Text gets the tokenizer's BOS, if it has one, as head. A messages prompt is rendered with the chat template:
         the head is its opening up to the first user message, and the context stands where that message begins.
-        Context messages are rendered before the prompt, with only BOS as head. Token ids are taken as they are.
+        Context messages are rendered before the prompt, with only BOS as head, or none if the template writes it.
+        Token ids are taken as they are.
 
         Raises:
-            InvalidRequestError: An empty prompt, a token id outside the vocabulary, or messages for a model without
-                a chat template.
+            InvalidRequestError: An empty prompt, a token id outside the vocabulary, or messages that the model's chat
+                template refuses, or for which it has none.
         """
         if isinstance(context, Messages):
             tokens = self._after_messages(context, prompt)
@@ -72,7 +74,8 @@ class PromptReader:
         """Tokens of a context by itself, as :meth:`read` puts them between a head and a prompt.
 
         Raises:
-            InvalidRequestError: A token id outside the vocabulary, or messages for a model without a chat template.
+            InvalidRequestError: A token id outside the vocabulary, or messages that the model's chat template refuses,
+                or for which it has none.
         """
         return self._piece(piece)
 
@@ -116,7 +119,8 @@ class PromptReader:
 
     def _after_messages(self, context: Messages, prompt: Input) -> Tokens:
         if not isinstance(prompt, Messages):
-            return Tokens(self.bos(), self._piece(context), self._piece(prompt))
+            bos, tokens = self.bos(), self._piece(context)
+            return Tokens(() if tokens[: len(bos)] == bos else bos, tokens, self._piece(prompt))
         before = self._render(context, answer=False)
         whole = self._render(Messages(context.messages + prompt.messages), answer=True)
         if not whole.startswith(before):
@@ -149,10 +153,7 @@ class PromptReader:
             raise InvalidRequestError("this model has no chat template; send text instead of messages")
         if not messages:
             raise InvalidRequestError("the list of messages is empty; send at least one")
-        rendered: str = self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer, enable_thinking=False
-        )
-        return rendered
+        return render(self._tokenizer, messages, answer=answer)
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         for outside in (each for each in ids if not 0 <= each < self._vocabulary):

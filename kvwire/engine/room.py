@@ -123,8 +123,9 @@ class Room:
     def _let_in(self) -> None:
         while self._queue and self._fits(self._queue[0].nbytes):
             first = self._queue.popleft()
-            self._give(first.owner, first.nbytes)
-            first.let_in.set_result(None)
+            if not first.let_in.cancelled():  # else its wait has ended, and its task is about to hear of it
+                self._give(first.owner, first.nbytes)
+                first.let_in.set_result(None)
 
     def _fits(self, nbytes: int) -> bool:
         return self.taken_bytes + nbytes <= self.max_bytes

@@ -45,8 +45,8 @@ class StreamedRead:
         """What follows the last token, ``(vocabulary,)`` float32.
 
         Raises:
-            InvalidRequestError: There were no tokens, or the pass was never begun.
-            CancelledError, DeadlineError: The request ended.
+            InvalidRequestError: There were no tokens.
+            CancelledError, DeadlineError: The request ended, or the pass was never begun.
         """
         if self._running is None:
             raise CancelledError("the pass was never begun")

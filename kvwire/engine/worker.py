@@ -153,7 +153,7 @@ class Worker:
         finally:
             if not running.done():
                 task.cancel()
-                await seen_out(running)
+            await seen_out(running)
 
     async def make_room(self, nbytes: int, task: Task) -> None:
         """Take so many bytes for a request's caches until it leaves its place; waits while others hold them.

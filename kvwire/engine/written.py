@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kvwire.engine.cache import PositionedCache
@@ -14,23 +15,22 @@ from kvwire.progress import Stopwatch
 #: Steps that wait to be read before an answer is set aside, so that a slow reader holds up nobody and little memory.
 _UNREAD_STEPS = 16
 
-#: A step, the end, or why there is none.
-Outcome = Step | None | Exception
+#: A step; its cache, with which an answer that was set aside joins again; the end; or why there is none.
+Outcome = Step | PositionedCache | None | Exception
 
 
 @dataclass(eq=False)
 class Answer:
     """One that is being written.
 
-    ``position`` is its first new token's; ``cache`` is None while a row holds it; ``waits_from_s``: for its next pass.
+    ``position`` is its first new token's; ``waits_from_s``: for its next pass.
     """
 
     writing: Greedy
-    cache: PositionedCache | None
     position: int
     task: Task
     watch: Stopwatch
-    waits_from_s: float = field(default_factory=time.perf_counter)
+    waits_from_s: float = 0.0
     steps: "asyncio.Queue[Outcome]" = field(default_factory=asyncio.Queue)
     left: bool = False
 
@@ -65,24 +65,23 @@ class Group:
         """Give an answer a row; its cache moves there."""
         self._rows.join(cache)
         self.answers.append(answer)
-        answer.cache = None
 
-    def set_aside(self) -> list[tuple[Answer, Outcome]]:
-        """Take the rows of those that ended, left, failed or are read too slowly; return failures."""
-        failures: list[tuple[Answer, Outcome]] = []
+    def set_aside(self) -> Iterator[tuple[Answer, Outcome]]:
+        """Take the rows of those that ended, left, failed or are read too slowly; tell the last two kinds."""
         for row in reversed(range(len(self.answers))):
             answer = self.answers[row]
             failure = answer.failure()
             if failure is not None:
-                failures.append((answer, failure))
-            elif answer.slow and not answer.left:
-                answer.cache = self._rows.row(row)
-            elif not answer.left and not answer.writing.ended:
+                yield answer, failure
+            elif answer.left or answer.writing.ended:
+                pass
+            elif answer.slow:
+                yield answer, self._rows.row(row)
+            else:
                 continue
             self._rows.drop(row)
             self.answers[row] = self.answers[-1]
             self.answers.pop()
-        return failures
 
     def step(self) -> list[tuple[Answer, Outcome]]:
         """Read the last token of every answer, and take the next."""

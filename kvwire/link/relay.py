@@ -22,6 +22,7 @@ from kvwire.link.shape import Shape
 # caches would leave the sender at once, and no back-pressure reach it.
 _SOCKET_BYTES = 128 * 1024
 _CONNECT_TIMEOUT_S = 10.0
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Address:
         """Read ``host:port``.
 
         Raises:
-            StartError: It has no port.
+            StartError: It has no port that can be.
         """
         host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal():
-            raise StartError(f"{text!r} is not an address; write HOST:PORT")
+        if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+            raise StartError(f"{text!r} is not an address; write HOST:PORT, the port up to {_LAST_PORT}")
         return cls(host.strip("[]"), int(port))
 
 

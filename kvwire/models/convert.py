@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from kvwire.errors import StoreError
+from kvwire.models.load import check_whole
 from kvwire.models.quiet import quiet
 
 
@@ -31,10 +31,7 @@ def _convert_model(gguf: Path, into: Path, name: str) -> None:
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True, output_loading_info=True
     )
     model, report = loaded
-    if report["missing_keys"] or report["mismatched_keys"]:
-        # transformers would fill these with random numbers and only warn.
-        lacking = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
-        raise StoreError(f"{gguf.name} lacks {len(lacking)} weights of its own model, first {lacking[0]}")
+    check_whole(gguf.name, report)
     # What is saved is plain float32; with these left in place transformers refuses to save it.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

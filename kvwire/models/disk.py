@@ -62,7 +62,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def _full(folder: Path, needed_bytes: int) -> StoreError:
-    free_bytes = shutil.disk_usage(folder).free
+    there = next(each for each in (folder, *folder.parents) if each.exists())  # it may have had no room for itself
+    free_bytes = shutil.disk_usage(there).free
     return StoreError(
         f"the disk of {folder} is full: about {decimal(needed_bytes)} needed, {decimal(free_bytes)} free; "
         f"make room or set KVWIRE_HOME to a folder on another disk"

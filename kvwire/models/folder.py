@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from uuid import uuid4
 
 from kvwire.errors import NotFoundError
 from kvwire.models.describe import describe
@@ -49,6 +50,6 @@ def _recall(memory: Path, stamp: Stamp, folder: Path) -> StoredModel | None:
 
 def _remember(memory: Path, stamp: Stamp, model: StoredModel) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
-    draft = memory.with_suffix(".partial")
+    draft = memory.with_suffix(f".{uuid4().hex}.partial")  # services that start together write at the same time
     draft.write_text(json.dumps({"stamp": stamp, "model": model.facts()}), encoding="utf-8")
     draft.replace(memory)

@@ -7,7 +7,6 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -40,7 +39,7 @@ def resolve(reference: ModelReference) -> tuple[str, int]:
         StoreError: It cannot be reached, wants its terms accepted, or has no safetensors files there.
     """
     files = _ask(reference, dry_run=True)
-    if not files:
+    if not any(file.filename.endswith(".safetensors") for file in files):
         raise StoreError(f"{reference} has no safetensors files; kvwire reads no pickled weights")
     return files[0].commit_hash, sum(file.file_size for file in files)
 
@@ -57,18 +56,29 @@ def download(reference: ModelReference, commit: str, into: Path) -> None:
 
 
 def _ask(reference: ModelReference, **arguments: Any) -> Any:
+    return snapshot(str(reference), **{**snapshot_arguments(reference), **arguments})
+
+
+def snapshot(reference: str, repo_id: str, **arguments: Any) -> Any:
+    """What ``snapshot_download`` gives for a repository, silently; ``reference`` is what its errors call it.
+
+    Raises:
+        NotFoundError: The hub has no such repository or revision.
+        StoreError: It cannot be reached, or wants its terms accepted.
+        OSError: The disk is at fault.
+    """
     try:
         with quiet():
-            return snapshot_download(**{**snapshot_arguments(reference), **arguments})
+            return snapshot_download(repo_id, **arguments)
     except GatedRepoError as error:
         raise StoreError(
-            f"{reference} is gated: accept its terms at https://huggingface.co/{reference.name}, set HF_TOKEN"
+            f"{reference} is gated: accept its terms at https://huggingface.co/{repo_id}, set HF_TOKEN"
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise NotFoundError(f"the hub has no {reference}, or keeps it private; check name and revision") from error
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # of its HTTP library's errors too, which are not its own
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the hub
             raise
         raise StoreError(
-            f"cannot fetch {reference} from the hub: {error}; check the network, or use path:DIR"
+            f"cannot fetch {reference} from the hub: {error}; check the network, or use a folder of this machine"
         ) from error

@@ -4,11 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
-
-from kvwire.errors import InvalidRequestError, NotFoundError, StoreError
-from kvwire.models.quiet import quiet
+from kvwire.errors import InvalidRequestError, NotFoundError
+from kvwire.models.hub import snapshot
 
 _FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<folder>[\w.+/-]+)", re.ASCII)
 
@@ -18,8 +15,9 @@ def fetch_folder(reference: str) -> Path:
 
     Raises:
         InvalidRequestError: It is not of that form; a branch is no commit.
-        NotFoundError: There is no such folder.
-        StoreError: The hub cannot be reached.
+        NotFoundError: There is no such repository, commit or folder.
+        StoreError: The hub cannot be reached, or wants its terms accepted.
+        OSError: The disk is at fault.
     """
     asked = _parsed(reference)
     folder = Path(_ask(asked)) / asked["folder"]
@@ -47,16 +45,8 @@ def _parsed(reference: str) -> "re.Match[str]":
 
 
 def _ask(asked: "re.Match[str]", **arguments: Any) -> Any:
-    try:
-        with quiet():
-            return snapshot_download(
-                asked["repo"],
-                revision=asked["revision"],
-                allow_patterns=[f"{asked['folder'].rstrip('/')}/*"],
-                **arguments,
-            )
-    except (HfHubHTTPError, OSError) as error:
-        raise StoreError(f"cannot fetch {asked[0]} from the hub: {error}; check the network") from error
+    pattern = f"{asked['folder'].rstrip('/')}/*"
+    return snapshot(asked[0], asked["repo"], revision=asked["revision"], allow_patterns=[pattern], **arguments)
 
 
 def _absent(asked: "re.Match[str]") -> NotFoundError:

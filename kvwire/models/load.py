@@ -1,5 +1,6 @@
 """Load a stored model as plain torch modules."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,20 +32,25 @@ def load(
 
     Raises:
         StartError: The device is not there.
-        StoreError: The folder does not load.
+        StoreError: The folder does not load, or lacks weights.
     """
-    target = _device(device)
+    target = device_named(device)
     try:
         with quiet():
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 stored.path,
                 dtype=dtype,
                 attn_implementation=attn_implementation,
                 local_files_only=True,
                 use_safetensors=True,
+                output_loading_info=True,
             )
     except (OSError, SafetensorError) as error:
         raise _damaged(stored, error) from error
+    except (RuntimeError, ValueError) as error:
+        raise StoreError(f"{stored.path} holds no model that this transformers loads: {error}") from error
+    model, report = loaded
+    check_whole(stored.path.name, report)
     return LoadedModel(model.to(target).eval().requires_grad_(False), load_tokenizer(stored), stored)
 
 
@@ -62,11 +68,25 @@ def load_tokenizer(stored: StoredModel) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _damaged(stored: StoredModel, error: Exception) -> StoreError:
-    return StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again")
+def check_whole(name: str, report: Mapping[str, Collection[Any]]) -> None:
+    """Refuse a model by what transformers reports of its loading: it fills what is lacking with random numbers.
+
+    Raises:
+        StoreError: It lacks weights.
+    """
+    lacking = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
+    if lacking:
+        raise StoreError(
+            f"{name} lacks {len(lacking)} weights of its own model, first {lacking[0]}; fetch it again as a whole"
+        )
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device that torch calls so.
+
+    Raises:
+        StartError: It is not there.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -74,3 +94,7 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise StartError(f"{name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
     return device
+
+
+def _damaged(stored: StoredModel, error: Exception) -> StoreError:
+    return StoreError(f"{stored.path} does not load: {error}; delete it and fetch it again")

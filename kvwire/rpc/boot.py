@@ -11,7 +11,7 @@ from kvwire.engine.engine import Engine
 from kvwire.engine.machine import memory_bytes
 from kvwire.engine.worker import Worker
 from kvwire.model_card import Limits
-from kvwire.models.load import load
+from kvwire.models.load import device_named, load
 from kvwire.models.reference import ModelReference
 from kvwire.models.store import ModelStore
 
@@ -23,7 +23,7 @@ async def boot(settings: ServiceSettings, warm: Callable[[Engine], None]) -> tup
         StartError: The device cannot be used.
         StoreError: The model cannot be fetched.
     """
-    worker = Worker(settings.max_in_flight, settings.cache_memory_bytes or _share(torch.device(settings.device)))
+    worker = Worker(settings.max_in_flight, settings.cache_memory_bytes or _share(device_named(settings.device)))
     return await worker.run(lambda: _load(settings, warm)), worker
 
 

@@ -62,11 +62,13 @@ def read_folder(folder: Path, scratch: Path) -> Folder:
     except SafetensorError as error:
         raise DataLossError(f"{folder / 'cases.safetensors'} is damaged ({error}); fetch it again") from None
     try:
-        if (folder / "receiver").is_dir():
-            return _with_models(folder, tensors, scratch)
-        return _without_models(folder, tensors, scratch)
+        made = _with_models if (folder / "receiver").is_dir() else _without_models
+        ready = made(folder, tensors, scratch)
     except (KeyError, IndexError) as error:
         raise DataLossError(f"{folder / 'cases.safetensors'} has no tensor {error}; it is of another kind") from None
+    if not ready.cases:
+        raise NotFoundError(f"{folder / 'cases.safetensors'} holds no case; there is nothing to hold the fuser against")
+    return ready
 
 
 def _with_models(folder: Path, tensors: dict[str, Tensor], scratch: Path) -> Folder:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from kvwire.processes import FREE_PORTS, running_service
@@ -67,18 +68,16 @@ def _compared(cases: Sequence[Expected], found: Sequence[Inspected]) -> Compared
     pairs = list(zip(cases, found, strict=True))
     logits = [_difference(got.logits, case.logits) for case, got in pairs if case.logits is not None]
     caches = [
-        max(
-            _difference(got.keys[layer][:, : keys.shape[1]], keys),
-            _difference(got.values[layer][:, : keys.shape[1]], values),
-        )
+        _difference(half[:, : expected.shape[1]], expected)
         for case, got in pairs
         for layer, (keys, values) in case.cache.items()
+        for half, expected in ((got.keys[layer], keys), (got.values[layer], values))
     ]
     tokens = [got.tokens == case.tokens for case, got in pairs if case.tokens]
     return Compared(
         cases=tuple(case.name for case in cases),
-        logits_max_abs_diff=max(logits, default=None),
-        kv_max_abs_diff=max(caches, default=None),
+        logits_max_abs_diff=_largest(logits),
+        kv_max_abs_diff=_largest(caches),
         tokens_equal=all(tokens) if tokens else None,
         payload_bytes=sum(got.report.bytes.payload_bytes for got in found if got.report.bytes is not None),
     )
@@ -86,3 +85,8 @@ def _compared(cases: Sequence[Expected], found: Sequence[Inspected]) -> Compared
 
 def _difference(got: Tensor, expected: Tensor) -> float:
     return float((got.double() - expected.double()).abs().max())
+
+
+def _largest(differences: Sequence[float]) -> float | None:
+    """Not a number if one is none, which agrees with nothing; None of none."""
+    return float(torch.tensor(differences, dtype=torch.float64).max()) if differences else None

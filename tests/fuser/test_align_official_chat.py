@@ -59,3 +59,13 @@ def test_a_chat_without_content_or_template_is_refused(tokenizers):
     sharer.chat_template = None
     with pytest.raises(InvalidRequestError, match="no chat template"):
         sharer_chat(receiver, sharer, MESSAGES, first)
+
+
+def test_a_chat_that_either_model_s_template_refuses_is_refused(tokenizers):
+    """In that template's own words."""
+    receiver, sharer = tokenizers
+    sharer.chat_template = "{{ raise_exception('no system role') }}"
+    with pytest.raises(InvalidRequestError, match="refuses the messages: no system role"):
+        sharer_chat(receiver, sharer, MESSAGES, first)
+    with pytest.raises(InvalidRequestError, match="refuses the messages: no system role"):
+        receiver_chat(sharer, MESSAGES)

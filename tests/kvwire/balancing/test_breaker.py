@@ -132,3 +132,14 @@ def test_the_log_tells_when_it_opens_and_when_it_closes(breaker, clock, caplog):
     assert "sharer s is left alone for" in caplog.messages[0]
     assert "UNAVAILABLE: it went away" in caplog.messages[0]
     assert caplog.messages[1] == "sharer s answers again"
+
+
+def test_a_call_of_earlier_that_told_nothing_lets_no_second_probe_in(breaker, clock):
+    """It ends while another call probes."""
+    earlier = breaker.judging()
+    earlier.__enter__()
+    fail_until_open(breaker)
+    clock.now_s += breaker.left_s
+    with breaker.judging():
+        earlier.__exit__(None, None, None)
+        assert (breaker.state, breaker.admits) == (State.PROBING, False)

@@ -8,7 +8,7 @@ import pytest
 
 from kvwire.balancing.breaker import Breaker
 from kvwire.balancing.choice import least_busy
-from kvwire.balancing.places import Name, Place, parse, system_resolve
+from kvwire.balancing.places import Name, Place, look_up, parse, system_resolve
 from kvwire.balancing.pool import Pool
 from kvwire.errors import StartError, UnavailableError
 
@@ -188,9 +188,16 @@ def test_what_is_written_is_read():
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("a", "no port"), ("", "no port"), ("dns:a", "no port"), ("a:1,a:1", "twice")]
+    ("text", "complaint"),
+    [("a", "no port"), ("", "no port"), ("dns:a", "no port"), ("a:65536", "no port up to 65535"), ("a:1,a:1", "twice")],
 )
 def test_what_cannot_be_is_refused_with_what_to_write(text, complaint):
     """Before anything is asked."""
     with pytest.raises(StartError, match=complaint):
         parse(text)
+
+
+async def test_what_no_host_can_be_called_stands_for_no_address():
+    """The look-up says so with an error of another kind."""
+    with pytest.raises(UnavailableError, match=r"dns:a\.\.b:1 stands for no address"):
+        await look_up(Name("a..b", 1), system_resolve)

@@ -182,3 +182,9 @@ def test_what_a_caller_says_counts_within_who_it_is():
     assert len(keys) == 5
     assert {len(key) for key in keys} == {64}
     assert on_behalf_of("tom") == "tom"
+
+
+def test_where_callers_are_known_by_certificate_alone_nobody_is_told_to_send_a_token():
+    """None would do."""
+    with pytest.raises(AuthenticationError, match="by certificate"):
+        Door([Caller("mia", certificate="mia.example")]).who(Shown(names=("ann.example",)))

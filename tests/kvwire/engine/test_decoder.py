@@ -1,16 +1,20 @@
 """Answers that are written together are those that would be written alone."""
 
 import asyncio
+import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from kvwire.engine import decoder as decoder_module
 from kvwire.engine import rows, written
 from kvwire.engine.decoder import Decoder
 from kvwire.engine.question import Begin
 from kvwire.engine.worker import Task
 from kvwire.errors import CancelledError
 from kvwire.progress import Stopwatch
+from tests.clock import Clock
 from tests.kvwire.engine.conftest import begun
 
 TOKENS = tuple(torch.randint(4, 512, (40,), generator=torch.Generator().manual_seed(1)).tolist())
@@ -19,6 +23,10 @@ NONE = frozenset[int]()
 
 async def write(decoder, start, count, stop=NONE, task=None, watch=None):
     steps = decoder.steps(start, count, stop, task or Task(), watch or Stopwatch("receiver"))
+    return [step async for step in steps]
+
+
+async def all_of(steps):
     return [step async for step in steps]
 
 
@@ -144,3 +152,62 @@ async def test_time_spent_in_passes_and_waiting_is_told(engine, worker):
     [decode] = [stage for stage in watch.stages() if stage.name == "decode"]
     assert decode.seconds > 0
     assert task.waited_s > 0
+
+
+async def test_an_answer_that_is_read_to_its_end_while_it_is_set_aside_goes_on(engine, worker, monkeypatch):
+    """Its cache is copied out of its row meanwhile, on the compute thread."""
+    monkeypatch.setattr(written, "_UNREAD_STEPS", 3)
+    copied, copying, read_up = rows.Rows.row, threading.Event(), threading.Event()
+
+    def row(self, index):
+        copying.set()
+        read_up.wait(60)
+        return copied(self, index)
+
+    monkeypatch.setattr(rows.Rows, "row", row)
+    slow = Decoder(engine, worker).steps(begun(engine, TOKENS), 30, NONE, Task(), Stopwatch("receiver"))
+    read = [await anext(slow), await anext(slow)]  # the second one of the passes
+    await asyncio.to_thread(copying.wait, 60)
+    read += [await anext(slow) for _ in range(3)]
+    rest = asyncio.create_task(all_of(slow))
+    await asyncio.sleep(0)
+    read_up.set()
+    assert len(read) + len(await asyncio.wait_for(rest, 60)) == 30
+
+
+async def test_time_that_an_answer_is_set_aside_is_no_wait_for_others(engine, worker, monkeypatch):
+    """It waits for its own reader."""
+    clock = Clock()
+    monkeypatch.setattr(written, "_UNREAD_STEPS", 3)
+    for module in (decoder_module, written):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock))
+    decoder, task = Decoder(engine, worker), Task()
+    slow = decoder.steps(begun(engine, TOKENS), 30, NONE, task, Stopwatch("receiver"))
+    for _ in range(2):
+        await anext(slow)
+    await decoder._running
+    clock.now_s += 3600
+    await all_of(slow)
+    assert task.waited_s < 3600
+
+
+async def test_one_that_ended_is_told_so_even_if_the_pass_fails_then(engine, worker, monkeypatch):
+    """Its row is gone by that time."""
+    decoder, task, once = Decoder(engine, worker), Task(), engine.next_logits_of_rows
+    doomed = decoder.steps(begun(engine, TOKENS), 100, NONE, task, Stopwatch("receiver"))
+    other = decoder.steps(begun(engine, TOKENS[:7]), 100, NONE, Task(), Stopwatch("receiver"))
+    for steps in (doomed, other):
+        await anext(steps)
+    await asyncio.gather(anext(doomed), anext(other))  # both have rows
+
+    def fails_without_doomed(rows, tokens, positions):
+        if len(tokens) < 2:
+            raise MemoryError("no room")
+        return once(rows, tokens, positions)
+
+    monkeypatch.setattr(engine, "next_logits_of_rows", fails_without_doomed)
+    task.cancel()
+    with pytest.raises(CancelledError):
+        await asyncio.wait_for(all_of(doomed), 60)
+    with pytest.raises(MemoryError):
+        await asyncio.wait_for(all_of(other), 60)

@@ -1,7 +1,9 @@
 """Head, context and prompt as tokens."""
 
 import pytest
+from transformers import AutoTokenizer
 
+from kvwire.engine.prompts import PromptReader
 from kvwire.errors import InvalidRequestError
 from kvwire.requests import ChatMessage, Messages, Text, TokenIds
 
@@ -59,3 +61,26 @@ def test_a_chat_prompt_without_a_user_message_is_refused(engine):
     """There is no place for the context to stand."""
     with pytest.raises(InvalidRequestError, match="no user message"):
         engine.prompts.read(None, Messages((ChatMessage("system", "Be brief."),)))
+
+
+def reader(folder, template):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    return PromptReader(tokenizer, 512)
+
+
+@pytest.mark.parametrize("asked", [(None, CHAT), (CHAT, Text("Where?")), (CHAT, CHAT)])
+def test_messages_that_the_template_refuses_are_a_wrong_request(tiny_llama, asked):
+    """In the template's own words, and with what to send."""
+    prompts = reader(tiny_llama, "{{ raise_exception('System role not supported') }}")
+    with pytest.raises(InvalidRequestError, match="refuses the messages: System role not supported; send roles"):
+        prompts.read(*asked)
+
+
+def test_a_context_whose_template_writes_bos_has_no_other_one_before_it(tiny_gemma):
+    """Its tokenizer would put one there; where the template writes none it does."""
+    context, prompt = Messages((ChatMessage("user", "It is here."),)), Text("Where is it?")
+    turns = "{% for message in messages %}<turn>{{ message['content'] }}{% endfor %}"
+    for template, head in (("{{ bos_token }}" + turns, ()), (turns, (0,))):
+        tokens = reader(tiny_gemma, template).read(context, prompt)
+        assert (tokens.head, (tokens.head + tokens.context).count(0)) == (head, 1)

@@ -170,3 +170,16 @@ async def test_some_can_be_kept_and_the_rest_given_back():
     room.release("one")
     room.release("nobody")
     assert room.taken_bytes == 0
+
+
+async def test_who_gives_memory_back_while_one_that_waits_is_cancelled_hears_nothing_of_it():
+    """The wait is over before its task knows; whoever stands behind is let in."""
+    room = Room(CEILING)
+    await room.take(CEILING, "one")
+    waiting, behind = (asyncio.create_task(room.take(CEILING, name)) for name in ("two", "three"))
+    await settled()
+    waiting.cancel()
+    room.release("one")
+    await behind
+    assert waiting.cancelled()
+    assert (room.held("two"), room.held("three")) == (0, CEILING)

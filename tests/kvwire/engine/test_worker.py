@@ -146,3 +146,21 @@ async def test_a_stream_passes_the_producers_error_on(worker):
     assert await anext(stream) == 1
     with pytest.raises(ValueError, match="broken"):
         await anext(stream)
+
+
+async def test_work_that_failed_before_its_stream_was_closed_is_nobodys_worry(worker):
+    """Who closes it wants to know no more."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    def produce(emit):
+        emit(1)
+        raise MemoryError("no room")
+
+    stream = worker.stream(begun(produce), Task(), depth=2)
+    await anext(stream)
+    await worker.run(lambda: None)  # by then it has failed
+    await stream.aclose()
+    del stream
+    gc.collect()
+    assert not complaints

@@ -10,9 +10,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from random import Random
 
 import pytest
 
+from kvwire.errors import StartError
+from kvwire.link.relay import Relay
 from kvwire.link.shape import Shape
 from kvwire.processes import running_link
 
@@ -149,3 +152,10 @@ def test_a_link_ends_when_its_launcher_does():
         process.send_signal(signal.SIGKILL)
         process.stdout.close()
         process.wait()
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", ":7", "127.0.0.1:http", "127.0.0.1:65536"])
+def test_what_is_no_address_is_refused(text):
+    """Before a socket says so in its own way."""
+    with pytest.raises(StartError, match="write HOST:PORT, the port up to 65535"):
+        Relay(text, "127.0.0.1:7", Shape(MIB), Random(0))  # noqa: S311  # a seed

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,17 @@ def test_a_cut_weight_file_is_refused(store, folder):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(StoreError, match=r"model\.safetensors is no whole"):
         store.pull(f"path:{folder}")
+
+
+def test_two_that_describe_a_folder_at_once_both_have_it(store, folder, monkeypatch):
+    """One remembers it while the other is about to: services that start together."""
+    replace, other = Path.replace, []
+
+    def after_the_other(self, target):
+        monkeypatch.setattr(Path, "replace", replace)
+        other.append(store.pull(f"path:{folder}"))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", after_the_other)
+    assert [store.pull(f"path:{folder}")] == other
+    assert len(list((store.home / "fingerprints").iterdir())) == 1

@@ -1,9 +1,12 @@
 """Folders of a hub repository, as far as they can be tested without the hub."""
 
 import pytest
+from httpx2 import Request, Response
 from huggingface_hub import constants
+from huggingface_hub.errors import RepositoryNotFoundError
 
-from kvwire.errors import InvalidRequestError, StoreError
+from kvwire.errors import InvalidRequestError, NotFoundError, StoreError
+from kvwire.models import hub
 from kvwire.models.hub_folder import fetch_folder, resolve_folder
 
 COMMIT = "f01fc3258b305e280e04c7238f4f2cf31b7dc70d"
@@ -31,3 +34,14 @@ def test_without_a_hub_it_says_what_it_could_not_fetch(setting, value, monkeypat
         with pytest.raises(StoreError) as refused:
             ask(reference)
         assert reference in str(refused.value)
+
+
+def test_a_repository_that_the_hub_does_not_have_is_not_found(monkeypatch):
+    """And the network is not blamed."""
+
+    def absent(*_, **__):
+        raise RepositoryNotFoundError("404", response=Response(404, request=Request("GET", "https://hub")))
+
+    monkeypatch.setattr(hub, "snapshot_download", absent)
+    with pytest.raises(NotFoundError, match="check name and revision"):
+        fetch_folder(f"hf:o/n@{COMMIT}/d")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kvwire.errors import StartError, StoreError
 from kvwire.models.load import load
@@ -50,4 +51,22 @@ def test_weights_that_were_cut_since_do_not_load(stored):
     weights = stored.path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(StoreError, match="fetch it again"):
+        load(stored, dtype=torch.float32)
+
+
+def test_a_model_that_lacks_weights_is_refused(stored):
+    """Transformers would fill them with random numbers."""
+    weights = stored.path / "model.safetensors"
+    tensors = load_file(weights)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(StoreError, match=r"lacks 1 weights .* first model\.layers\.1\.mlp\.up_proj\.weight"):
+        load(stored, dtype=torch.float32)
+
+
+def test_a_family_that_transformers_does_not_know_is_the_stores_fault(stored):
+    """In its own words."""
+    config = stored.path / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"of_next_year"'))
+    with pytest.raises(StoreError, match="of_next_year"):
         load(stored, dtype=torch.float32)

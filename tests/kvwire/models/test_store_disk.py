@@ -1,5 +1,6 @@
 """A disk that is full before or while a model is pulled."""
 
+import errno
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvwire.errors import StoreError
+from kvwire.models.disk import disk_faults
 from kvwire.models.store import ModelStore
 
 _MOUNT, _UNMOUNT = shutil.which("mount"), shutil.which("umount")
@@ -58,3 +60,10 @@ def test_a_disk_that_fills_up_half_way_leaves_no_model(kilobytes, last_stage, sm
     assert store.list() == ()
     small_disk(8000)
     assert store.pull("tiny").path.is_relative_to(home)
+
+
+def test_a_disk_without_room_for_the_store_s_own_folder_is_told_by_it(tmp_path):
+    """Free is what the disk that would hold it has."""
+    absent = tmp_path / "not" / "made"
+    with pytest.raises(StoreError, match=f"the disk of {absent} is full"), disk_faults(absent, 1):
+        raise OSError(errno.ENOSPC, "no room")

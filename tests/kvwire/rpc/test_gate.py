@@ -17,6 +17,7 @@ from kvwire.errors import AuthenticationError, ForbiddenError, OverloadedError, 
 from kvwire.requests import Exchange, GenerateRequest, Method, Text
 from kvwire.rpc.in_flight import InFlight
 from kvwire.rpc.interceptors import Gate
+from kvwire.rpc.probe import Probe
 from kvwire.rpc.relay_serde import RelayAsked
 from kvwire.rpc.sizes import size_of
 from kvwire.security import ClientSecurity, ServerSecurity
@@ -227,3 +228,18 @@ def test_the_size_of_a_request_is_what_it_asks_of_the_service():
     assert size_of(relay_asked) == size_of(relay)
     assert size_of(RelayAsked.of(b"none")) == Size(1, 4)
     assert size_of(iter([])) == Size(1, 0, 0)
+
+
+async def test_an_aborted_call_is_counted_by_the_name_of_its_status():
+    """GRPC tells its number."""
+    metrics = Metrics("receiver")
+    server = grpc.aio.server(interceptors=[Gate(metrics, Door(), NoTracer(), InFlight())])
+    health_pb2_grpc.add_HealthServicer_to_server(Probe([]), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="none"))
+    await server.stop(None)
+    codes = {sample.labels["grpc_code"] for sample in metrics.calls.handled.collect()[0].samples}
+    assert codes == {"NOT_FOUND"}
