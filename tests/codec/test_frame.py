@@ -94,6 +94,20 @@ def test_planes_of_every_type_and_of_no_elements_survive_the_frame():
     )
 
 
+@pytest.mark.parametrize("rope", RopePhase)
+def test_a_frame_that_keeps_all_tokens_tells_the_phase_of_its_keys(rope):
+    """Without a selection there is still a byte of flags."""
+    assert frame.read(frame.write(Frame("fp32", 0, 1, 1, 1, rope, None, (), ())), LIMITS).rope is rope
+
+
+def test_a_selection_that_is_as_long_in_both_forms_is_written_in_runs():
+    """The last 8 of 16 tokens: two bytes either way, so two writers give the same bytes."""
+    plane = Plane("x", torch.zeros(1, 8, 1))
+    data = frame.write(Frame("fp32", 0, 1, 1, 16, RopePhase.POST, torch.arange(8, 16), (plane,), ()))
+    flags = len("KVF") + 1 + 4 + len(b"\x04fp32") + 4
+    assert data[flags : flags + 4] == bytes([1 | 2 | 8, 8, 8, 8])
+
+
 def test_a_frame_is_the_same_bytes_every_time():
     """Encoding is deterministic."""
     assert codec("int8").encode_layer(layer_kv()) == codec("int8").encode_layer(layer_kv())
@@ -164,6 +178,12 @@ def test_a_reader_takes_nothing_beyond_its_own_limits(limits):
     data = codec("fp16").encode_layer(layer_kv())
     with pytest.raises(DataLossError):
         decode_layer(data, limits)
+
+
+def test_a_reader_takes_what_is_just_within_its_limits():
+    """The same frame: each limit just right."""
+    limits = Limits(4, 2, 4, 5, 2, 2 * 4 * 2 * 5 * 4)
+    assert decode_layer(codec("fp16").encode_layer(layer_kv()), limits).layer == 3
 
 
 def test_planes_of_a_frame_outlive_the_buffer_they_came_in():

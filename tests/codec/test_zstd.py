@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from codec import frame
 from codec.codec import Codec, decode_layer
+from codec.entries import write_planes
 from codec.entropy import zstd
 from codec.frame import Limits
 from codec.layer import LayerKV
+from codec.planes import Plane
 from codec.spec import CodecSpec, RopePhase
 from codec.varint import varint
 from kvwire.errors import BindingError, DataLossError
@@ -57,6 +59,33 @@ def test_a_cache_of_zeros_stays_readable():
     back = decode_layer(encoded("int8+entropy=zstd", layer_kv(5000, zeros=True)), LIMITS)
     assert not back.keys.any()
     torch.testing.assert_close(back.values, torch.ones(2, 5000, 64), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("shorter_by", "stored_bytes"), [(1, 64), (2, 62)])
+def test_a_plane_is_squeezed_only_if_that_pays_for_its_length(monkeypatch, shorter_by, stored_bytes):
+    """One byte tells how long it is, so one byte saved is none."""
+    monkeypatch.setattr("codec.entropy.zstd.compress", lambda data: bytes(data)[:-shorter_by])
+    *_, payload = write_planes((Plane("x", torch.zeros(64, dtype=torch.uint8)),), (), compress=True)
+    assert len(payload) == stored_bytes
+
+
+@pytest.mark.parametrize(("more", "entropy"), [(0, "zstd"), (1, "none")])
+def test_a_frame_is_squeezed_down_to_a_byte_for_every_eight_tokens(more, entropy):
+    """With one token more it travels raw."""
+    plane = Plane("x", torch.zeros(1000, dtype=torch.uint8))
+
+    def written(tokens):
+        return frame.write(frame.Frame("fp32", 0, 1, 1, tokens, RopePhase.POST, None, (plane,), (), "zstd"))
+
+    tokens = 8 * (len(written(128)) - len(b"KVF") - 1 - 4)
+    assert frame.read(written(tokens + more), LIMITS).entropy == entropy
+
+
+def test_planes_that_promise_more_than_the_layer_has_travel_raw():
+    """Keys and values of 500 bytes each, for 100 tokens of two float32 numbers."""
+    plane = Plane("x", torch.zeros(500, dtype=torch.uint8))
+    data = frame.write(frame.Frame("fp32", 0, 1, 1, 100, RopePhase.POST, None, (plane,), (plane,), "zstd"))
+    assert frame.read(data, LIMITS).entropy == "none"
 
 
 def test_a_cache_is_squeezed_as_far_as_readers_take_it():
