@@ -119,6 +119,14 @@ def test_a_short_context_pays_less_than_fifty_bytes_per_layer_for_its_header():
     assert len(data) - (2 * 3 * 12 * 64 + 2 * 3 * 12 * 2) < 50
 
 
+@pytest.mark.parametrize(("name", "dims"), [("q", (200,)), ("scales", (2, 1, 300))])
+def test_a_planes_row_in_the_table_takes_what_is_foretold(name, dims):
+    """Before there is a plane: a policy reckons with it."""
+    plane = Plane(name, torch.zeros(dims, dtype=torch.uint8))
+    _, row, _ = entries.write_planes((plane,), (), compress=False)
+    assert entries.entry_bytes(name, dims) == len(row)
+
+
 def test_bits_per_value_counts_every_byte_of_the_frame_over_the_values_before_pruning():
     """Header and scales included."""
     kv = layer_kv(3, 12, 64)

@@ -95,6 +95,13 @@ def test_a_cache_is_squeezed_as_far_as_readers_take_it():
     assert frame.read(data, LIMITS).entropy == "zstd"
 
 
+def test_squeezing_is_at_the_fastest_level():
+    """Of which a plane of repeats and noise shows the bytes."""
+    data = torch.randint(0, 9, (4000,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy().data
+    assert zstd.compress(data) == zstandard.ZstdCompressor(level=1).compress(data)
+    assert zstd.compress(data) != zstandard.ZstdCompressor().compress(data)
+
+
 def test_squeezing_is_deterministic():
     """The same bytes every time."""
     assert encoded("int8+entropy=zstd", layer_kv()) == encoded("int8+entropy=zstd", layer_kv())
