@@ -34,7 +34,9 @@ def test_codes_of_any_width_come_back_from_as_few_bytes_as_hold_them(width, data
     codes = torch.tensor(data.draw(st.lists(st.integers(0, 2**width - 1), max_size=40)), dtype=torch.uint8)
     stored = pack(codes, width)
     assert stored.numel() == packed_bytes(codes.numel(), width) == -(-codes.numel() * width // 8)
-    assert torch.equal(unpack(stored, width, codes.numel()), codes)
+    back = unpack(stored, width, codes.numel())
+    assert back.dtype == torch.uint8
+    assert torch.equal(back, codes)
 
 
 def test_the_first_code_is_lowest():

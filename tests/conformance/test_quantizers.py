@@ -176,10 +176,11 @@ def test_a_token_is_quantized_alike_whatever_its_head_index(quantizer):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_is_refused_with_its_place(quantizer, bad):
-    """Layer, head, token and channel."""
+    """Layer, head, token and channel of the first, and what gives better ones."""
     x = gaussian((2, 5, 64))
-    x[1, 3, 60] = bad
-    with pytest.raises(InvalidRequestError, match=r"layer 7 values, head 1, token 3, channel 60: (nan|-?inf)"):
+    x[1, 3, 60], x[1, 4, 0] = bad, float("nan")
+    says = r"layer 7 values, head 1, token 3, channel 60: (nan|-?inf) is not a number .* float32 or bfloat16$"
+    with pytest.raises(InvalidRequestError, match=says):
         quantizer.encode(x, context(x, Kind.VALUE))
 
 

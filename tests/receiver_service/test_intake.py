@@ -103,6 +103,80 @@ def test_chunks_of_one_frame_agree_on_its_length():
         intake.chunk(CacheChunk(1, 0, 9, 5, b"6789", zlib.crc32(b"6789")))
 
 
+def chunk(data, *, sequence=0, layer=0, frame_bytes=10, offset=0, crc32=None):
+    return CacheChunk(sequence, layer, frame_bytes, offset, data, zlib.crc32(data) if crc32 is None else crc32)
+
+
+FIRST = chunk(b"12345")
+
+
+@pytest.mark.parametrize(
+    ("before", "wrong", "says"),
+    [
+        ([], chunk(b"12345", sequence=1), "chunk 0 of the stream: it is numbered 1, 0 was expected"),
+        ([], chunk(b"12345", layer=1), "chunk 0 of the stream: it belongs to layer 1, layer 0 was expected"),
+        ([], chunk(b"12345", offset=5), "chunk 0 of the stream: it starts at 5, not at 0"),
+        ([FIRST], chunk(b"12345", sequence=1, layer=1, offset=5), "chunk 1 .* to layer 1, layer 0 was expected"),
+        ([FIRST], chunk(b"12345", sequence=1), "chunk 1 of the stream: it starts at 0, not at 5"),
+        ([], chunk(b""), "chunk 0 of the stream: it has 0 bytes, allowed are 1 to 1048576"),
+        ([], chunk(b"12345", frame_bytes=4), "chunk 0 of the stream: it ends at 5, its frame has 4 bytes"),
+        ([FIRST], chunk(b"123456", sequence=1, offset=5), "chunk 1 of the stream: it ends at 11, its frame has 10"),
+        ([], chunk(b"12345", crc32=1), "layer 0: a chunk of 5 bytes has a wrong checksum"),
+    ],
+)
+def test_a_chunk_that_cannot_be_the_next_is_told_by_what_is_wrong_with_it(before, wrong, says):
+    """Its number, its layer, its place, its size or its checksum; each calls for another look."""
+    intake = Intake(REQUEST, CARD, 1 << 20)
+    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    for each in before:
+        intake.chunk(each)
+    with pytest.raises(DataLossError, match=f"^{says}.*; retry"):
+        intake.chunk(wrong)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [(0, None), (1, "^chunk 0 .* has 1048577 bytes, allowed are 1 to 1048576; r")]
+)
+def test_a_chunk_is_a_mebibyte_at_most(more, says):
+    """So much may wait in memory unchecked."""
+    header = dataclasses.replace(HEADER, source_tokens=400_000, slots=400_000)
+    intake = Intake(REQUEST, CARD, 1 << 30)
+    intake.accept_header(stream_serde.header_bytes(header), header)
+    data = bytes(CHUNK_BYTES + more)
+    if says is None:
+        assert intake.chunk(chunk(data, frame_bytes=len(data))) == (0, data)
+        return
+    with pytest.raises(DataLossError, match=says):
+        intake.chunk(chunk(data, frame_bytes=len(data)))
+
+
+def test_a_chunk_that_nothing_waits_for_is_told_by_its_number():
+    """Before the header, or after the last layer."""
+    with pytest.raises(DataLossError, match=r"^chunk 7 arrived after the last layer, or before the header; retry$"):
+        Intake(REQUEST, CARD, 1 << 20).chunk(chunk(b"12345", sequence=7))
+
+
+def test_a_stream_that_ends_early_is_told_with_what_is_outstanding():
+    """Two layers, and half of a third."""
+    intake = Intake(REQUEST, CARD, 1 << 20)
+    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.chunk(FIRST)
+    says = "^the stream ended with 2 layers and 5 bytes of one outstanding; it was cut, retry the call$"
+    with pytest.raises(DataLossError, match=says):
+        intake.trailer(ChunkWriter(b"").trailer(0, ()))
+
+
+def test_what_a_stream_took_is_its_frames_without_what_they_are_wrapped_in():
+    """As it goes into the report."""
+    intake = Intake(REQUEST, CARD, 1 << 20)
+    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.chunk(FIRST)
+    assert intake.payload_bytes == 0
+    intake.chunk(chunk(b"67890", sequence=1, offset=5))
+    intake.chunk(chunk(b"abc", sequence=2, layer=1, frame_bytes=3))
+    assert intake.payload_bytes == 13
+
+
 def test_an_answer_to_what_was_not_asked_is_reported():
     """One word of the context changed on its way to the sharer, and all that comes back is whole."""
     asked = dataclasses.replace(REQUEST, context=TokenIds((1, 3)))
