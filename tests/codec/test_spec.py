@@ -65,6 +65,7 @@ def test_any_text_is_a_spec_or_a_spec_error(text):
     ("given", "canonical"),
     [
         ("int8:per=token", "int8"),
+        ("nf4:block=1", "nf4:block=1"),
         ("fp16+keep=1,by=random", "fp16"),
         ("fp16+entropy=none+rope=post+of=cache", "fp16"),
         ("int8+of=latents+mix=v@fp16", "int8+mix=v@fp16+of=latents"),

@@ -129,6 +129,18 @@ def test_the_error_stays_within_the_bound_beside_an_attention_sink(quantizer):
     assert_within_bound(quantizer, x)
 
 
+#: What some number errs by at least, of its bound; hadamard's is the length of the whole vector's error.
+SHARES = {"fp32": 0.0, "hadamard": 0.05}
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0])
+def test_the_bound_is_not_far_above_what_numbers_err_by(quantizer, spec, scale):
+    """Or it would hold whatever came back; fp32 errs by nothing."""
+    x = gaussian((2, 200, 64)) * scale
+    share = ((there_and_back(quantizer, x) - x).abs() / quantizer.error_bound(x)).amax()
+    assert share >= SHARES.get(spec.split(":")[0], 0.4)
+
+
 def test_zeros_come_back_as_zeros(quantizer):
     """No division by a zero scale, no offset."""
     x = torch.zeros(2, 5, 64)

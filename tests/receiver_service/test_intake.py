@@ -78,7 +78,9 @@ def test_nothing_comes_behind_the_trailer_of_a_held_cache_either(more):
 def test_a_trailer_without_a_header_is_reported():
     """Even one that is right about nothing."""
     nothing = ChunkWriter(b"").trailer(0, ())
-    with pytest.raises(DataLossError, match="without a header"):
+    with pytest.raises(
+        DataLossError, match=r"^a trailer arrived without a header, or after another trailer; retry the call$"
+    ):
         receive([stream_serde.sealed_trailer(nothing).SerializeToString()])
 
 
@@ -166,6 +168,15 @@ def test_a_stream_that_ends_early_is_told_with_what_is_outstanding():
         intake.trailer(ChunkWriter(b"").trailer(0, ()))
 
 
+def test_a_stream_that_ends_between_two_layers_was_cut_not_spoiled():
+    """The layers that came can be used."""
+    intake = Intake(REQUEST, CARD, 1 << 20)
+    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.chunk(chunk(b"abc", frame_bytes=3))
+    with pytest.raises(DataLossError, match=r"^the stream ended with 2 layers and 0 bytes of one outstanding"):
+        intake.trailer(ChunkWriter(b"").trailer(0, ()))
+
+
 def test_what_a_stream_took_is_its_frames_without_what_they_are_wrapped_in():
     """As it goes into the report."""
     intake = Intake(REQUEST, CARD, 1 << 20)
@@ -213,8 +224,14 @@ def test_a_seal_around_nothing_is_data_loss(part):
         stream_serde.part_from_proto(empty)
 
 
-@pytest.mark.parametrize("change", [{"digest": b"x" * 32}, {"payload_bytes": 1}, {"chunks": 9}])
-def test_a_trailer_that_fits_no_part_spoils_the_whole_stream(change):
+COUNTS = "chunks, frames, bytes and values announced"
+DIGESTS = "the stream's digest differs from its content; it was changed on the way, retry$"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [({"digest": b"x" * 32}, DIGESTS), ({"payload_bytes": 1}, COUNTS), ({"chunks": 9}, COUNTS)]
+)
+def test_a_trailer_that_fits_no_part_spoils_the_whole_stream(change, says):
     """Each chunk was right by its checksum, so nobody can tell which one is not: none may be used."""
     intake = Intake(REQUEST, CARD, 1 << 30)
     messages = map(sharer_service_pb2.ShareResponse.FromString, stream())
@@ -222,5 +239,5 @@ def test_a_trailer_that_fits_no_part_spoils_the_whole_stream(change):
     intake.accept_header(header, stream_serde.header_from_bytes(header))
     for chunk in chunks:
         intake.chunk(chunk)
-    with pytest.raises(SpoiledError):
+    with pytest.raises(SpoiledError, match=f"^{says}"):
         intake.trailer(dataclasses.replace(trailer, **change))

@@ -215,6 +215,13 @@ def test_aligned_slots_name_their_source_tokens():
     assert header.slot_sources == (0, 0, 1)
 
 
+def test_slots_may_all_be_of_one_token_but_of_none_that_does_not_come():
+    """Of two tokens there is no third."""
+    accepted(uneven(3, 1, 0, 0), ALIGNED)
+    with pytest.raises(DataLossError, match="names 3 source tokens for 3 slots"):
+        accepted(uneven(3, 1, 1, 1), ALIGNED)
+
+
 def test_an_uneven_map_that_was_not_asked_for_is_refused():
     """Slots would be placed where nobody expects them."""
     says = "^the stream maps 2 tokens to 3 slots unevenly; this receiver places them one to one$"

@@ -31,7 +31,7 @@ def assert_as_plain(quantizer, x):
     numbers = quantizer.dequantize_plainly(expected, context(x))
     planes = quantizer.quantize(x, context(x))
     for got, want in zip(planes, expected, strict=True):
-        assert got.data.shape == want.data.shape
+        assert (got.name, got.data.shape) == (want.name, want.data.shape)
         assert torch.equal(got.data.view(torch.uint8), want.data.contiguous().view(torch.uint8))
     back = quantizer.dequantize(planes, context(x))
     assert torch.equal(back.view(torch.int32), numbers.contiguous().view(torch.int32))
