@@ -64,6 +64,21 @@ def test_any_number_comes_back_within_half_a_step_of_its_group(heads, tokens, he
         assert ((got - part).abs() <= step / 2).all()
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1.0])
+def test_a_number_left_over_errs_by_half_a_unit_of_float16s_last_place(scale):
+    """The bound is no less, and no more than some number errs by; also where float16 is subnormal."""
+    x = gaussian(200, 1, 1) * scale
+    share = (there_and_back(Kivi(), Kind.KEY, x) - x).abs() / Kivi().error_bound(x)
+    assert 0.4 < float(share.amax()) <= 1
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_numbers_left_over_on_both_axes_stay_within_the_bound(kind):
+    """34 tokens of 33 channels: the last of either are in no group."""
+    x = gaussian(20, 34, 33)
+    assert ((there_and_back(Kivi(), kind, x) - x).abs() <= Kivi().error_bound(x) + 1e-6).all()
+
+
 def test_a_key_channel_that_is_large_in_every_token_costs_the_others_nothing():
     """The point of KIVI: keys are grouped per channel, so an offset stays in its channel; values are not."""
     x = gaussian(1, 32, 8)
