@@ -61,12 +61,13 @@ def test_a_bias_costs_a_centered_codec_nothing_and_another_one_most_of_its_preci
         (512, 8, True),
         (12, 8, False),
         (12, 100, True),
+        (4, 100, True),
         (3, 100, False),
         (1, 9, False),
     ],
 )
 def test_by_default_a_mean_travels_only_where_it_pays(base, tokens, bias, centers):
-    """A strong bias pays in twelve tokens, a weak one only in many, and none in three."""
+    """A strong bias pays in four tokens, a weak one only in many, and none in three."""
     assert ("m" in names(base, gaussian(tokens, bias))) is centers
 
 

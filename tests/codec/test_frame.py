@@ -94,6 +94,20 @@ def test_planes_of_every_type_and_of_no_elements_survive_the_frame():
     )
 
 
+@pytest.mark.parametrize("rope", RopePhase)
+def test_a_frame_that_keeps_all_tokens_tells_the_phase_of_its_keys(rope):
+    """Without a selection there is still a byte of flags."""
+    assert frame.read(frame.write(Frame("fp32", 0, 1, 1, 1, rope, None, (), ())), LIMITS).rope is rope
+
+
+def test_a_selection_that_is_as_long_in_both_forms_is_written_in_runs():
+    """The last 8 of 16 tokens: two bytes either way, so two writers give the same bytes."""
+    plane = Plane("x", torch.zeros(1, 8, 1))
+    data = frame.write(Frame("fp32", 0, 1, 1, 16, RopePhase.POST, torch.arange(8, 16), (plane,), ()))
+    flags = len("KVF") + 1 + 4 + len(b"\x04fp32") + 4
+    assert data[flags : flags + 4] == bytes([1 | 2 | 8, 8, 8, 8])
+
+
 def test_a_frame_is_the_same_bytes_every_time():
     """Encoding is deterministic."""
     assert codec("int8").encode_layer(layer_kv()) == codec("int8").encode_layer(layer_kv())
@@ -103,6 +117,14 @@ def test_a_short_context_pays_less_than_fifty_bytes_per_layer_for_its_header():
     """12 tokens of 3 heads of 64 in int8: 4608 codes and 72 scales of two bytes."""
     data = codec("int8").encode_layer(layer_kv(3, 12, 64))
     assert len(data) - (2 * 3 * 12 * 64 + 2 * 3 * 12 * 2) < 50
+
+
+@pytest.mark.parametrize(("name", "dims"), [("q", (200,)), ("scales", (2, 1, 300))])
+def test_a_planes_row_in_the_table_takes_what_is_foretold(name, dims):
+    """Before there is a plane: a policy reckons with it."""
+    plane = Plane(name, torch.zeros(dims, dtype=torch.uint8))
+    _, row, _ = entries.write_planes((plane,), (), compress=False)
+    assert entries.entry_bytes(name, dims) == len(row)
 
 
 def test_bits_per_value_counts_every_byte_of_the_frame_over_the_values_before_pruning():
@@ -164,6 +186,12 @@ def test_a_reader_takes_nothing_beyond_its_own_limits(limits):
     data = codec("fp16").encode_layer(layer_kv())
     with pytest.raises(DataLossError):
         decode_layer(data, limits)
+
+
+def test_a_reader_takes_what_is_just_within_its_limits():
+    """The same frame: each limit just right."""
+    limits = Limits(4, 2, 4, 5, 2, 2 * 4 * 2 * 5 * 4)
+    assert decode_layer(codec("fp16").encode_layer(layer_kv()), limits).layer == 3
 
 
 def test_planes_of_a_frame_outlive_the_buffer_they_came_in():

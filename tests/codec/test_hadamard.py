@@ -64,6 +64,14 @@ def test_an_outlier_in_any_channel_loses_no_more_than_a_gaussian_twice_over(head
     assert relative_error(4, x) < 2 * DISTORTION[4]
 
 
+def test_the_bound_is_the_length_of_what_each_turned_number_may_lose():
+    """One of 8 root mean squares, 5.3 beyond the last level, and 63 zeros, each half the widest gap."""
+    x = _turn_back(8 * torch.eye(64)[None])
+    gap, last = 2.732589571 - 2.069017227, 2.732589571
+    length = ((8 - last) ** 2 + 63 * (gap / 2) ** 2) ** 0.5
+    torch.testing.assert_close(Hadamard(4).error_bound(x), torch.full((1, 64, 1), length), rtol=1e-3, atol=0)
+
+
 def test_a_head_dim_that_is_no_power_of_two_costs_no_more_bits():
     """One number for each vector, whatever its length."""
     for head_dim in (64, 80):

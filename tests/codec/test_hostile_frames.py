@@ -72,17 +72,31 @@ HOSTILE = {
     "keeps": header(0, 1, 1, 8, flags=3) + varint(1) + b"\x03",
     "selection run": header(0, 1, 1, 8, flags=0xB) + varint(3) + b"\x00\x04\x01\x00\x00\x00\x00",
     "selection gap": header(0, 1, 1, 8, flags=0xB) + varint(3) + b"\x00\x01\x00\x01\x00\x00\x00",
+    "^flags 0x10 are not defined in version 1$": header(0, 1, 1, 1, flags=0x10),
     "flags": header(0, 1, 1, 1, flags=0x11),
     "both scopes|flags": header(0, 1, 1, 1, flags=6) + varint(1) + bytes(8),
     "planes": header(0, 1, 1, 1) + varint(HUGE),
     "plane dimension": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 1, HUGE),
     "least|0 to|1 to": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"x", 1, 0, 1),
+    "^plane dimension is 0; 1 to": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x24, b"x", 1, 0),
     "plane 'x': .* announced": header(0, 1, 1, 1) + b"\x01" + entry(0, 0xF4, b"x", *[30] * 15),
     "plane tag": header(0, 1, 1, 1) + b"\x01" + entry(2, 0x34, b"x", 1, 1, 1) + bytes(4),
-    "plane type": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x3F, b"x", 1, 1, 1) + bytes(4),
+    "^plane type 6 is not defined; 0 to 5 are$": header(0, 1, 1, 1)
+    + b"\x01"
+    + entry(0, 0x36, b"x", 1, 1, 1)
+    + bytes(4),
     "is not a name": header(0, 1, 1, 1) + b"\x01" + entry(0, 0x34, b"X", 1, 1, 1) + bytes(4),
+    "^plane name length is 17; 1 to 16 can": header(0, 1, 1, 1)
+    + b"\x01"
+    + entry(0, 0x34, b"x" * 17, 1, 1, 1)
+    + bytes(4),
     "after the last plane": header(0, 1, 1, 1) + b"\x00" + bytes(4),
-    "planes of keys after": header(0, 1, 1, 1) + b"\x02" + entry(4, 0, b"x") + entry(0, 0, b"x") + bytes(2),
+    "^planes of keys after those of values, or groups of heads out of order$": (
+        header(0, 1, 1, 1) + b"\x02" + entry(4, 0, b"x") + entry(0, 0, b"x") + bytes(2)
+    ),
+    "^compressed planes unpack to 16 bytes; the layer itself has 8$": (
+        header(0, 1, 1, 1) + b"\x02" + (entry(1, 0x10, b"x", 8) + b"\x01") * 2 + bytes(2)
+    ),
     "shortest form": header(0, 1, 1, 1)[:-2] + b"\x81\x00" + b"\x01",
     "not ASCII": header(0, 1, 1, 1, spec=b"\xff"),
     "unknown base": header(0, 1, 1, 1, spec=b"int9") + b"\x00",
@@ -120,6 +134,94 @@ def test_a_frame_of_rd_without_its_tables_is_a_disagreement_not_damage():
     plane = b"\x02\x00\x10\x01z\x01\x04\x10\x01z\x01" + bytes(2)
     with pytest.raises(BindingError, match="kvwire codec calibrate"):
         decode_layer(sealed(header(0, 1, 1, 1, flags=0, spec=b"rd:bits=2") + plane), LIMITS)
+
+
+#: A whole body, field by field, but for what the one plane unpacks from.
+FIELDS = {
+    "spec length": b"\x04",
+    "spec": b"fp32",
+    "layer": b"\x00",
+    "kv_heads": b"\x01",
+    "head_dim": b"\x01",
+    "tokens": b"\x08",
+    "flags": b"\x03",
+    "kept": b"\x01",
+    "selection bitmap": b"\x01",
+    "planes": b"\x01",
+    "plane tag": b"\x01",
+    "plane type": b"\x10",
+    "plane name length": b"\x01",
+    "plane name": b"x",
+    "plane dimension": b"\x01",
+    "plane length": b"\x01",
+    "plane 'x'": b"",
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_frame_that_ends_before_a_field_is_data_loss_by_the_field_s_name(field):
+    """Its sender left something out, and sealed it."""
+    body = b"".join(list(FIELDS.values())[: list(FIELDS).index(field)])
+    with pytest.raises(DataLossError, match=rf"^{field}: \d bytes announced at {len(body)}, 0 left"):
+        decode_layer(sealed(body), LIMITS)
+
+
+@pytest.mark.parametrize(("told", "field"), [(b"", "gap"), (b"\x00", "run")])
+def test_a_selection_in_runs_that_ends_early_is_data_loss_by_what_is_missing(told, field):
+    """A gap, or the run after it."""
+    with pytest.raises(DataLossError, match=f"^selection {field}: 1 bytes announced at"):
+        decode_layer(sealed(header(0, 1, 1, 8, flags=0xB) + varint(3) + told), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"),
+    [
+        ((0, 2, 7, 1), "gap is 7; 1 to 6"),
+        ((0, 0), "run is 0; 1 to 3"),
+        ((0, 2, 1, 2), "run is 2; 1 to 1"),
+        ((6, 3), "run is 3; 1 to 2"),
+    ],
+)
+def test_a_selection_in_runs_keeps_within_its_tokens_and_what_is_kept(runs, says):
+    """3 of 8 tokens: each length has its ends in the message."""
+    body = header(0, 1, 1, 8, flags=0xB) + varint(3) + bytes(runs) + bytes(9)
+    with pytest.raises(DataLossError, match=f"^selection {says} can be read$"):
+        decode_layer(sealed(body), LIMITS)
+
+
+@pytest.mark.parametrize(
+    "field", ["spec length", "kv_heads", "head_dim", "tokens", "kept", "plane name length", "plane length"]
+)
+def test_a_count_of_nothing_is_data_loss(field):
+    """Where nothing is left to be described, no frame is needed."""
+    body = b"".join((FIELDS | {field: b"\x00"}).values())
+    with pytest.raises(DataLossError, match=f"^{field} is 0; 1 to"):
+        decode_layer(sealed(body), LIMITS)
+
+
+def test_a_plane_that_does_not_unpack_is_data_loss_by_its_name():
+    """What Zstandard says of it follows."""
+    with pytest.raises(DataLossError, match=r"^plane 'x': "):
+        decode_layer(sealed(b"".join(FIELDS.values()) + b"?"), LIMITS)
+
+
+def test_a_frame_may_have_just_the_bytes_that_its_tokens_need():
+    """11 bytes for 88 tokens; not for 89."""
+    assert frame.read(sealed(header(0, 1, 1, 88) + b"\x00"), LIMITS).tokens == 88
+    with pytest.raises(DataLossError, match=r"^1 heads of 89 tokens announced in 11 bytes"):
+        frame.read(sealed(header(0, 1, 1, 89) + b"\x00"), LIMITS)
+
+
+def test_what_is_no_frame_is_data_loss_with_its_first_bytes():
+    """A wrong file is recognized by them."""
+    with pytest.raises(DataLossError, match=r"^10 bytes beginning b'GIF8' are no frame; it begins b'KVF'$"):
+        decode_layer(b"GIF89a\1\0\1\0", LIMITS)
+
+
+def test_damage_is_told_with_both_checksums():
+    """Of a body of one zero byte: the right one, and the one that stands there."""
+    with pytest.raises(DataLossError, match=r"^frame of 9 bytes: checksum d202ef8d, 00000001 written; send it again$"):
+        decode_layer(b"KVF\x01\x01\0\0\0\0", LIMITS)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

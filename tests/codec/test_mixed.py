@@ -83,6 +83,12 @@ def test_groups_put_back_are_in_the_order_of_heads(owners):
     assert torch.equal(join([group.take(x) for group in groups], groups), x)
 
 
+def test_a_group_of_all_heads_takes_the_tensor_itself():
+    """A cache is not copied for nothing."""
+    x = torch.zeros(2, 3, 4)
+    assert HeadGroup((0, 1), CodecSpec.parse("fp32").base).take(x) is x
+
+
 def test_uncovered_heads_are_one_group_and_groups_stand_by_their_first_head():
     """As the format says."""
     groups = head_groups(CodecSpec.parse("int8+mix=H1-1@fp16/H3-3@fp32"), 0, Kind.KEY, 5)

@@ -29,7 +29,7 @@ def test_an_omitted_half_takes_no_bytes_and_comes_back_as_zeros(part, half):
 
 def test_not_everything_can_be_omitted():
     """As a leading base it would leave nothing."""
-    with pytest.raises(SpecError, match="only stand in mix="):
+    with pytest.raises(SpecError, match=r": leaves everything out; it can only stand in mix=$"):
         CodecSpec.parse("omit")
 
 

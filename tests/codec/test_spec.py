@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codec.bases import Base
 from codec.codec import Codec
 from codec.spec import CodecSpec, Keep, RopePhase
 from kvwire.errors import SpecError
@@ -64,6 +65,7 @@ def test_any_text_is_a_spec_or_a_spec_error(text):
     ("given", "canonical"),
     [
         ("int8:per=token", "int8"),
+        ("nf4:block=1", "nf4:block=1"),
         ("fp16+keep=1,by=random", "fp16"),
         ("fp16+entropy=none+rope=post+of=cache", "fp16"),
         ("int8+of=latents+mix=v@fp16", "int8+mix=v@fp16+of=latents"),
@@ -91,6 +93,9 @@ def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
         ("nf4:block=0", "block must be at least 1 channel; 0"),
         ("nf4:block=1.5", "whole number; '1.5'"),
         ("int8:per", "at 5, 'per': key=value expected"),
+        ("int8:per=", "at 5, 'per=': key=value expected$"),
+        ("int8:=token", "at 5, '=token': key=value expected$"),
+        ("fp16:bits=3", "fp16 has no parameter 'bits'; it takes none$"),
         ("int8+prune=0.5", "at 5, 'prune=0.5': unknown option; known: keep=, rope=, entropy=, mix=, of="),
         ("int8+", "unknown option"),
         ("int8+rope", "rope=... expected"),
@@ -104,13 +109,19 @@ def test_spellings_of_one_codec_have_one_canonical_string(given, canonical):
         ("int8+keep=nan", "'nan' is not"),
         ("int8+keep=-0.5", "'-0.5' is not"),
         ("int8+keep=half", "'half' is not"),
-        ("int8+keep=0.5,ratio=0.5", "the ratio stands first"),
-        ("int8+keep=0.5,scope=token", "one of layer, head"),
+        ("int8+keep=0.5,ratio=0.5", "at 10, '0.5,ratio=0.5': the ratio stands first, without a name$"),
+        ("int8+keep=0.5,scope=token", ": keep scope must be one of layer, head; 'token' is not$"),
         ("int8+keep=0.5,sinks=-1", "whole number; '-1'"),
         ("int8+mix=kL3-1@fp16", "3-1 runs backwards"),
         ("int8+mix=L0-1@fp16/kL1-2@fp32", "overlaps 'L0-1@fp16'"),
         ("int8+mix=@fp16", "a range"),
-        ("int8+mix=k", "<range>@<base> expected"),
+        ("int8+mix=kL0-1@fp16/kL1-2@fp32", "overlaps 'kL0-1@fp16'"),
+        ("int8+mix=L1-2@fp16/L0-1@fp32", "overlaps"),
+        ("int8+mix=L2-3@fp16/L0-5@fp32", "overlaps"),
+        ("int8+mix=H1-2@fp16/L0-1@fp32", "overlaps"),
+        ("int8+mix=H3-1@fp16", "at 9, 'H3-1': 3-1 runs backwards$"),
+        ("int8+mix=x@fp16", r": a range .k.v..L<a>-<b>..H<a>-<b>. expected, such as k, vL0-3 or L4-7H0-1$"),
+        ("int8+mix=k", "at 9, 'k': <range>@<base> expected$"),
         ("int8 ", "unknown base"),
         ("fp16+keep=0.5," + "sinks=0" * 99, "at most 512 characters"),
     ],
@@ -161,6 +172,37 @@ def test_a_selector_nobody_has_built_is_not_offered():
     """Any name parses; a codec of it lists the selectors there are."""
     with pytest.raises(SpecError, match="'oracle' is not offered by this build; offered: recency, front, random"):
         Codec(CodecSpec.parse("int8+keep=0.5,by=oracle"))
+
+
+@pytest.mark.parametrize(
+    "parts", [("k", "v"), ("kL0-1", "kL2-9"), ("L0-1H0-9", "L2-2H3-3"), ("L0-1H0-9", "L0-1H10-10")]
+)
+def test_parts_that_share_no_plane_stand_beside_each_other(parts):
+    """Keys and values, layers or heads apart."""
+    text = "int8+mix=" + "/".join(f"{part}@fp16" for part in parts)
+    assert str(CodecSpec.parse(text)) == text
+
+
+def test_parts_stand_by_what_they_cover_first_both_halves_then_keys_then_values():
+    """Within a half all layers, then by layer; within layers all heads, then by head."""
+    parts = ["H9-9", "L7-7H0-0", "L7-7H1-1", "kL0-0H5-5", "kL0-3H0-0", "vH8-8", "vL0-0H2-2", "vL10-10H0-0"]
+    text = "int8+mix=" + "/".join(f"{part}@fp16" for part in parts)
+    backwards = "int8+mix=" + "/".join(f"{part}@fp16" for part in reversed(parts))
+    assert str(CodecSpec.parse(backwards)) == text
+
+
+def test_a_base_made_in_code_that_nobody_has_built_is_not_offered():
+    """The text of a spec was refused before."""
+    with pytest.raises(
+        SpecError, match=r"^codec base 'int9' is not offered by this build; offered: fp32, fp16, bf16, "
+    ):
+        Base("int9").quantizer()
+
+
+def test_a_parameter_of_a_base_made_in_code_is_refused_by_the_base_s_name():
+    """As that of a text is."""
+    with pytest.raises(SpecError, match=r"^int8 has no parameter 'block'"):
+        Base("int8", (("block", "32"),)).quantizer()
 
 
 def test_a_spec_made_in_code_equals_the_one_parsed():

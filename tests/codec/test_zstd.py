@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from codec import frame
 from codec.codec import Codec, decode_layer
+from codec.entries import write_planes
 from codec.entropy import zstd
 from codec.frame import Limits
 from codec.layer import LayerKV
+from codec.planes import Plane
 from codec.spec import CodecSpec, RopePhase
 from codec.varint import varint
 from kvwire.errors import BindingError, DataLossError
@@ -59,11 +61,45 @@ def test_a_cache_of_zeros_stays_readable():
     torch.testing.assert_close(back.values, torch.ones(2, 5000, 64), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("shorter_by", "stored_bytes"), [(1, 64), (2, 62)])
+def test_a_plane_is_squeezed_only_if_that_pays_for_its_length(monkeypatch, shorter_by, stored_bytes):
+    """One byte tells how long it is, so one byte saved is none."""
+    monkeypatch.setattr("codec.entropy.zstd.compress", lambda data: bytes(data)[:-shorter_by])
+    *_, payload = write_planes((Plane("x", torch.zeros(64, dtype=torch.uint8)),), (), compress=True)
+    assert len(payload) == stored_bytes
+
+
+@pytest.mark.parametrize(("more", "entropy"), [(0, "zstd"), (1, "none")])
+def test_a_frame_is_squeezed_down_to_a_byte_for_every_eight_tokens(more, entropy):
+    """With one token more it travels raw."""
+    plane = Plane("x", torch.zeros(1000, dtype=torch.uint8))
+
+    def written(tokens):
+        return frame.write(frame.Frame("fp32", 0, 1, 1, tokens, RopePhase.POST, None, (plane,), (), "zstd"))
+
+    tokens = 8 * (len(written(128)) - len(b"KVF") - 1 - 4)
+    assert frame.read(written(tokens + more), LIMITS).entropy == entropy
+
+
+def test_planes_that_promise_more_than_the_layer_has_travel_raw():
+    """Keys and values of 500 bytes each, for 100 tokens of two float32 numbers."""
+    plane = Plane("x", torch.zeros(500, dtype=torch.uint8))
+    data = frame.write(frame.Frame("fp32", 0, 1, 1, 100, RopePhase.POST, None, (plane,), (plane,), "zstd"))
+    assert frame.read(data, LIMITS).entropy == "none"
+
+
 def test_a_cache_is_squeezed_as_far_as_readers_take_it():
     """To less than a byte for each token of each head; one for every eight of them is the least."""
     data = encoded("int8+entropy=zstd", layer_kv(200, zeros=True))
     assert 2 * 200 / 8 <= len(data) - 8 < 2 * 200
     assert frame.read(data, LIMITS).entropy == "zstd"
+
+
+def test_squeezing_is_at_the_fastest_level():
+    """Of which a plane of repeats and noise shows the bytes."""
+    data = torch.randint(0, 9, (4000,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy().data
+    assert zstd.compress(data) == zstandard.ZstdCompressor(level=1).compress(data)
+    assert zstd.compress(data) != zstandard.ZstdCompressor().compress(data)
 
 
 def test_squeezing_is_deterministic():

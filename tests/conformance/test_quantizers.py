@@ -129,6 +129,18 @@ def test_the_error_stays_within_the_bound_beside_an_attention_sink(quantizer):
     assert_within_bound(quantizer, x)
 
 
+#: What some number errs by at least, of its bound; hadamard's is the length of the whole vector's error.
+SHARES = {"fp32": 0.0, "hadamard": 0.05}
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0])
+def test_the_bound_is_not_far_above_what_numbers_err_by(quantizer, spec, scale):
+    """Or it would hold whatever came back; fp32 errs by nothing."""
+    x = gaussian((2, 200, 64)) * scale
+    share = ((there_and_back(quantizer, x) - x).abs() / quantizer.error_bound(x)).amax()
+    assert share >= SHARES.get(spec.split(":")[0], 0.4)
+
+
 def test_zeros_come_back_as_zeros(quantizer):
     """No division by a zero scale, no offset."""
     x = torch.zeros(2, 5, 64)
@@ -176,10 +188,11 @@ def test_a_token_is_quantized_alike_whatever_its_head_index(quantizer):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_is_refused_with_its_place(quantizer, bad):
-    """Layer, head, token and channel."""
+    """Layer, head, token and channel of the first, and what gives better ones."""
     x = gaussian((2, 5, 64))
-    x[1, 3, 60] = bad
-    with pytest.raises(InvalidRequestError, match=r"layer 7 values, head 1, token 3, channel 60: (nan|-?inf)"):
+    x[1, 3, 60], x[1, 4, 0] = bad, float("nan")
+    says = r"layer 7 values, head 1, token 3, channel 60: (nan|-?inf) is not a number .* float32 or bfloat16$"
+    with pytest.raises(InvalidRequestError, match=says):
         quantizer.encode(x, context(x, Kind.VALUE))
 
 

@@ -50,6 +50,20 @@ def test_a_second_stream_is_asked_for_the_layers_that_are_missing(incoming):
     assert incoming.missing == (2,)
 
 
+def test_layers_that_are_missing_are_asked_for_whatever_was_held_before(incoming):
+    """The sharer would send a cache that is held as nothing."""
+    incoming.request = replace(REQUEST, held_digests=(b"d" * 32,))
+    incoming.header = HEADER
+    assert incoming.asked().held_digests == ()
+
+
+def test_streams_are_counted_by_their_headers(incoming):
+    """One for each that began."""
+    for streams in (1, 2):
+        incoming.continues(HEADER)
+        assert incoming.streams == streams
+
+
 def test_if_only_the_end_was_lost_only_that_is_asked_for(incoming):
     """The sharer hears that its cache is here, and sends its trailer."""
     incoming.header = HEADER
@@ -62,7 +76,10 @@ def test_if_only_the_end_was_lost_only_that_is_asked_for(incoming):
 def test_the_rest_of_another_cache_is_refused(incoming, change):
     """Halves of two caches make none."""
     incoming.header = HEADER
-    with pytest.raises(BindingError, match="of another one"):
+    says = (
+        r"^a stream that was to bring the rest of a cache is of another one: .* or tables changed meanwhile; retry the"
+    )
+    with pytest.raises(BindingError, match=says):
         incoming.continues(replace(HEADER, sent_layers=(2,), **change))
 
 

@@ -13,7 +13,7 @@ from kvwire.model_card import Rope
 from kvwire.requests import AlignmentRule
 from kvwire.rpc import share_request_serde, stream_serde
 from receiver_service.intake import Intake
-from tests.receiver_service.streams import BINDING, CARD, FRAMES, HEADER, REQUEST, receive, stream
+from tests.receiver_service.streams import BINDING, CARD, DIGEST, FRAMES, HEADER, REQUEST, receive, stream
 
 FOREIGN = {
     "protocol_version": 2,
@@ -45,6 +45,58 @@ def test_a_header_bound_to_something_else_is_refused(field):
         receive(stream(dataclasses.replace(HEADER, **{field: FOREIGN[field]})))
 
 
+#: Field -> what an error calls it, where that is not how the field is called.
+CALLED = {
+    "fuser_fingerprint": "fuser",
+    "head_dim": "head_dim",
+    "kv_heads": "kv head count",
+    "layer_ropes": "RoPE of layers",
+    "layers": "layer count",
+    "receiver_tokenizer_fingerprint": "receiver tokenizer",
+    "ropes": "RoPE parameters",
+    "sent_layers": "layers",
+}
+
+
+@pytest.mark.parametrize("field", [*CALLED, "codec", "protocol_version", "frame_version", "request_id", "sharer"])
+def test_a_foreign_binding_is_named(field):
+    """With what to do."""
+    what = CALLED.get(field, field.replace("_", " "))
+    says = f"^the stream's {what} is .*, but .* was expected; sharer and receiver must run matching models, fusers and"
+    with pytest.raises(BindingError, match=says):
+        receive(stream(dataclasses.replace(HEADER, **{field: FOREIGN[field]})))
+
+
+def test_a_binding_is_shown_by_what_tells_two_apart():
+    """Six bytes of a fingerprint, or that there is none."""
+    header = dataclasses.replace(HEADER, fuser_fingerprint=b"\x01\x23\x45\x67\x89\xab\xcd")
+    with pytest.raises(BindingError, match="fuser is 0123456789ab, but empty was expected"):
+        receive(stream(header))
+
+
+def test_a_request_that_was_changed_on_the_way_is_shown_by_both_digests():
+    """The one that was answered, and the one that was sent."""
+    header = dataclasses.replace(HEADER, request_digest=b"\0" * 32)
+    says = (
+        f"^the stream answers request 000000000000, but {DIGEST.hex()[:12]} was sent; it was changed on the way to the"
+    )
+    with pytest.raises(DataLossError, match=says):
+        receive(stream(header))
+
+
+def test_a_header_that_does_not_say_what_it_answers_is_of_an_older_sharer():
+    """Which is to be upgraded."""
+    with pytest.raises(BindingError, match=r"^the stream does not say what it answers; upgrade the sharer to this"):
+        receive(stream(dataclasses.replace(HEADER, request_digest=b"")))
+
+
+def test_a_second_header_is_told_as_one():
+    """Not as a chunk out of order."""
+    messages = stream()
+    with pytest.raises(DataLossError, match=r"^a second header arrived in one stream; retry the call$"):
+        receive([messages[0], messages[0]])
+
+
 def test_a_header_of_any_number_of_layers_costs_nothing():
     """It is refused by its number; fuzzing found that the numbers of all layers were written out first."""
     header = stream(dataclasses.replace(HEADER, layers=1_000_000))[:1]
@@ -56,10 +108,26 @@ def test_a_header_of_any_number_of_layers_costs_nothing():
 
 
 def test_a_cache_beyond_the_limit_is_refused_before_it_comes():
-    """From the header alone."""
-    header = dataclasses.replace(HEADER, source_tokens=100_000, slots=100_000)
-    with pytest.raises(OverloadedError, match="accepts 1048576"):
-        receive(stream(header)[:1])
+    """From the header alone: 48 numbers of four bytes in three layers, and 64 KiB for each layer's own header."""
+    most = 4 * 48 + 3 * 64 * 1024
+    assert receive(stream(), max_cache_bytes=most)
+    with pytest.raises(
+        OverloadedError, match=f"^a cache of 2 tokens takes up to {most} bytes.* accepts {most - 1}; send"
+    ):
+        receive(stream()[:1], max_cache_bytes=most - 1)
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
+def test_a_frame_may_take_four_bytes_a_number_and_a_header(more, refused):
+    """Of two tokens of four numbers, keys and values: 64 KiB and 64 bytes."""
+    frame = bytes(64 * 1024 + 64 + more)
+    if not refused:
+        assert receive(stream(frames=(frame, b"b", b"c")))[0] == frame
+        return
+    with pytest.raises(
+        DataLossError, match=f"^chunk 0 of the stream: its frame of {len(frame)} bytes is too large; retry"
+    ):
+        receive(stream(frames=(frame, b"b", b"c")))
 
 
 def test_a_frame_beyond_what_its_header_allows_is_refused():
@@ -81,14 +149,60 @@ def test_other_tables_than_the_receivers_are_refused():
         receive(stream(header, FRAMES))
 
 
+def test_the_receivers_own_tables_are_taken():
+    """Keys' and values' digests in a row."""
+    digests = (b"\1" * 32, b"\2" * 32)
+    request = dataclasses.replace(REQUEST, held_table_digests=digests)
+    accepted(dataclasses.replace(HEADER, table_digests=digests), request)
+
+
+def test_a_policy_leaves_the_codec_to_the_sharer():
+    """What it came to is looked at when frames are to be read."""
+    accepted(dataclasses.replace(HEADER, codec="int8"), dataclasses.replace(REQUEST, policy="budget=1"))
+
+
+def test_the_layers_that_were_asked_for_are_those_that_must_come():
+    """All of them is another answer."""
+    request = dataclasses.replace(REQUEST, needed_layers=(0, 2))
+    accepted(dataclasses.replace(HEADER, sent_layers=(0, 2)), request)
+    with pytest.raises(BindingError, match=r"^the stream's layers is \(0, 1, 2\), but \(0, 2\) was expected"):
+        accepted(HEADER, request)
+
+
+@pytest.mark.parametrize("alignment", AlignmentRule)
+def test_only_a_chat_begins_where_the_sharers_template_has_it(alignment):
+    """Which the receiver does not know; without one the head is its own."""
+    header, request = dataclasses.replace(HEADER, first_position=5), dataclasses.replace(REQUEST, alignment=alignment)
+    if alignment in {AlignmentRule.FIRST, AlignmentRule.LONGEST}:
+        accepted(header, request)
+        return
+    with pytest.raises(BindingError, match=r"^the stream's first position is 5, but 1 was expected"):
+        accepted(header, request)
+
+
+def test_slots_begin_where_they_were_asked_to():
+    """Nowhere else is there room for them."""
+    with pytest.raises(BindingError, match=r"^the stream's first slot position is 0, but 1 was expected"):
+        accepted(dataclasses.replace(HEADER, first_slot_position=0))
+
+
+def test_one_token_is_a_cache():
+    """And none is not."""
+    accepted(dataclasses.replace(HEADER, source_tokens=1, slots=1))
+    with pytest.raises(DataLossError, match=r"^the stream announces no slots; retry the call$"):
+        accepted(dataclasses.replace(HEADER, source_tokens=1, slots=0))
+
+
 def uneven(slots, *deltas):
     """A header that maps its two tokens to slots."""
     return dataclasses.replace(HEADER, slots=slots, slot_source_deltas=deltas)
 
 
-def accepted(header, alignment):
-    """Hold a header against a request for aligned slots, or for none."""
-    request = dataclasses.replace(REQUEST, alignment=alignment)
+ALIGNED = dataclasses.replace(REQUEST, alignment=AlignmentRule.CHARACTERS)
+
+
+def accepted(header, request=REQUEST):
+    """Hold a header that answers a request against it."""
     header = dataclasses.replace(header, request_digest=share_request_serde.digest(request))
     data = stream_serde.header_bytes(header)
     intake = Intake(request, CARD, 1 << 20)
@@ -97,14 +211,35 @@ def accepted(header, alignment):
 
 def test_aligned_slots_name_their_source_tokens():
     """Three slots of two tokens."""
-    accepted(header := uneven(3, 1, 0, 1), AlignmentRule.CHARACTERS)
+    accepted(header := uneven(3, 1, 0, 1), ALIGNED)
     assert header.slot_sources == (0, 0, 1)
+
+
+def test_slots_may_all_be_of_one_token_but_of_none_that_does_not_come():
+    """Of two tokens there is no third."""
+    accepted(uneven(3, 1, 0, 0), ALIGNED)
+    with pytest.raises(DataLossError, match="names 3 source tokens for 3 slots"):
+        accepted(uneven(3, 1, 1, 1), ALIGNED)
 
 
 def test_an_uneven_map_that_was_not_asked_for_is_refused():
     """Slots would be placed where nobody expects them."""
+    says = "^the stream maps 2 tokens to 3 slots unevenly; this receiver places them one to one$"
+    with pytest.raises(BindingError, match=says):
+        accepted(uneven(3, 1, 0, 1))
+
+
+def test_positions_with_gaps_are_refused_under_any_alignment():
+    """This release places tokens one after another."""
     with pytest.raises(BindingError, match="unevenly"):
-        accepted(uneven(3, 1, 0, 1), AlignmentRule.NONE)
+        accepted(dataclasses.replace(HEADER, position_deltas=(2,)), ALIGNED)
+
+
+def test_a_map_of_too_few_slots_is_told_with_its_numbers():
+    """How many are named, for how many, of how many."""
+    says = "^the stream names 2 source tokens for 3 slots, all must be of the 2 that come; retry the call$"
+    with pytest.raises(DataLossError, match=says):
+        accepted(uneven(3, 1, 0), ALIGNED)
 
 
 @given(slots=st.integers(0, 5), deltas=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6))
@@ -113,7 +248,7 @@ def test_a_map_beyond_the_tokens_that_come_is_refused(slots, deltas):
     header = uneven(slots, *deltas)
     sources = header.slot_sources or tuple(range(slots))
     if len(sources) == slots and sources and set(sources) <= {0, 1} and (deltas or slots == 2):
-        accepted(header, AlignmentRule.CHARACTERS)
+        accepted(header, ALIGNED)
         return
     with pytest.raises(DataLossError):
-        accepted(header, AlignmentRule.CHARACTERS)
+        accepted(header, ALIGNED)

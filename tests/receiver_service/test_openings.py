@@ -7,6 +7,7 @@ import torch
 
 from kvwire.engine.cache import PositionedCache
 from kvwire.engine.worker import Worker
+from kvwire.errors import CancelledError
 from receiver_service.openings import Openings
 
 LAYERS = 2
@@ -69,6 +70,23 @@ async def test_a_text_is_not_kept(engine, openings, question):
     for _ in range(2):
         await openings.begin(engine.new_cache(), range(100), of(question, "mia"))
     assert len(engine.read_tokens) == 2
+
+
+@pytest.mark.parametrize(("tokens", "reads"), [(16, 1), (17, 2)])
+async def test_an_opening_of_sixteen_tokens_is_kept(engine, openings, question, tokens, reads):
+    """No template's is longer."""
+    for _ in range(2):
+        await openings.begin(engine.new_cache(), range(tokens), of(question, "mia"))
+    assert len(engine.read_tokens) == reads
+
+
+async def test_an_opening_is_not_read_for_a_caller_that_hung_up(engine, openings, question):
+    """It waits for a turn like all that is computed."""
+    asked = of(question, "mia")
+    asked.task.cancel()
+    with pytest.raises(CancelledError):
+        await openings.begin(engine.new_cache(), (7, 8), asked)
+    assert engine.read_tokens == []
 
 
 async def test_a_cache_may_begin_with_nothing(engine, openings, question):

@@ -5,23 +5,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from codec.frame import Limits
 from codec.layer import LayerKV
-from codec.rope import RopeTable
+from codec.rope import LayerRope, RopeTable, unrotate
 from codec.spec import RopePhase
 from kvwire.errors import DataLossError
-from kvwire.progress import Stopwatch
+from kvwire.progress import Stopwatch, listener
 from receiver_service.source_layers import SourceLayers
 
 HEADER = SimpleNamespace(kv_heads=1, source_tokens=2, head_dim=4, first_position=0)
 
 
 class Codec:
-    """Frames of zeros."""
+    """Frames of zeros; notes within which limits they were read."""
 
     def __init__(self, tokens=2):
         self._tokens = tokens
+        self.limits = None
 
-    def decode_layer(self, frame, _limits):
+    def decode_layer(self, frame, limits):
+        self.limits = limits
         zeros = torch.zeros(1, self._tokens, 4)
         return LayerKV(frame[0], zeros, zeros, RopePhase.POST, self._tokens)
 
@@ -60,9 +63,35 @@ def test_the_bytes_of_frames_that_were_read_are_counted(layers):
 
 
 def test_decoding_and_placing_are_timed_by_layer(layers):
-    """As the report names them."""
+    """As the report names them, and a trace."""
+    stretches = []
+    token = listener.set(stretches.append)
+    layers.watch = Stopwatch("receiver")
+    listener.reset(token)
     come(layers, 2)
-    assert {timed.name for timed in layers.watch.stages()} == {"decode_frames", "place"}
+    assert [(each.stage, each.layer) for each in stretches] == [("decode_frames", 2), ("place", 2)]
+
+
+def test_frames_are_read_within_the_receivers_limits(layers):
+    """A sharer's word is not taken for how large they are."""
+    codec = Codec()
+    layers.decoding(codec, (1, bytes([1, 0, 0])), HEADER, limits := Limits(max_tokens=2), layers.watch)()
+    assert codec.limits is limits
+
+
+def test_keys_come_in_the_phase_that_the_fuser_takes():
+    """Turned back by the sharer's angles from where its tokens stood."""
+    keys = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(0))
+    kv = LayerKV(0, keys, keys, RopePhase.POST, 2)
+    codec = SimpleNamespace(decode_layer=lambda *_: kv)
+    fuser = SimpleNamespace(source_layers=lambda _: (0,), rope=RopePhase.PRE)
+    ropes, made = RopeTable((LayerRope(torch.tensor([1.0, 0.5])),)), []
+    layers = SourceLayers(fuser, 1, lambda _, sources: made.append(sources), ropes)
+    header = SimpleNamespace(**vars(HEADER) | {"first_position": 5})
+    layers.decoding(codec, (0, b""), header, Limits(), Stopwatch("receiver"))()
+    [sources] = made
+    assert sources[0].rope is RopePhase.PRE
+    assert torch.equal(sources[0].keys, unrotate(keys, torch.tensor([5, 6]), ropes.layers[0]))
 
 
 def test_a_frame_of_another_size_than_announced_is_refused_and_has_not_come(layers):

@@ -47,6 +47,11 @@ def test_work_on_nothing_teaches_nothing():
     assert seen((0, 5.0)).at(10) == 0
 
 
+def test_work_on_one_token_teaches():
+    """A short prompt."""
+    assert seen((1, 2.0)).at(1) == 2.0
+
+
 def test_near_are_lengths_that_differ_by_a_quarter_at_most():
     """Of others nothing is said."""
     curve = seen((100, 1.0))

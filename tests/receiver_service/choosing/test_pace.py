@@ -51,10 +51,21 @@ def test_a_stream_that_was_waited_for_less_than_half_of_its_time_shows_no_link()
     assert pace_after(stream(frames_s=1.0, prefill=0.1, placing_s=0.45)).wire_s(10**9) > 0
 
 
+def test_a_stream_whose_frames_took_no_time_says_nothing_of_the_link():
+    """It came in one piece with its header, or the clock is too coarse."""
+    assert pace_after(stream(frames_s=1.0), stream(frames_s=0.0)).wire_s(500_000) == pytest.approx(0.5)
+
+
 def test_a_link_that_became_faster_is_measured_anew():
     """A stream faster than the rate that was known proves it wrong."""
     slow, fast = stream(frames_s=10.0, prefill=0.1), stream(frames_s=0.5, prefill=0.45)
     assert pace_after(slow, slow, fast).wire_s(10**9) == 0
+
+
+def test_a_stream_that_is_hardly_faster_than_the_link_proves_nothing():
+    """A tenth more, with the sharer at work for most of it: the rate stays as it was measured."""
+    slow, busy = stream(frames_s=10.0, prefill=0.1), stream(frames_s=9.0, prefill=8.9)
+    assert pace_after(slow, busy).wire_s(100_000) == pytest.approx(1.0, rel=0.01)
 
 
 def test_a_sharers_queue_is_forgotten_as_time_passes():
