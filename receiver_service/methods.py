@@ -13,6 +13,7 @@ from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import FullError, InvalidRequestError, KvwireError
+from kvwire.report import FELL_BACK
 from kvwire.requests import Exchange, FaultPolicy, Method
 from kvwire.telemetry import Metrics
 from receiver_service.choosing.choose import Chooser, Offer
@@ -169,5 +170,5 @@ def _fallback(policy: FaultPolicy, method: Method) -> Method | None:
 
 
 def _explained(prepared: Prepared | Ready, path: Method, fault: KvwireError) -> Prepared | Ready:
-    reason = f"fell back to {path} because the sharer failed: {fault.status}: {fault}"
+    reason = f"{FELL_BACK} to {path} because the sharer failed: {fault.status}: {fault}"
     return replace(prepared, report=replace(prepared.report, path=path, reason=reason))
