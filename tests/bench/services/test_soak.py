@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.services.accounts import counts
+from bench.services.accounts import counts, times
 from bench.services.scrape import Scrape
 from bench.services.soak import Memory, soak
 from kvwire.processes import Pair, running_pair
 from kvwire.requests import Exchange, Method
-from loadtest.driver import Plan
+from loadtest.driver import Outcome, Plan
+from loadtest.open_loop import Sent
+from loadtest.scoring import ItemResult
 
 EXACT = ("no error", "requests, receiver", "requests, sharer", "answers", "payload bytes, receiver")
 EXACT += ("payload bytes, sharer", "gRPC bytes")
@@ -37,6 +39,13 @@ def test_requests_a_service_never_counted_are_noticed():
     checks = {each.name: each.ok for each in counts([], Scrape({}), Scrape({_handled("Score"): 1.0}))}
     assert not checks["requests, receiver"]
     assert checks["requests, sharer"]
+
+
+def test_of_answers_that_never_came_there_are_no_times():
+    """That all failed is a check of its own, and no crash."""
+    failed = [Sent(0.0, 0.0, Outcome(ItemResult("one", 0, error="UNAVAILABLE")))]
+    assert list(times(failed, Scrape({}))) == []
+    assert not next(counts(failed, Scrape({}), Scrape({}))).ok
 
 
 def _handled(method):
