@@ -67,7 +67,7 @@ def name_of(result: Result) -> Name:
 def row(name: Name, model: str, tokens: int, changes: Sequence[Change], times: Times, gigabytes: float) -> Row:
     """From what each document gave, one at least, and the times that ``gigabytes`` of cache took."""
     kl = np.array([change.kl for change in changes])
-    drawn = Bootstrap(len(kl), _SEED).mean(kl)
+    drawn = Bootstrap(len(kl), _SEED).mean(kl) if np.isfinite(kl).all() else None  # it leaves out what is no number
     value, low, high = (drawn.value, drawn.low, drawn.high) if drawn else (float("nan"),) * 3
     own = Row(
         codec=name.codec,

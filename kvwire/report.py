@@ -87,6 +87,10 @@ class StageTiming:
     seconds: float
 
 
+#: How an answer's reason begins that was made another way because the sharer failed.
+FELL_BACK = "fell back"
+
+
 @dataclass(frozen=True)
 class Report:
     """What happened to one request.
@@ -117,6 +121,11 @@ class Report:
     def partial(self) -> bool:
         """Whether it was made from less of a cache than was to come."""
         return self.layers_came < self.layers_needed
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether a fault had it made another way; a policy's choice of another way is none."""
+        return self.reason.startswith(FELL_BACK)
 
     def stage_s(self, name: str, side: str | None = None) -> float | None:
         """Seconds of the named stage, summed over its occurrences; None if it did not run."""

@@ -56,7 +56,9 @@ class Metrics:
         self.cache_bytes = made.gauge("kvwire_cache_memory_bytes", "Taken for caches of requests in flight.")
         self.cache_limit_bytes = made.gauge("kvwire_cache_memory_limit_bytes", "That may be taken for them.")
         self.answers = made.counter("kvwire_answers", "Answers given.", "method", "path")
-        self.fallbacks = made.counter("kvwire_fallbacks", "Answers made another way than asked.", "method", "path")
+        self.fallbacks = made.counter(
+            "kvwire_fallbacks", "Answers made another way because the sharer failed.", "method", "path"
+        )
         self.partial_answers = made.counter(
             "kvwire_partial_answers", "Answers made from less of a cache than was to come.", "method"
         )
@@ -105,7 +107,7 @@ class Metrics:
         self.recent.answered(report)
         method, path = report.method.value, report.path.value
         self.answers.labels(method, path).inc()
-        if method != path:
+        if report.fell_back:
             self.fallbacks.labels(method, path).inc()
         if report.partial:
             self.partial_answers.labels(method).inc()

@@ -13,6 +13,7 @@ from kvwire.engine.question import Prepared, Question, Ready
 from kvwire.engine.reading import read_here
 from kvwire.engine.worker import Worker
 from kvwire.errors import FullError, InvalidRequestError
+from kvwire.report import FELL_BACK
 from kvwire.requests import Exchange, FaultPolicy, Method
 from kvwire.telemetry import Metrics
 from receiver_service.choosing.choose import Chooser, Offer
@@ -91,7 +92,7 @@ class Methods:
         self._worker.room.release(task, but_bytes=held_bytes)
         tally.addresses.clear()
         prepared = await self._by(fallback, question, self._calls(question, tally))
-        reason = f"fell back to {fallback} because the sharer failed: {failed}"
+        reason = f"{FELL_BACK} to {fallback} because the sharer failed: {failed}"
         return _tallied(replace(prepared, report=replace(prepared.report, path=fallback, reason=reason)), tally)
 
     def _calls(self, question: Question, tally: Tally, share: float = 1.0) -> Calls:

@@ -1,4 +1,4 @@
-"""What README and docs tell to type can be typed: commands, options, modules, make targets and imports exist."""
+"""What README and docs tell to type can be typed: commands, options, modules, files, make targets, imports exist."""
 
 import ast
 import importlib
@@ -17,10 +17,13 @@ from typer.main import get_command
 from kvwire.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "tests/fuzz/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OWN = [ROOT / name for name in ("README.md", "SECURITY.md", "tests/fuzz/README.md", "tests/golden/codec/README.md")]
+PAGES = [*OWN, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: Commands in running text, between backticks.
-INLINE = re.compile(r"(?<!`)`((?:kvwire|python -m|make) [^`]+)`(?!`)")
+INLINE = re.compile(r"(?<!`)`((?:kvwire|python|pytest|make) [^`]+)`(?!`)")
+#: A file or a folder of this tree, as commands name it.
+PLACE = re.compile(r"(?:\.ci|bench|deploy|docs|examples|proto|tests)/[\w./-]+")
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -124,6 +127,15 @@ def test_a_make_target_exists(said):
     assert set(wanted) <= TARGETS
 
 
+PLACES = sorted({(said.page, word) for said in SAID for word in said.words if PLACE.fullmatch(word)})
+
+
+@pytest.mark.parametrize(("page", "place"), PLACES, ids=map(": ".join, PLACES))
+def test_what_a_command_names_of_this_tree_is_there(page, place):
+    """Tests that show what a page says, scripts, manifests, configurations."""
+    assert (ROOT / place).exists(), f"{page} names {place}"
+
+
 SNIPPETS = [
     (page.name, block)
     for page in PAGES
@@ -145,6 +157,7 @@ def test_most_of_what_is_told_is_looked_at():
     """The patterns above find what there is to be found."""
     assert len(of("kvwire")) > 100
     assert len(MODULES) > 15
+    assert len(PLACES) > 15
     assert len(SNIPPETS) > 5
 
 

@@ -43,6 +43,8 @@ def counts(sent: Sequence[Sent], sharer: Scrape, receiver: Scrape) -> Iterator[C
 def times(sent: Sequence[Sent], receiver: Scrape) -> Iterator[Check]:
     """Compare what the client's clock saw of them, from sending on, with the receiver's histograms."""
     answered = [each for each in sent if each.ok]
+    if not answered:
+        return  # there is no time of an answer; that none came is another check
     histograms = {
         "whole call": ("grpc_server_handling_seconds", {"grpc_method": "Score"}, "total_s"),
         "first token": ("kvwire_first_token_seconds", {"method": "prefix"}, "first_token_s"),

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from bench.services.mlperf import run_server_scenario
+from kvwire.errors import LocalError
 from kvwire.requests import Exchange, Method
 from kvwire.security import ClientSecurity
 from loadtest.client_processes import Target, here
@@ -36,11 +37,14 @@ def compare(target: Target, items: list[Item], rate_rps: float, requests: int, s
     """One round.
 
     Raises:
-        KvwireError: The service cannot be reached, or a request of LoadGen's failed.
+        KvwireError: The service cannot be reached, or a request failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         theirs = run_server_scenario(target, items, rate_rps, requests, seed, Path(folder))
     sent = asyncio.run(here(target, items, theirs.sent_s, lambda _: None))
+    errors = [each.outcome.result.error for each in sent if not each.ok]
+    if errors:
+        raise LocalError(f"{len(errors)} requests failed, the first: {errors[0]}")
     ours = percentiles([1000 * each.total_s for each in sent])
     lag = percentiles([1000 * each.lag_s for each in sent])
     if ours is None or lag is None:

@@ -6,6 +6,7 @@ cache is answered all the same, and the answer says so.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -22,9 +23,8 @@ from bench.services.faults.promises import Soaked
 from bench.services.faults.relay import Relay
 from bench.services.faults.resources import resources
 from bench.services.faults.troubles import Sharer, Troubles
-from bench.services.resident import resident_bytes
 from bench.services.scrape import Scrape
-from bench.services.soak import Memory
+from bench.services.soak import SAMPLE_EVERY_S, Memory
 from kvwire.client import Client
 from kvwire.errors import LocalError
 from kvwire.processes import FREE_PORTS, RunningService, free_port, running_service
@@ -41,7 +41,6 @@ from loadtest.scoring import ChoiceScore
 _LOADED_SHARE = 0.7
 _TROUBLE_EVERY_S = 10.0
 _DEADLINE_MS = 30_000
-_SAMPLE_EVERY_S = 5.0
 
 
 class Lives:
@@ -52,16 +51,19 @@ class Lives:
         self._receiver = receiver
         self._sharer = sharer
 
+    def sample(self, begin_s: float) -> None:
+        """Once, of those that run."""
+        running = {"receiver": self._receiver, f"sharer {self._sharer.starts}": self._sharer.service}
+        for name, service in running.items():
+            if service is not None and service.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):  # killed a moment ago
+                    self.memory.setdefault(name, Memory()).sample(service, begin_s)
+
     async def run(self, begin_s: float) -> None:
         """Sample until cancelled."""
         while True:
-            running = {"receiver": self._receiver, f"sharer {self._sharer.starts}": self._sharer.service}
-            for name, service in running.items():
-                if service is not None and service.process.poll() is None:
-                    memory = self.memory.setdefault(name, Memory())
-                    memory.at_s.append(time.monotonic() - begin_s)
-                    memory.bytes.append(resident_bytes(service))
-            await asyncio.sleep(_SAMPLE_EVERY_S)
+            self.sample(begin_s)
+            await asyncio.sleep(SAMPLE_EVERY_S)
 
 
 async def soak(
@@ -95,6 +97,8 @@ async def soak(
                 sent = await open_loop(driver.ask, items, due_s, begin_s, told)
             await troubling
             sampling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sampling  # raises what ended it before
             await client.describe()  # once it is answered, what was before it has been counted
             counted = Scrape.of(receiver.metrics).since(before)
             after = resources(receiver.process.pid)

@@ -28,14 +28,17 @@ def plot(sent: Sequence[Sent], troubles: Sequence[Trouble], memory: Mapping[str,
 
 
 def _by_minute(sent: Sequence[Sent], troubles: Sequence[Trouble]) -> tuple[Series, ...]:
-    ended = {each: each.outcome.report.path.value if each.ok and each.outcome.report else "failed" for each in sent}
-    counts = Counter((how, int(each.due_s // _MINUTE_S)) for each, how in ended.items())
+    counts = Counter((_ended(each), int(each.due_s // _MINUTE_S)) for each in sent)
     counts.update(("faults", int(each.begun_s // _MINUTE_S)) for each in troubles)
     minutes = range(max(minute for _, minute in counts) + 1)
     return tuple(
         Series(how, style, tuple(_point(minute, counts[how, minute]) for minute in minutes))
         for style, how in enumerate(sorted({how for how, _ in counts}))
     )
+
+
+def _ended(sent: Sent) -> str:
+    return sent.outcome.report.path.value if sent.ok and sent.outcome.report else "failed"
 
 
 def _resident(memory: Mapping[str, Memory]) -> tuple[Series, ...]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -137,7 +137,7 @@ def exponents(over: str, rows: Sequence[Row]) -> dict[str, Exponent]:
 
 def main(
     json_file: Annotated[Path, typer.Option("--json", help="the rows, and what was fitted; added to if it is there")],
-    over: Annotated[str, typer.Option(help="length, concurrency, or both")] = "both",
+    over: Annotated[Literal["length", "concurrency", "both"], typer.Option(help="what grows")] = "both",
     model: Annotated[str, typer.Option(help="of both services")] = "smollm2-135m",
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     plot_file: Annotated[Path | None, typer.Option("--plot", help="also draw all rows of the file here")] = None,

@@ -15,7 +15,7 @@ from kvwire.models.store import ModelStore
 from kvwire.processes import Pair, running_pair
 from kvwire.requests import Text
 
-#: Some 512 of SmolLM2's tokens.
+#: Some 575 of SmolLM2's tokens.
 _CHARACTERS = 2300
 
 

@@ -26,25 +26,22 @@ _RATIOS = (1.0, 3.0)
 
 def measure(model: str, rounds: int, threads: int = 2) -> list[dict[str, float]]:
     """For each link: medians in seconds, and the median of ratios of neighbours."""
-    common = ["--threads", str(threads), "--log-level", "warning", "--model", model]
-    found = []
+    common, found = ["--threads", str(threads), "--log-level", "warning"], []
     context = facts(_CHARACTERS)
-    with running_pair(Pair(model, model), common[:-2]) as (_, direct):
+    with running_pair(Pair(model, model), common) as (_, direct):
         known = cases(direct.address, context, _RATIOS)
     for case in known:
         shape = Shape(case.rate_bytes_s)
         with ExitStack() as stack:
             host = stack.enter_context(kernel_link(shape))
-            free = ["--metrics-listen", "127.0.0.1:0"]
+            own = [*common, "--model", model, "--metrics-listen", "127.0.0.1:0"]
             here, there = (
-                stack.enter_context(
-                    running_service("sharer_service", [*common, *free, "--listen", f"{at}:0"], None, inside)
-                )
+                stack.enter_context(running_service("sharer_service", [*own, "--listen", f"{at}:0"], None, inside))
                 for at, inside in (("127.0.0.1", ()), (host.address, host.inside))
             )
             relay = stack.enter_context(running_link(here.address, shape))
             sharers = ["--sharers", f"relay={relay.address}", "--sharers", f"kernel={there.address}"]
-            arguments = [*common, *free, "--listen", "127.0.0.1:0", *sharers]
+            arguments = [*own, "--listen", "127.0.0.1:0", *sharers]
             receiver = stack.enter_context(running_service("receiver_service", arguments))
             times = [
                 [asyncio.run(asked(receiver.address, context, name)).first_token_s for name in ("relay", "kernel")]

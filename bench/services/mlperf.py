@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -81,14 +82,20 @@ class _Service:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._client = self._call(self._open()).result()
+        with ExitStack() as undo:
+            undo.callback(self._stop)
+            self._client = self._call(self._open()).result()
+            undo.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._call(self._client.close()).result()
+    def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._call(self._client.close()).result()
+        self._stop()
         if self._errors:
             raise LocalError(f"{len(self._errors)} requests failed, the first: {self._errors[0]}")
 

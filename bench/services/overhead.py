@@ -8,9 +8,8 @@ import asyncio
 import json
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +17,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from bench.services.meanwhile import meanwhile
 from bench.services.processor import cpu_s
 from bench.services.scrape import Scrape
 from kvwire.client import Client
+from kvwire.errors import LocalError
 from kvwire.processes import FREE_PORTS, Pair, RunningService, running_service
 from kvwire.requests import Exchange, Method
 from loadtest.datasets import load
@@ -36,33 +37,35 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="also write the 
 _SCRAPE_EVERY_S = 5.0
 
 
-@contextmanager
-def _scraped(services: list[RunningService]) -> Iterator[None]:
-    stop = threading.Event()
+@dataclass(frozen=True)
+class Asking:
+    """How two pairs are asked by turns: so many rounds, so many requests in each, by which codec.
 
-    def scrape() -> None:
-        while not stop.wait(_SCRAPE_EVERY_S):
-            for service in services:
-                Scrape.of(service.metrics)
+    What services still do within ``settled_s`` of the last answer counts too.
+    """
 
-    thread = threading.Thread(target=scrape)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    rounds: int
+    requests: int
+    codec: str
+    settled_s: float = 0.0
 
 
-async def _per_request_s(services: list[RunningService], requests: int, codec: str) -> float:
-    """CPU seconds of a sharer and a receiver for a request, one at a time."""
-    items = load("pocket", limit=requests)
+async def _per_request_s(services: list[RunningService], asking: Asking) -> float:
+    """CPU seconds of a sharer and a receiver for a request, one at a time.
+
+    Raises:
+        LocalError: One was not answered; what it took is no answer's.
+    """
+    items = load("pocket", limit=asking.requests)
     async with Client(services[1].address) as client:
-        driver = Driver(client, Plan(Exchange(Method.PREFIX, codec=codec)))
+        driver = Driver(client, Plan(Exchange(Method.PREFIX, codec=asking.codec)))
         await driver.warm_up(items)
         before = sum(map(cpu_s, services))
         for item in items:
-            await driver.ask(item)
+            result = (await driver.ask(item)).result
+            if result.error is not None:
+                raise LocalError(f"item {result.id} was not answered: {result.error}")
+        await asyncio.sleep(asking.settled_s)
         return (sum(map(cpu_s, services)) - before) / len(items)
 
 
@@ -78,15 +81,6 @@ def pair_of(prefix: str, pair: Pair, log_level: str, logs: Path, *arguments: str
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How two pairs are asked by turns: so many rounds, so many requests in each, by which codec."""
-
-    rounds: int
-    requests: int
-    codec: str
-
-
-@dataclass(frozen=True)
 class Ratio:
     """What one pair took of another's CPU seconds per request, by round; the median and its interval (bootstrap)."""
 
@@ -95,23 +89,18 @@ class Ratio:
     ci95: tuple[float, float]
 
 
-def by_turns(
-    more: list[RunningService],
-    less: list[RunningService],
-    asking: Asking,
-    meanwhile: AbstractContextManager[None] | None = None,
-) -> Ratio:
-    """Ask both pairs by turns and print what each took; ``meanwhile`` goes on all the while."""
+def by_turns(more: list[RunningService], less: list[RunningService], asking: Asking) -> Ratio:
+    """Ask both pairs by turns and print what each took.
+
+    Raises:
+        LocalError: A request was not answered.
+    """
     ratios = []
-    with meanwhile or nullcontext():
-        for index in range(asking.rounds):
-            with_s = asyncio.run(_per_request_s(more, asking.requests, asking.codec))
-            without_s = asyncio.run(_per_request_s(less, asking.requests, asking.codec))
-            ratios.append(with_s / without_s)
-            sys.stdout.write(
-                f"round {index + 1}: {1000 * with_s:.1f} and {1000 * without_s:.1f} ms, {ratios[-1]:.4f}\n"
-            )
-            sys.stdout.flush()
+    for index in range(asking.rounds):
+        with_s, without_s = (asyncio.run(_per_request_s(services, asking)) for services in (more, less))
+        ratios.append(with_s / without_s)
+        sys.stdout.write(f"round {index + 1}: {1000 * with_s:.1f} and {1000 * without_s:.1f} ms, {ratios[-1]:.4f}\n")
+        sys.stdout.flush()
     medians = np.median(np.random.default_rng(0).choice(ratios, (10_000, asking.rounds)), axis=1)
     low, middle, high = np.percentile(medians, (2.5, 50, 97.5))
     sys.stdout.write(f"median of the ratios {middle:.4f}, 95 % interval {low:.4f} to {high:.4f}\n")
@@ -130,7 +119,8 @@ def main(
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
         counted = stack.enter_context(pair_of("{}_service", Pair.parse(pair), "info", folders[0]))
         bare = stack.enter_context(pair_of("bench.services.bare.{}", Pair.parse(pair), "error", folders[1]))
-        ratio = by_turns(counted, bare, Asking(rounds, requests, codec), _scraped(counted))
+        stack.enter_context(meanwhile(lambda: [Scrape.of(each.metrics) for each in counted], _SCRAPE_EVERY_S))
+        ratio = by_turns(counted, bare, Asking(rounds, requests, codec))
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(ratio), indent=1) + "\n")
 

@@ -9,7 +9,11 @@ _RESET_PEAK = "5"
 
 
 def resident_bytes(service: RunningService) -> int:
-    """Resident now."""
+    """Resident now.
+
+    Raises:
+        ProcessLookupError: The process is ending.
+    """
     return _status_bytes(service, "VmRSS")
 
 
@@ -25,8 +29,10 @@ def reset_peak(service: RunningService) -> None:
 
 def _status_bytes(service: RunningService, name: str) -> int:
     lines = _proc(service, "status").read_text(encoding="utf-8").splitlines()
-    [kilobytes] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return 1024 * int(kilobytes)
+    for line in lines:
+        if line.startswith(f"{name}:"):
+            return 1024 * int(line.split()[1])
+    raise ProcessLookupError(f"{service.name} has given its memory back: its process is ending")
 
 
 def _proc(service: RunningService, name: str) -> Path:

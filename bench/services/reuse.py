@@ -12,18 +12,20 @@ from kvwire.requests import Exchange, GenerateRequest, Method, Text
 from loadtest.datasets import load
 from loadtest.scoring import question_prompt
 
-#: Some 1,000 of SmolLM2's tokens.
+#: Some 1,100 of SmolLM2's tokens.
 _CHARACTERS = 4600
+#: Another context of that length begins so many characters later.
+_LATER = 100
 
 
 def measure(model: str, questions: int, device: str = "cpu") -> dict[str, object]:
     """``reuse_bytes_ratio`` and ``reuse_ttft_ratio``: of all questions over the first, and of later ones over it."""
-    context, items = facts(_CHARACTERS), load("pocket")
+    items = load("pocket")
     prompts = [question_prompt(items[index % len(items)]) for index in range(questions)]
     own = ["--reuse-bytes", str(1 << 30)]
     arguments = ["--device", device, "--log-level", "warning"]
     with running_pair(Pair(model, model), arguments, receiver_arguments=own) as (_, receiver):
-        answers = asyncio.run(_asked(receiver.address, context, prompts))
+        answers = asyncio.run(_asked(receiver.address, prompts))
     moved = [each.report.bytes.socket_bytes for each in answers if each.report.bytes is not None]
     first_s = [each.first_token_s for each in answers]
     return {
@@ -35,10 +37,14 @@ def measure(model: str, questions: int, device: str = "cpu") -> dict[str, object
     }
 
 
-async def _asked(address: str, context: str, prompts: Sequence[str]) -> list[Generation]:
+async def _asked(address: str, prompts: Sequence[str]) -> list[Generation]:
+    """All on one context, on services that have read another as long: its first question pays for nothing else."""
+    context, other = facts(_CHARACTERS), facts(_CHARACTERS + _LATER)[_LATER:]
     exchange = Exchange(Method.PREFIX, codec="fp16")
+
+    async def ask(prompt: str, about: str) -> Generation:
+        return await client.generate_all(GenerateRequest(Text(prompt), Text(about), exchange, 1))
+
     async with Client(address) as client:
-        await client.generate_all(GenerateRequest(Text(prompts[0]), Text("Warm up."), exchange, 1))
-        return [
-            await client.generate_all(GenerateRequest(Text(prompt), Text(context), exchange, 1)) for prompt in prompts
-        ]
+        await ask(prompts[0], other)
+        return [await ask(prompt, context) for prompt in prompts]

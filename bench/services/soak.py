@@ -6,7 +6,6 @@
 import asyncio
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 import typer
 
 from bench.services.accounts import Check, counts, times
+from bench.services.meanwhile import meanwhile
 from bench.services.resident import resident_bytes
 from bench.services.scrape import Scrape
 from kvwire.client import Client
@@ -30,7 +30,7 @@ from loadtest.intervals import percentiles
 from loadtest.load_progress import load_progress
 from loadtest.open_loop import LARGEST_LAG_P99_MS, Sent, open_loop
 
-_SAMPLE_EVERY_S = 5.0
+SAMPLE_EVERY_S = 5.0
 #: Memory settles in the first fifth: pools and caches fill.
 _SETTLES = 0.2
 
@@ -41,6 +41,16 @@ class Memory:
 
     at_s: list[float] = field(default_factory=list)
     bytes: list[float] = field(default_factory=list)
+
+    def sample(self, service: RunningService, begun_s: float) -> None:
+        """What is resident now, ``begun_s`` by ``time.monotonic`` being 0.
+
+        Raises:
+            ProcessLookupError: The process is ending.
+        """
+        found = resident_bytes(service)
+        self.at_s.append(time.monotonic() - begun_s)
+        self.bytes.append(found)
 
     def check(self, name: str) -> Check:
         """Flat if the line through the samples grows by no more than they scatter about it (two deviations)."""
@@ -55,26 +65,18 @@ class Memory:
 
 @contextmanager
 def _sampled(services: Mapping[str, RunningService]) -> Iterator[dict[str, Memory]]:
-    """Sample the memory of services while the block runs, on a thread of its own.
+    """Sample the memory of services while the block runs.
 
     From the kernel: a scrape would have the tester read text when it is to send.
     """
-    found = {name: Memory() for name in services}
-    stop, begun_s = threading.Event(), time.monotonic()
+    found, begun_s = {name: Memory() for name in services}, time.monotonic()
 
     def sample() -> None:
-        while not stop.wait(_SAMPLE_EVERY_S):
-            for name, service in services.items():
-                found[name].at_s.append(time.monotonic() - begun_s)
-                found[name].bytes.append(resident_bytes(service))
+        for name, service in services.items():
+            found[name].sample(service, begun_s)
 
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
+    with meanwhile(sample, SAMPLE_EVERY_S):
         yield found
-    finally:
-        stop.set()
-        thread.join()
 
 
 def soak(

@@ -98,7 +98,7 @@ def main(
     with running_collector() as collector:
         common = ["--log-level", "warning", "--otlp-endpoint", collector.address]
         with running_pair(Pair(model, model), common) as (sharer, direct):
-            [case] = [each for each in cases(direct.address, context) if each.wire_over_prefill == 1.0]
+            [case] = cases(direct.address, context, (1.0,))
             with receiver_behind_links(sharer.address, [case], ["--model", model, *common]) as receiver:
                 for _ in range(2):
                     answer = asyncio.run(asked(receiver.address, context, case.sharer))

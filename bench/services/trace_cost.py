@@ -1,6 +1,7 @@
 """What traces cost: CPU seconds per request of a pair that sends them to a collector, and of one that does not.
 
-``python -m bench.services.trace_cost``. Both pairs run for the whole time and are asked by turns.
+``python -m bench.services.trace_cost``. Both pairs run for the whole time and are asked by turns. Spans are sent in
+batches, seconds after their call; a turn ends once its last ones are.
 """
 
 import json
@@ -25,6 +26,9 @@ from bench.services.overhead import (
 )
 from kvwire.processes import Pair
 
+#: OpenTelemetry's own interval between batches is 5 s (OTEL_BSP_SCHEDULE_DELAY).
+_SENT_AFTER_S = 6.0
+
 
 def main(
     pair: PairOption = DEFAULT_PAIR,
@@ -40,7 +44,7 @@ def main(
         endpoint = ("--otlp-endpoint", stack.enter_context(running_collector()).address)
         traced = stack.enter_context(pair_of("{}_service", models, "info", folders[0], *endpoint))
         plain = stack.enter_context(pair_of("{}_service", models, "info", folders[1]))
-        ratio = by_turns(traced, plain, Asking(rounds, requests, codec))
+        ratio = by_turns(traced, plain, Asking(rounds, requests, codec, _SENT_AFTER_S))
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(ratio), indent=1) + "\n")
 

@@ -397,7 +397,8 @@ class StageTiming(_message.Message):
     SIDE_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Stable name: queue, tokenize, prefill, encode, share, decode_frames, place, prompt, decode, first_token, total;
+    """Stable name: queue, tokenize, choose, prefill, encode, backpressure, share, decode_frames, place, prompt, decode,
+    score, together, first_token, total;
     wait is for the thread that computes, while it worked for others.
     """
     side: Global___Side.ValueType
@@ -447,7 +448,7 @@ class Report(_message.Message):
     method: Global___Method.ValueType
     """The method asked for."""
     path: Global___Method.ValueType
-    """The method that made the answer; differs after a fallback."""
+    """The method that made the answer; differs after a fallback, and where a policy chose another."""
     reason: _builtins.str
     """Why path is what it is, in words."""
     codec: _builtins.str

@@ -1,11 +1,15 @@
 """Files of results, and the tables made of them."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from bench.candidate import Name
+from bench.quality import Change
 from bench.results import read, text_of
-from bench.row import Absent, PeerRow, Row
+from bench.row import Absent, PeerRow, Row, row
+from bench.speed import Times
 from bench.tables import absences, by_place, markdown
 from kvwire.errors import InvalidRequestError
 
@@ -62,3 +66,12 @@ def test_nobody_is_absent_where_all_came():
     """No line then."""
     assert absences([OWN, PEER]) == []
     assert list(by_place([OWN, PEER])) == ["m, 512 tokens, 20 documents"]
+
+
+def test_a_document_on_which_a_codec_gave_no_number_is_not_left_out():
+    """Else the mean of the others would be said to be of all."""
+    changes = [Change(0.01, 1.0, 8.25), Change(float("nan"), 0.0, 8.25), Change(0.03, 1.0, 8.25)]
+    found = row(Name("int8"), "m", 512, changes, Times(1.0, 1.0, 1.0, 1), 1.0)
+    assert found.documents == 3
+    assert math.isnan(found.kl)
+    assert math.isnan(found.kl_ci95[0])

@@ -58,7 +58,7 @@ class Soaked:
     def _labelled(self, sent: Sent) -> bool:
         """Whether an answer is that of the path it names, and says why if that is not the one asked for."""
         report = sent.outcome.report
-        if report is None or report.reason.startswith("fell back") is (report.path is Method.PREFIX):
+        if report is None or report.fell_back is (report.path is Method.PREFIX):
             return False
         item, scores = sent.outcome.result.id, sent.outcome.result.scores
         nearest = min(self.references, key=lambda path: _apart(scores, self.references[path][item]))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from dataclasses import astuple
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import pytest
 
 pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen has wheels for Linux only")
 
+from bench.services import agreement
 from bench.services.agreement import compare
-from kvwire.errors import KvwireError
+from bench.services.mlperf import Measured
+from kvwire.errors import KvwireError, LocalError, StartError
 from kvwire.requests import Exchange, Method
 from kvwire.security import ClientSecurity
 from loadtest.client_processes import Target
 from loadtest.datasets import load
 from loadtest.driver import Plan
+from loadtest.intervals import Percentiles
 
 PLAN = Plan(Exchange(Method.PREFIX))
 
@@ -44,3 +48,18 @@ def test_a_service_that_fails_is_no_agreement():
     target = Target("127.0.0.1:9", ClientSecurity(), PLAN)
     with pytest.raises(KvwireError, match="requests failed"):
         compare(target, load("pocket"), rate_rps=50.0, requests=5, seed=1)
+
+
+def test_a_request_of_kvwire_s_that_fails_is_no_agreement(monkeypatch):
+    """LoadGen was answered; to fail takes no time, which would be the smaller latency."""
+    theirs = Measured(Percentiles(40.0, 40.0, 40.0), (0.0, 0.01))
+    monkeypatch.setattr(agreement, "run_server_scenario", lambda *_: theirs)
+    with pytest.raises(LocalError, match="2 requests failed, the first: UnavailableError"):
+        compare(Target("127.0.0.1:9", ClientSecurity(), PLAN), load("pocket"), rate_rps=50.0, requests=2, seed=1)
+
+
+def test_an_address_that_is_none_leaves_no_thread():
+    """Its loop would keep the command from ending."""
+    with pytest.raises(StartError, match="has no port"):
+        compare(Target("nowhere", ClientSecurity(), PLAN), load("pocket"), rate_rps=50.0, requests=5, seed=1)
+    assert "client" not in {thread.name for thread in threading.enumerate()}

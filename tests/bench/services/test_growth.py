@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from bench.services import growth
 from bench.services.growth import Row, exponent, exponents, main
@@ -46,6 +48,15 @@ def test_the_figure_has_every_point():
     drawn = plot({over: rows(over) for over in ("length", "concurrency")})
     assert drawn.count("end to end, ") == 2 * len(SIZES)
     assert drawn.count("receiver's memory, ".replace("'", "&#x27;")) == 2 * len(SIZES)
+
+
+def test_a_growth_over_something_else_is_refused(tmp_path):
+    """Before a service is started."""
+    command = typer.Typer()
+    command.command()(main)
+    done = CliRunner().invoke(command, ["--json", str(tmp_path / "growth.json"), "--over", "width"])
+    assert done.exit_code == 2
+    assert "'width' is not one of" in done.output
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.services.accounts import counts
+from bench.services.accounts import counts, times
 from bench.services.scrape import Scrape
 from bench.services.soak import Memory, soak
 from kvwire.processes import Pair, running_pair
 from kvwire.requests import Exchange, Method
-from loadtest.driver import Plan
+from loadtest.driver import Outcome, Plan
+from loadtest.open_loop import Sent
+from loadtest.scoring import ItemResult
 
 EXACT = ("no error", "requests, receiver", "requests, sharer", "answers", "payload bytes, receiver")
 EXACT += ("payload bytes, sharer", "gRPC bytes")
@@ -20,7 +22,8 @@ def test_two_services_count_what_their_client_saw(tiny_llama: Path, tmp_path, mo
     """Requests and bytes exactly, from three processes."""
     monkeypatch.setenv("KVWIRE_HOME", str(tmp_path))
     pair = Pair(f"path:{tiny_llama}", f"path:{tiny_llama}")
-    with running_pair(pair, ["--threads", "1", "--log-level", "warning"], tmp_path) as (sharer, receiver):
+    places = ["--max-in-flight", "200"]  # all of them, if this machine is so slow: none is refused
+    with running_pair(pair, ["--threads", "1", "--log-level", "warning", *places], tmp_path) as (sharer, receiver):
         services = {"sharer": sharer, "receiver": receiver}
         checks, memory = soak(
             services, Plan(Exchange(Method.PREFIX, codec="int8")), [0.05 * index for index in range(200)]
@@ -37,6 +40,13 @@ def test_requests_a_service_never_counted_are_noticed():
     checks = {each.name: each.ok for each in counts([], Scrape({}), Scrape({_handled("Score"): 1.0}))}
     assert not checks["requests, receiver"]
     assert checks["requests, sharer"]
+
+
+def test_of_answers_that_never_came_there_are_no_times():
+    """That all failed is a check of its own, and no crash."""
+    failed = [Sent(0.0, 0.0, Outcome(ItemResult("one", 0, error="UNAVAILABLE")))]
+    assert list(times(failed, Scrape({}))) == []
+    assert not next(counts(failed, Scrape({}), Scrape({}))).ok
 
 
 def _handled(method):
