@@ -52,7 +52,9 @@ _VOCABULARY = 512
 _SPECIAL = ["<bos>", "<eos>", "<turn>", "<end>"]
 _ROLES = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<eos>"}
 _CHAT_TEMPLATE = (
-    "{% for message in messages %}<turn>{{ message['role'] }}\n{{ message['content'] }}<end>\n{% endfor %}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'tool' %}{{ raise_exception('tools have no turn') }}{% endif %}"
+    "<turn>{{ message['role'] }}\n{{ message['content'] }}<end>\n{% endfor %}"
     "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
 )
 _SHAPE: dict[str, Any] = {

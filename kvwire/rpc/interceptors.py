@@ -113,17 +113,11 @@ class _Call:
             self.ended("CANCELLED")
             raise error
         if isinstance(error, grpc.aio.AbortError):
-            self.ended(_status_name(context))
+            self.ended(context.code().name)
             raise error
         self.ended("INTERNAL")
         _log.error("unexpected error in %s", "/".join(self._labels[1:]), exc_info=error)
         await context.abort(grpc.StatusCode.INTERNAL, status_of(error)[1])
-
-
-def _status_name(context: Context) -> str:
-    """Of a call that was aborted; gRPC tells the number that it sent."""
-    told: Any = context.code()
-    return next(code.name for code in grpc.StatusCode if told in (code, code.value[0]))
 
 
 def _open(request: Any, context: Context) -> AbstractContextManager[None]:

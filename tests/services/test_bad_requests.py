@@ -11,7 +11,17 @@ from kvwire.errors import (
     NotFoundError,
     OverloadedError,
 )
-from kvwire.requests import Exchange, GenerateRequest, Method, RequestInfo, ScoreRequest, Text, TokenIds
+from kvwire.requests import (
+    ChatMessage,
+    Exchange,
+    GenerateRequest,
+    Messages,
+    Method,
+    RequestInfo,
+    ScoreRequest,
+    Text,
+    TokenIds,
+)
 from kvwire.v1 import model_service_pb2, model_service_pb2_grpc, receiver_service_pb2, receiver_service_pb2_grpc
 
 HELLO = Text("hello")
@@ -40,6 +50,11 @@ BAD = {
     "unknown fuser": (asked(fuser="magic"), NotFoundError, "known: identity"),
     "a method of the sharer": (asked(method=Method.SHARER_ONLY), InvalidRequestError, "send it there"),
     "a token of another vocabulary": (asked(TokenIds((512,))), InvalidRequestError, "vocabulary of 512"),
+    "a role that the chat template refuses": (
+        asked(Messages((ChatMessage("user", "How many?"), ChatMessage("tool", "42")))),
+        InvalidRequestError,
+        "refuses the messages: tools have no turn",
+    ),
     "nothing to generate": (asked(max_new_tokens=0), InvalidRequestError, "at least 1"),
 }
 

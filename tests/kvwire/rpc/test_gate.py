@@ -231,7 +231,7 @@ def test_the_size_of_a_request_is_what_it_asks_of_the_service():
 
 
 async def test_an_aborted_call_is_counted_by_the_name_of_its_status():
-    """GRPC tells its number."""
+    """As one is that ends with an error."""
     metrics = Metrics("receiver")
     server = grpc.aio.server(interceptors=[Gate(metrics, Door(), NoTracer(), InFlight())])
     health_pb2_grpc.add_HealthServicer_to_server(Probe([]), server)
