@@ -56,7 +56,7 @@ class Lives:
         running = {"receiver": self._receiver, f"sharer {self._sharer.starts}": self._sharer.service}
         for name, service in running.items():
             if service is not None and service.process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):  # killed a moment ago
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # killed a moment ago
                     self.memory.setdefault(name, Memory()).sample(service, begin_s)
 
     async def run(self, begin_s: float) -> None:

@@ -12,7 +12,7 @@ def resident_bytes(service: RunningService) -> int:
     """Resident now.
 
     Raises:
-        ProcessLookupError: The process is ending.
+        ProcessLookupError, FileNotFoundError: The process is ending, or has ended.
     """
     return _status_bytes(service, "VmRSS")
 

@@ -46,7 +46,7 @@ class Memory:
         """What is resident now, ``begun_s`` by ``time.monotonic`` being 0.
 
         Raises:
-            ProcessLookupError: The process is ending.
+            ProcessLookupError, FileNotFoundError: The process is ending, or has ended.
         """
         found = resident_bytes(service)
         self.at_s.append(time.monotonic() - begun_s)

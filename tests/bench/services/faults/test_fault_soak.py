@@ -20,12 +20,14 @@ def running(name, pid):
     return RunningService(name, SimpleNamespace(pid=pid, poll=lambda: None), "", "")
 
 
-@pytest.fixture
-def killed():
-    """One that is dead, and still there: its parent has not asked."""
+@pytest.fixture(params=["its parent has not asked", "its parent has asked just now"])
+def killed(request):
+    """One that is dead: still there, or gone."""
     with subprocess.Popen([sys.executable, "-c", "print(flush=True)"], stdout=subprocess.PIPE) as process:
         process.stdout.read()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        if request.param == "its parent has asked just now":
+            process.wait()
         yield running("sharer", process.pid)
 
 
