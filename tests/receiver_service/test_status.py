@@ -22,7 +22,7 @@ class Silent:
 
 async def test_a_look_that_is_given_up_leaves_nothing_that_waits(monkeypatch):
     """The page looks once a second: they would come to many."""
-    monkeypatch.setattr("receiver_service.live.status._DESCRIBE_WITHIN_S", 0.01)
+    monkeypatch.setattr("receiver_service.live.status._DESCRIBE_WITHIN_S", 0.25)
     sharers = Silent()
     status = Status(None, None, sharers, None)
     assert await asyncio.to_thread(status._sharer_models) == {"s": ""}
