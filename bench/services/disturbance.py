@@ -1,27 +1,22 @@
 """How much two services on one machine slow each other: a stage of one, alone and while the other computes."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-
 from bench.services.asker import Asker, cache
 from bench.services.busy import busy
 from bench.services.stage_points import Points
 from kvwire.client import Client
-from kvwire.report import Report
-from kvwire.requests import Method
 
 CONTEXT, PROMPT = 64, 16
 #: What keeps a service busy: a receiver by writing, a sharer by reading.
 _LONG_ANSWER, _LONG_CONTEXT = 256, 256
-_WATCHED_ANSWER, _STEPS_ALONE = 96, 5
+#: So many caches at once, so that the sharer always has one to read.
+_SHARED = 2
 #: Answers that are written at once in a load that a pair bears: more of them take more of what both services share.
 _ROWS = 6
 #: They slow each other by some percent, and single readings scatter by ten.
-_READINGS = 4
+_READINGS, _TURNS, _WATCHED_ANSWER = 4, 3, 16
 
 
-async def disturbances(sharer_address: str, client: Client, asker: Asker, points: Points) -> None:
+async def disturbances(client: Client, asker: Asker, points: Points) -> None:
     """One service's stage alone, and while the other one computes; and a first token that nothing is fitted to."""
 
     async def reading(name: str) -> None:
@@ -39,39 +34,24 @@ async def disturbances(sharer_address: str, client: Client, asker: Asker, points
     async with busy(client.address, written, 1):
         await answering("beside")
     async with busy(client.address, written, _ROWS - 1):
-        await _steps_by_turns(sharer_address, client, asker, points)
+        await _steps_by_turns(client, asker, points)
         async with busy(client.address, written, 1):
             await reading("beside")
 
 
-async def _steps_by_turns(sharer_address: str, client: Client, asker: Asker, points: Points) -> None:
-    """Steps of an answer beside those that are written: some while the sharer reads, some while it does not.
+async def _steps_by_turns(client: Client, asker: Asker, points: Points) -> None:
+    """Steps of an answer among others that are written, and the same while the sharer reads and sends caches.
 
-    By turns of a second, for a machine's pace changes in less time than a measurement of one kind takes.
+    By turns of seconds, for a machine's pace changes in less time than a measurement of one kind takes; by the
+    receiver's clock, for what it does for the caches between two steps is none of theirs.
     """
-    alone, reading = 0, None
-    async with Client(sharer_address) as sharer:
-        async for step_s in gaps(client.generate(asker.own(PROMPT, _WATCHED_ANSWER))):
-            if reading is None:
-                points.add("step_alone", _ROWS, step_s)
-                alone += 1
-                if alone % _STEPS_ALONE == 0:
-                    reading = asyncio.create_task(sharer.generate_all(asker.own(_LONG_CONTEXT, 1, Method.SHARER_ONLY)))
-            elif reading.done():
-                reading = None  # at some time in this step
-            else:
-                points.add("step_beside", _ROWS, step_s)
-        if reading is not None:
-            await reading
 
+    async def writing(name: str) -> None:
+        answer = await client.generate_all(asker.own(PROMPT, _WATCHED_ANSWER))
+        decode_s = answer.report.stage_s("decode", "receiver") or 0.0
+        points.add(f"step_{name}", _ROWS, decode_s / (_WATCHED_ANSWER - 1))
 
-async def gaps(events: AsyncIterator[object]) -> AsyncIterator[float]:
-    """Seconds between one event and the next; a report comes with the last token and is none."""
-    before_s: float | None = None
-    async for event in events:
-        if isinstance(event, Report):
-            continue
-        now_s = time.perf_counter()
-        if before_s is not None:
-            yield now_s - before_s
-        before_s = now_s
+    for _ in range(_TURNS):
+        await writing("alone")
+        async with busy(client.address, asker.request(_LONG_CONTEXT, PROMPT, 1), _SHARED):
+            await writing("beside")

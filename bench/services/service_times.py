@@ -68,7 +68,7 @@ class Bench:
                 for rows in ROWS:
                     asked = [asker.own(CONTEXT, _WRITTEN_TOGETHER) for _ in range(rows)]
                     points.add_steps(await asyncio.gather(*map(client.generate_all, asked)))
-                await disturbances(self.sharer.address, client, asker, points)
+                await disturbances(client, asker, points)
         return Calibration(points, tuple(reports))
 
 
