@@ -18,9 +18,7 @@ _LOADS = ("length", "concurrency")
 
 #: Of a local run's report, by what the documentation calls them.
 LOCAL = {
-    "local-grid-net-gain.svg": "grid-local-wikitext2-net_gain.svg",
     "local-grid-self-kl.svg": "grid-self-wikitext2-kl_nats.svg",
-    "local-pruned-self-keep.svg": "pruned-self-wikitext2-keep.svg",
     "local-rd-net-gain.svg": "rd-local-wikitext2-net_gain.svg",
 }
 

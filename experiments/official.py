@@ -14,6 +14,7 @@ import yaml
 from experiments.recipe import Recipe
 from kvwire.official import LeftOut, OfficialRecipe, reference
 from kvwire.requests import Method
+from loadtest.scoring import LETTER_MAX_NEW_TOKENS
 
 _DATASETS = {"openbookqa": "openbookqa", "ai2-arc": "arc_challenge", "mmlu-redux": "mmlu_redux"}
 # Theirs limits each subject; of ours they take turns.
@@ -22,20 +23,24 @@ _SUBJECTS = {"openbookqa": 1, "arc_challenge": 1, "mmlu_redux": 57}
 _SELECTORS = {"front": "front", "back": "recency"}
 _FUSER = "c2c"
 
-_ANSWERS = "choices are scored here by the likelihood of their text; letters are written in: kvwire loadtest"
+#: How a letter is written, there if the keys say so, and here whenever one is.
+_WRITTEN = {
+    "eval.answer_method": "generate",
+    "eval.use_template": True,
+    "eval.use_cot": False,
+    "model.generation_config": {"do_sample": False, "max_new_tokens": LETTER_MAX_NEW_TOKENS},
+}
+_AS_WRITTEN = f"a letter is written here in reply to one chat turn, greedily, in {LETTER_MAX_NEW_TOKENS} tokens at most"
+_AS_SCORED = "choices are scored here by the likelihood of their text unless answer_method is generate"
 #: What the official code does that an experiment of ours does not.
 _NO_COUNTERPART = {
-    "model.generation_config": f"nothing is generated: {_ANSWERS}",
-    "eval.answer_method": _ANSWERS,
-    "eval.response_text": _ANSWERS,
-    "eval.use_cot": _ANSWERS,
-    "eval.use_template": _ANSWERS,
+    "eval.response_text": "nothing is put before an answer",
     "eval.math_grading_method": "there is no mathematics in these datasets",
     "eval.subjects": "all subjects are asked",
     "eval.gpu_ids": "what computes is what the services run on; --workers starts several pairs",
     "eval.dataset_cache_dir": "files come from --data, else from the hub's own cache",
     "model.rosetta_config.multi_source_fusion_mode": "there is one sharer",
-    "model.rosetta_config.alignment_strategy": "no tokens are aligned, there as here",
+    "model.rosetta_config.alignment_strategy": "tokens are aligned as the checkpoint was trained",
 }
 
 
@@ -56,7 +61,8 @@ def import_evaluation(path: Path, out: Path) -> ImportedRecipe:
         InvalidRequestError: It asks for what cannot be done here at all.
     """
     official = OfficialRecipe(path)
-    _check_model(official)
+    letters = official.take("eval.answer_method", str, "generate") == "generate"
+    _check_model(official, letters=letters)
     sharer, receiver = (official.take(f"model.rosetta_config.{side}_model", str) for side in ("teacher", "base"))
     checkpoint = _checkpoint(official)
     results = official.take("output.output_dir", str, "results")
@@ -64,7 +70,7 @@ def import_evaluation(path: Path, out: Path) -> ImportedRecipe:
         "title": f"{path.stem}, official C2C evaluation",
         "method": Method.FUSE.value,
         "fuser": _FUSER,
-        "datasets": [_dataset(official)],
+        "datasets": [{**_dataset(official), **({"scoring": "letter"} if letters else {})}],
         "codecs": ["fp16"],
         **_kept(official),
         "baselines": ["receiver_only"],
@@ -72,6 +78,8 @@ def import_evaluation(path: Path, out: Path) -> ImportedRecipe:
     Recipe.model_validate(said)
     official.leave("model.rosetta_config.include_response", "the receiver writes alone", unless=False)
     official.leave("eval.sample_interval", "items are asked in file order, none left out", unless=1)
+    for key, value in _WRITTEN.items():
+        official.leave(key, _AS_WRITTEN if letters else _AS_SCORED, unless=value if letters else None)
     for key, why in _NO_COUNTERPART.items():
         official.leave(key, why)
     command = ["kvwire", "experiment", "run", str(out), "--pair", f"{reference(sharer)}:{reference(receiver)}"]
@@ -79,18 +87,18 @@ def import_evaluation(path: Path, out: Path) -> ImportedRecipe:
     return ImportedRecipe(_yaml(path, said), shlex.join(command), official.left_out())
 
 
-def _check_model(official: OfficialRecipe) -> None:
-    """Whether it is of one sharer whose tokens are the receiver's."""
+def _check_model(official: OfficialRecipe, *, letters: bool) -> None:
+    """Whether it is of one sharer whose tokens are the receiver's, or aligned with them in a chat."""
     if official.take("model.model_name", str) != "Rosetta":
         raise official.refuse(
             "model.model_name",
             "is no fused pair; a model alone and a text relay are baselines of any recipe here "
             "(receiver_only, text): import a recipe with model_name Rosetta and add them",
         )
-    if official.take("model.rosetta_config.is_do_alignment", bool, default=False):
+    if official.take("model.rosetta_config.is_do_alignment", bool, default=False) and not letters:
         raise official.refuse(
             "model.rosetta_config.is_do_alignment",
-            "needs chats, and experiments ask in plain text; such a fuser answers messages sent with kvwire.client",
+            "needs chats, and choices that are scored are asked in plain text; have answer_method generate",
         )
 
 

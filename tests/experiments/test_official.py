@@ -68,6 +68,28 @@ def test_models_checkpoint_and_folder_are_in_the_command(tmp_path):
     )
 
 
+def test_letters_that_are_written_are_written_here_too(tmp_path):
+    """In a chat, so that tokens may be aligned; what is done as there is not told."""
+    config = {"do_sample": False, "max_new_tokens": 64}
+    found, recipe = imported(
+        tmp_path,
+        rosetta={"is_do_alignment": True},
+        model={"generation_config": config},
+        use_template=True,
+        use_cot=False,
+    )
+    assert [each.scoring for each in recipe.datasets] == ["letter"]
+    assert [each.key for each in found.left_out] == ["eval.gpu_ids"]
+
+
+def test_letters_that_are_told_by_their_logits_are_scored_here(tmp_path):
+    """Choices by the likelihood of their text, and nothing of what is written counts."""
+    found, recipe = imported(tmp_path, answer_method="logits", use_template=True)
+    assert [each.scoring for each in recipe.datasets] == ["loglik"]
+    told = {each.key for each in found.left_out}
+    assert told == {"eval.answer_method", "eval.use_template", "model.generation_config", "eval.gpu_ids"}
+
+
 @pytest.mark.parametrize(("order", "selector"), [("front", "front"), ("back", "recency")])
 def test_a_share_of_the_cache_is_kept(tmp_path, order, selector):
     """The first tokens of the prompt, or the last ones."""
@@ -84,7 +106,6 @@ def test_what_has_no_counterpart_is_told_and_the_rest_is_not(tmp_path):
         "model.rosetta_config.include_response": True,
         "model.generation_config": {"do_sample": False, "max_new_tokens": 32},
         "eval.sample_interval": 3,
-        "eval.answer_method": "generate",
         "eval.gpu_ids": [0, 1],
         "eval.seeds": [1],
     }
@@ -100,7 +121,7 @@ def test_what_has_no_counterpart_is_told_and_the_rest_is_not(tmp_path):
         ({"limit": "ten"}, r"eval.limit \('ten'\) should be int or list"),
         ({"kv_cache_proportion": 1.5}, "above 0 to 1"),
         ({"model": {"model_name": "two_stage"}}, "model.model_name .* baselines"),
-        ({"rosetta": {"is_do_alignment": True}}, "is_do_alignment .* needs chats"),
+        ({"rosetta": {"is_do_alignment": True}, "answer_method": "logits"}, "is_do_alignment .* needs chats"),
         ({"rosetta": {"base_model": None}}, "rosetta_config.base_model is missing"),
         ({"rosetta": {"teacher_model": {"a": "A/a", "b": "B/b"}}}, "teacher_model .* should be str"),
         ({"rosetta": {"checkpoints_dir": None}}, "checkpoints_dir is missing"),
