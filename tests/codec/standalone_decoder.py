@@ -11,7 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -420,6 +420,9 @@ def parse_spec(text: str) -> Spec:
     require(all(one.rank() < two.rank() for one, two in itertools.pairwise(mix)), f"{text}: parts out of order")
     require(not any(one.overlaps(two) for one, two in itertools.combinations(mix, 2)), f"{text}: parts overlap")
     require(all(part.base != base for part in mix), f"{text}: a part names the leading base")
+    left_out = [part for part in mix if part.base.name == "omit" and part.heads is None]
+    both = any(one.overlaps(replace(two, kind="")) for one, two in itertools.combinations(left_out, 2))
+    require(all(part.kind for part in left_out) and not both, f"{text}: nothing of a layer is left")
     before_rope = base.name == "rd" or match["pre"] is not None
     require(base.name != "rd" or match["pre"] is None, f"{text}: rope=pre is what rd has by itself")
     return Spec(base, scope, before_rope, match["entropy"] or "none", mix)

@@ -143,11 +143,18 @@ def test_both_readers_take_eight_tokens_to_a_byte_and_no_more(more):
     """A frame that leaves everything out promises the most for its length."""
 
     def written(tokens):
-        return frame.write(Frame("bf16+mix=L0-0@omit", 0, 1, 1, tokens, RopePhase.POST, None, (), ()))
+        return frame.write(Frame("bf16+mix=H0-0@omit", 0, 1, 1, tokens, RopePhase.POST, None, (), ()))
 
     tokens = 8 * (len(written(200)) - 8) + more
     nothing = np.zeros(tokens, np.float32).tobytes()
     assert verdicts(written(tokens)) == ({"DATA_LOSS"} if more else {(nothing, nothing)})
+
+
+@pytest.mark.parametrize("mix", ["L0-0@omit", "k@omit/v@omit", "kL0-1@omit/vL1-2@omit"])
+def test_both_readers_refuse_a_mix_that_leaves_nothing_of_a_layer(mix):
+    """Whatever layer the frame is of."""
+    data = frame.write(Frame(f"bf16+mix={mix}", 0, 1, 1, 1, RopePhase.POST, None, (), ()))
+    assert verdicts(data) == {"DATA_LOSS"}
 
 
 def test_a_flipped_bit_is_refused():

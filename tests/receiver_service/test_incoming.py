@@ -57,13 +57,6 @@ def test_layers_that_are_missing_are_asked_for_whatever_was_held_before(incoming
     assert incoming.asked().held_digests == ()
 
 
-def test_streams_are_counted_by_their_headers(incoming):
-    """One for each that began."""
-    for streams in (1, 2):
-        incoming.continues(HEADER)
-        assert incoming.streams == streams
-
-
 def test_if_only_the_end_was_lost_only_that_is_asked_for(incoming):
     """The sharer hears that its cache is here, and sends its trailer."""
     incoming.header = HEADER

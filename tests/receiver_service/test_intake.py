@@ -129,7 +129,7 @@ FIRST = chunk(b"12345")
 def test_a_chunk_that_cannot_be_the_next_is_told_by_what_is_wrong_with_it(before, wrong, says):
     """Its number, its layer, its place, its size or its checksum; each calls for another look."""
     intake = Intake(REQUEST, CARD, 1 << 20)
-    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.header(stream_serde.header_bytes(HEADER), HEADER)
     for each in before:
         intake.chunk(each)
     with pytest.raises(DataLossError, match=f"^{says}.*; retry"):
@@ -143,7 +143,7 @@ def test_a_chunk_is_a_mebibyte_at_most(more, says):
     """So much may wait in memory unchecked."""
     header = dataclasses.replace(HEADER, source_tokens=400_000, slots=400_000)
     intake = Intake(REQUEST, CARD, 1 << 30)
-    intake.accept_header(stream_serde.header_bytes(header), header)
+    intake.header(stream_serde.header_bytes(header), header)
     data = bytes(CHUNK_BYTES + more)
     if says is None:
         assert intake.chunk(chunk(data, frame_bytes=len(data))) == (0, data)
@@ -161,7 +161,7 @@ def test_a_chunk_that_nothing_waits_for_is_told_by_its_number():
 def test_a_stream_that_ends_early_is_told_with_what_is_outstanding():
     """Two layers, and half of a third."""
     intake = Intake(REQUEST, CARD, 1 << 20)
-    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.header(stream_serde.header_bytes(HEADER), HEADER)
     intake.chunk(FIRST)
     says = "^the stream ended with 2 layers and 5 bytes of one outstanding; it was cut, retry the call$"
     with pytest.raises(DataLossError, match=says):
@@ -171,7 +171,7 @@ def test_a_stream_that_ends_early_is_told_with_what_is_outstanding():
 def test_a_stream_that_ends_between_two_layers_was_cut_not_spoiled():
     """The layers that came can be used."""
     intake = Intake(REQUEST, CARD, 1 << 20)
-    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.header(stream_serde.header_bytes(HEADER), HEADER)
     intake.chunk(chunk(b"abc", frame_bytes=3))
     with pytest.raises(DataLossError, match=r"^the stream ended with 2 layers and 0 bytes of one outstanding"):
         intake.trailer(ChunkWriter(b"").trailer(0, ()))
@@ -180,7 +180,7 @@ def test_a_stream_that_ends_between_two_layers_was_cut_not_spoiled():
 def test_what_a_stream_took_is_its_frames_without_what_they_are_wrapped_in():
     """As it goes into the report."""
     intake = Intake(REQUEST, CARD, 1 << 20)
-    intake.accept_header(stream_serde.header_bytes(HEADER), HEADER)
+    intake.header(stream_serde.header_bytes(HEADER), HEADER)
     intake.chunk(FIRST)
     assert intake.payload_bytes == 0
     intake.chunk(chunk(b"67890", sequence=1, offset=5))
