@@ -1,5 +1,6 @@
 """KIVI: groups along tokens for keys, along channels for values, and what is left over."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -77,6 +78,23 @@ def test_numbers_left_over_on_both_axes_stay_within_the_bound(kind):
     """34 tokens of 33 channels: the last of either are in no group."""
     x = gaussian(20, 34, 33)
     assert ((there_and_back(Kivi(), kind, x) - x).abs() <= Kivi().error_bound(x) + 1e-6).all()
+
+
+@pytest.mark.parametrize("shift", [-50, 0, 50])
+def test_a_minimum_is_the_greatest_float16_that_is_not_above_its_numbers(shift):
+    """On either side of zero; a number that is a float16 is its own."""
+    x = gaussian(1, 32, 64) + shift
+    x[..., 0] = x[..., 0].half().float()
+    least, numbers = planes_of(Kivi(), Kind.KEY, x)["m"][0, :, 0].numpy(), x[0].amin(dim=0).numpy()
+    assert (least <= numbers).all()
+    assert (np.nextafter(least, np.float16(np.inf)) > numbers).all()
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_minimum_of_zero_is_never_written_as_minus_zero(kind):
+    """Which of the two the minimum of both is would depend on the CPU."""
+    least = planes_of(Kivi(), kind, -torch.zeros(1, 3, 3))["m"]
+    assert least.view(torch.int16).count_nonzero() == 0
 
 
 def test_a_key_channel_that_is_large_in_every_token_costs_the_others_nothing():

@@ -56,11 +56,18 @@ def test_attention_keeps_what_drew_most_with_its_neighbours(by):
     assert through(f"fp32+keep=0.35,by={by}", seen).slots.tolist() == list(range(7, 14))
 
 
-@pytest.mark.parametrize("attention", [None, torch.zeros(2, 20), torch.zeros(3, 19)])
-def test_attention_that_was_not_observed_is_not_made_up(attention):
+@pytest.mark.parametrize(
+    ("attention", "says"),
+    [
+        (None, "^this selector needs the attention of a prefill, and none was observed$"),
+        (torch.zeros(2, 20), r"^attention: mass of \(2, 20\) heads and tokens, keys of \(3, 20\)$"),
+        (torch.zeros(3, 19), r"^attention: mass of \(3, 19\) heads and tokens, keys of \(3, 20\)$"),
+    ],
+)
+def test_attention_that_was_not_observed_is_not_made_up(attention, says):
     """Refused, with what is missing."""
     kv = kv_of()
-    with pytest.raises(InvalidRequestError, match="attention"):
+    with pytest.raises(InvalidRequestError, match=says):
         through("fp32+keep=0.5,by=attention", LayerKV(1, kv.keys, kv.values, kv.rope, 20, attention=attention))
 
 
@@ -107,6 +114,14 @@ def test_scores_have_one_float_per_head_and_token(by):
     assert (tuple(score.shape), score.dtype) == ((3, 20), torch.float32)
 
 
+@pytest.mark.parametrize("by", SELECTORS)
+def test_scores_are_where_the_keys_are(by):
+    """As on a GPU: a tensor without numbers has a device too."""
+    kv = kv_of()
+    score = registry.selector(by).score(*(each.to("meta") for each in (kv.keys, kv.values, kv.attention)))
+    assert score.device.type == "meta"
+
+
 def test_heads_choose_alone_with_head_scope_and_together_with_layer_scope():
     """One head's favourite loses to the heads' mean."""
     values = torch.tensor([[[9.0], [2.0], [1.0]], [[0.0], [8.0], [1.0]]])
@@ -126,9 +141,9 @@ def test_more_sinks_than_kept_tokens_keep_the_first_ones():
 
 
 def test_of_equal_tokens_the_earlier_is_kept():
-    """Ties are broken alike everywhere."""
-    kv = LayerKV(0, torch.ones(1, 6, 2), torch.ones(1, 6, 2), RopePhase.POST, 6)
-    assert through("fp32+keep=0.5,by=value_norm", kv).slots.tolist() == [0, 1, 2]
+    """Ties are broken alike everywhere, however many there are."""
+    kv = LayerKV(0, torch.ones(1, 600, 2), torch.ones(1, 600, 2), RopePhase.POST, 600)
+    assert through("fp32+keep=0.5,by=value_norm", kv).slots.tolist() == list(range(300))
 
 
 @given(tokens=st.integers(1, 60), ratio=st.floats(0.01, 0.99), by=st.sampled_from(SELECTORS), seed=st.integers(0, 9))

@@ -6,6 +6,7 @@ import torch
 from codec import registry
 from codec.planes import Plane, nbytes
 from codec.quantize.base import Context, Kind
+from codec.quantize.center import Centered
 from codec.spec import CodecSpec
 from kvwire.errors import DataLossError, InvalidRequestError
 
@@ -141,6 +142,13 @@ def test_the_bound_is_not_far_above_what_numbers_err_by(quantizer, spec, scale):
     assert share >= SHARES.get(spec.split(":")[0], 0.4)
 
 
+def test_the_bound_of_nf4_is_half_its_widest_gap_and_half_a_step_of_its_grid():
+    """Of a block whose largest number is 1."""
+    widest = 1 - 0.6961928009986877
+    bound = CodecSpec.parse("nf4:center=none").base.quantizer().error_bound(torch.ones(1, 1, 64))
+    torch.testing.assert_close(bound, torch.full((1, 1, 64), widest / 2 + 0.5 / 2048), rtol=1e-5, atol=0)
+
+
 def test_zeros_come_back_as_zeros(quantizer):
     """No division by a zero scale, no offset."""
     x = torch.zeros(2, 5, 64)
@@ -177,6 +185,15 @@ def test_encoding_leaves_its_input_alone(quantizer):
     before = x.clone()
     quantizer.encode(x, context(x))
     assert torch.equal(x, before)
+
+
+def test_a_quantizer_works_where_its_numbers_are(quantizer):
+    """As on a GPU: a tensor without numbers has a device too, and meets none of another."""
+    plain = quantizer.plain() if isinstance(quantizer, Centered) else quantizer  # whether to center, numbers decide
+    x = torch.empty(2, 34, 64, device="meta")
+    planes = plain.quantize(x, context(x))
+    back = plain.dequantize(planes, context(x))
+    assert {each.device.type for each in (back, *(plane.data for plane in planes))} == {"meta"}
 
 
 def test_a_token_is_quantized_alike_whatever_its_head_index(quantizer):

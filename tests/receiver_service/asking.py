@@ -12,15 +12,15 @@ from receiver_service.tries import Tally, Tries
 
 
 class Impatient(Random):
-    """Waits no time between tries, and writes down how long it could have been."""
+    """Waits no time between tries, and writes down from how long to how long it could have been."""
 
     def __init__(self):
         super().__init__()
-        self.longest_s = []
+        self.bounds_s = []
 
     def uniform(self, a, b):
-        self.longest_s.append(b)
-        return a
+        self.bounds_s.append((a, b))
+        return 0.0
 
 
 class Receiver:
@@ -36,10 +36,14 @@ class Receiver:
     def replicas(self) -> Replicas:
         return self.sharers.named("s")
 
+    def tries(self, question, until_s=None, random=None):
+        """Calls of the sharer for a question."""
+        return Tries(self.replicas, question, until_s, self.tally, self.metrics, random or self.random)
+
     async def ask(self, question, until_s=None, random=None, tally=None):
         """The address that answered; with a ``tally``, further on in the request that it is of."""
         self.tally = tally or Tally()
-        tries = Tries(self.replicas, question, until_s, self.tally, self.metrics, random or self.random)
+        tries = self.tries(question, until_s, random)
 
         async def relayed(link, _description):
             asked = (question.info, question.context, question.exchange, tries.left_s(), Meter())

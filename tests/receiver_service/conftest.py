@@ -29,6 +29,7 @@ class Scripted:
     outcomes: list[str] = field(default_factory=list)
     relays: int = 0
     describes: int = 0
+    describe_left_s: list[float] = field(default_factory=list)
     left_s: list[float] = field(default_factory=list)
     deadlines_ms: list[int] = field(default_factory=list)
     held_up: Callable[[], Awaitable[None]] | None = None
@@ -38,8 +39,9 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, script):
         self.script = script
 
-    async def Describe(self, *_):  # noqa: N802  # the proto names it
+    async def Describe(self, _request, context):  # noqa: N802  # the proto names it
         self.script.describes += 1
+        self.script.describe_left_s.append(context.time_remaining())
         card = replace(CARD, binding=self.script.binding)
         return description_to_proto(Description(card, (), (), (), Limits(1, 1, 1), (), "1"))
 

@@ -63,6 +63,29 @@ async def test_the_end_of_a_stream_is_that_all_of_it_is_placed(worker):
     assert layers.placed == [0, 1, 2]
 
 
+async def test_a_layer_that_comes_when_all_others_are_placed_is_placed_too(worker):
+    """A link may be slower than the receiver."""
+    layers = Layers(worker)
+    await layers.go()
+    async with asyncio.timeout(10), layers.landing as landing:
+        for layer in range(3):
+            landing.add(layers.work(layer))
+            while len(layers.pieces) <= layer:
+                await turn()
+    assert layers.pieces == [[0], [0, 1], [0, 1, 2]]
+
+
+async def test_its_wait_for_others_work_is_the_requests(worker):
+    """As that of all else that is computed for it."""
+    task = Task()
+    layers = Layers(worker, task)
+    async with layers.landing as landing:
+        landing.add(layers.work(0))
+        await turn()
+        await layers.go()
+    assert task.waited_s > 0
+
+
 def spoiled() -> None:
     raise DataLossError("a frame of nonsense")
 

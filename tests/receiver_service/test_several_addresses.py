@@ -13,13 +13,14 @@ from kvwire.balancing.choice import CHOICES, Balance, least_busy
 from kvwire.errors import (
     BindingError,
     InvalidRequestError,
+    OverloadedError,
     StartError,
     UnavailableError,
 )
 from kvwire.requests import Text
 from kvwire.security import ClientSecurity
 from kvwire.telemetry import Metrics
-from receiver_service.replicas import Sharers
+from receiver_service.replicas import Sharers, StrangerError
 from tests.receiver_service.asking import Receiver
 
 
@@ -39,7 +40,15 @@ async def test_a_failing_address_hands_over_to_another_without_waiting(scripted,
     async with scripted() as here, Receiver(["127.0.0.1:1", here.address]) as receiver:
         assert await receiver.ask(question()) == here.address
     assert (receiver.tally.tries, receiver.tally.addresses) == (2, [here.address])
-    assert receiver.random.longest_s == []
+    assert receiver.random.bounds_s == []
+
+
+@pytest.mark.parametrize("fault", [UnavailableError("gone"), OverloadedError("full"), StrangerError("another model")])
+async def test_another_address_is_called_at_once(question, fault):
+    """No time passes between one that failed and one that was not tried yet."""
+    async with Receiver(["127.0.0.1:1", "127.0.0.1:2"]) as receiver:
+        tried = receiver.replicas.links[:1]
+        assert receiver.tries(question())._again_in_s(fault, tried, free=False) == 0
 
 
 @pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "CANCELLED"], ids=["full", "closing"])
@@ -201,12 +210,12 @@ async def test_every_call_is_counted_by_its_outcome(scripted, question):
     async with scripted(outcomes=["UNAVAILABLE"]) as sharer, Receiver([sharer.address]) as receiver:
         await receiver.ask(question())
         counted = {
-            sample.labels["code"]: sample.value
+            tuple(sample.labels[name] for name in ("sharer", "address", "code")): sample.value
             for family in receiver.metrics.sharer_calls.collect()
             for sample in family.samples
             if sample.name.endswith("_total")
         }
-    assert counted == {"UNAVAILABLE": 1, "OK": 1}
+    assert counted == {("s", sharer.address, "UNAVAILABLE"): 1, ("s", sharer.address, "OK"): 1}
 
 
 @pytest.mark.parametrize(

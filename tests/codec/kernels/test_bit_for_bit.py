@@ -77,6 +77,15 @@ def test_a_tensor_that_no_kernel_reaches_takes_the_plain_path_to_the_same_bits(s
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_shows_in_what_the_plain_path_writes(spec, bad):
+    """So that it is refused; whatever code it gets."""
+    x = numbers((1, 2, 64), 0, torch.float32)
+    x[0, 1, 5] = bad
+    assert not all(plane.finite() for plane in quantizer(spec).quantize_plainly(x))
+
+
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("constant", [0.0, -0.0, 1.0, -77.7, 1e4, 448.0, 2.0**-24])
 def test_a_constant_gives_the_bits_of_the_plain_path(spec, constant):
     """Groups without spread, and numbers that are scales themselves."""
