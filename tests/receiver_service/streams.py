@@ -1,5 +1,7 @@
 """Streams of a sharer's, as serialized messages, and what a receiver's intake makes of them."""
 
+from dataclasses import replace
+
 from kvwire.errors import DataLossError
 from kvwire.model_card import LayerCard, ModelBinding, ModelCard, Rope
 from kvwire.requests import Method, RequestInfo, TokenIds
@@ -72,3 +74,11 @@ def receive(messages, max_cache_bytes=1 << 20, request=REQUEST):
     if not ended:
         raise DataLossError("no trailer")
     return frames
+
+
+def accepted(header, request=REQUEST):
+    """Hold a header that answers a request against it."""
+    header = replace(header, request_digest=share_request_serde.digest(request))
+    data = stream_serde.header_bytes(header)
+    intake = Intake(request, CARD, 1 << 20)
+    intake.header(data, stream_serde.header_from_bytes(data))
