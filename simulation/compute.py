@@ -12,7 +12,11 @@ _Piece = tuple[Callable[[], Process], Event]
 
 
 class Compute:
-    """One thread on a host; ``busy_s`` is how long it has computed, by the clock."""
+    """One thread on a host.
+
+    ``busy_s`` is how long it has computed, by the clock; ``work_s`` how long it would have alone: beside others it
+    mostly waits for its core, so that is what the processor was busy.
+    """
 
     def __init__(self, env: Environment, host: Host, slowdown: float) -> None:
         self._env = env
@@ -20,7 +24,7 @@ class Compute:
         self._slowdown = slowdown
         self._pieces: deque[_Piece] = deque()
         self._come = env.event()
-        self.busy_s = 0.0
+        self.busy_s = self.work_s = 0.0
         env.process(self._run())
 
     def run(self, work: Callable[[], Process]) -> Event:
@@ -40,6 +44,7 @@ class Compute:
         begun_s = self._env.now
         yield from self._host.work(seconds, self._slowdown)
         self.busy_s += self._env.now - begun_s
+        self.work_s += seconds
 
     def work_until(self, come: Callable[[], bool]) -> Process:
         """Inside a piece of work: do what others wait for until ``come()``, which some of it makes true."""

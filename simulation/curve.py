@@ -21,13 +21,14 @@ _TERMS = 3
 class Curve:
     """``fixed_s`` for a pass, ``each_s`` for every token in it, ``square_s`` for the square of a sequence's tokens.
 
-    ``off``: counts in order, and by what the rest is multiplied there.
+    ``off``: counts in order, and by what all these are multiplied there. ``sequence_s`` for every sequence beside one.
     """
 
     fixed_s: float = 0.0
     each_s: float = 0.0
     square_s: float = 0.0
     off: tuple[tuple[float, float], ...] = ()
+    sequence_s: float = 0.0
 
     def at(self, count: float) -> float:
         """Of one sequence."""
@@ -38,7 +39,7 @@ class Curve:
         found = list(counts)
         total = sum(found)
         fitted = self.fixed_s + self.each_s * total + self.square_s * sum(count * count for count in found)
-        return fitted * self._off(total)
+        return fitted * self._off(total) + self.sequence_s * (len(found) - 1)
 
     def _off(self, count: float) -> float:
         after = bisect(self.off, count, key=lambda point: point[0])

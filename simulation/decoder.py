@@ -25,6 +25,7 @@ class Decoder:
         self._times = times
         self._joining: list[_Answer] = []
         self._rows: list[_Answer] = []
+        self._leaving = 0
         self._running = False
         self.passes = 0
         self.tokens = 0
@@ -41,15 +42,18 @@ class Decoder:
         return answer.ended
 
     def _run(self) -> Process:
-        while self._joining or self._rows:
+        while self._joining or self._rows or self._leaving:
             joining, self._joining = self._joining, []  # who comes later joins the pass after this one
             yield self._compute.run(lambda joining=joining: self._pass(joining))  # type: ignore[misc]
         self._running = False
 
     def _pass(self, joining: list[_Answer]) -> Process:
         self._rows += joining
-        seconds = self._times.join_s * len(joining) + self._times.step.at(len(self._rows))
-        yield from self._compute.spend(seconds)
+        yield from self._compute.spend(self._times.turnover_s / 2 * (len(joining) + self._leaving))
+        self._leaving = 0
+        if not self._rows:
+            return
+        yield from self._compute.spend(self._times.step.at(len(self._rows)))
         self.passes += 1
         self.tokens += len(self._rows)
         for answer in self._rows:
@@ -57,4 +61,5 @@ class Decoder:
             answer.token_s.append(self._env.now)
             if not answer.left:
                 answer.ended.succeed(answer.token_s)
-        self._rows = [answer for answer in self._rows if answer.left]
+        written, self._rows = self._rows, [answer for answer in self._rows if answer.left]
+        self._leaving = len(written) - len(self._rows)

@@ -60,7 +60,8 @@ class ReceiverTimes:
     """``decode_layer``, ``place_layer`` over a context's tokens, ``prompt`` over those of a pass, ``step`` over rows.
 
     ``first_token_s``: what passes around the reading of a prompt, half of it before.
-    ``join_s``: what an answer's cache takes to move to the others'. ``slowdown`` as the sharer's.
+    ``turnover_s``: what it takes that an answer comes to those that are written and goes again, half of it for each.
+    ``slowdown`` as the sharer's.
     """
 
     tokenize_s: float
@@ -69,7 +70,7 @@ class ReceiverTimes:
     prompt: Curve
     first_token_s: float
     step: Curve
-    join_s: float
+    turnover_s: float
     slowdown: float
 
 

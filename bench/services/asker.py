@@ -1,5 +1,7 @@
 """Makes requests of any lengths, for measuring a pair with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bench.services.facts import facts
@@ -44,7 +46,19 @@ async def cache(client: Client, request: ScoreRequest) -> Report:
     Raises:
         KvwireError: It did not.
     """
-    (scored,) = [each async for each in client.score_together([request])]
-    if isinstance(scored, KvwireError):
-        raise scored
-    return scored.report
+    (report,) = await caches(client, [request])
+    return report
+
+
+async def caches(client: Client, requests: Sequence[ScoreRequest]) -> list[Report]:
+    """How caches came, one after the other, whose prompts were read in one pass then.
+
+    Raises:
+        KvwireError: One did not.
+    """
+    reports = []
+    async for scored in client.score_together(requests):
+        if isinstance(scored, KvwireError):
+            raise scored
+        reports.append(scored.report)
+    return reports

@@ -77,7 +77,7 @@ def simulated(times: ServiceTimes, asked: Sequence[Request]) -> Played:
     run = System(PAIR, times).play(asked)
     first_s = [each.first_token_s for each in run.outcomes if each.first_token_s is not None]
     total_s = [each.total_s for each in run.outcomes if each.total_s is not None]
-    busy_s = (times.sharer.cpu_share * run.sharers[0].compute.busy_s, run.receivers[0].compute.busy_s)
+    busy_s = (times.sharer.cpu_share * run.sharers[0].compute.work_s, run.receivers[0].compute.work_s)
     return Played(first_s, total_s, run.seconds, busy_s)
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from bench.services.asker import Asker, cache
+from bench.services.asker import Asker, cache, caches
 from bench.services.disturbance import CONTEXT, PROMPT, disturbances
 from bench.services.processor import busiest_s, cpu_s_by_thread
 from bench.services.stage_points import Points, service_times, sizes
@@ -35,6 +35,8 @@ CONTEXTS = (16, 32, 40, 56, 64, 72, 88, 96, 128, 256)
 PROMPTS = (4, 8, 10, 12, 14, 16, 24, 32, 48, 64)
 ROWS = (1, 2, 3, 4, 6, 9, 12)
 _NEW_TOKENS, _WRITTEN_TOGETHER, _WRITTEN_ALONE = 8, 16, 3
+#: Prompts that are read in one pass, and by turns with one as long as all of them.
+_READ_TOGETHER, _TURNS = 4, 3
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -63,6 +65,9 @@ class Bench:
                 for report in came:
                     points.add_cache(report, self.shape.layers)
                 reports += came
+                for _ in range(_TURNS):
+                    together = await caches(client, [asker.cache(CONTEXT, PROMPT) for _ in range(_READ_TOGETHER)])
+                    points.add_sequences(together, await cache(client, asker.cache(CONTEXT, _READ_TOGETHER * PROMPT)))
                 for _ in range(_WRITTEN_ALONE):
                     points.add_own(await client.generate_all(asker.own(CONTEXT + PROMPT, _NEW_TOKENS)))
                 for rows in ROWS:

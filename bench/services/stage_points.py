@@ -6,7 +6,7 @@ themselves, is the difference of two durations that enclose one another.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,6 +73,11 @@ class Points:
         self.add("prompt", report.tokens.prompt, _stage_s(report, "together", "receiver"))
         self.add("call_and_message", context, between_s - decode_s - place_s)
 
+    def add_sequences(self, together: Sequence[Report], one: Report) -> None:
+        """Of prompts that were read in one pass, and one that has as many tokens as all of them."""
+        more_s = _stage_s(together[0], "together", "receiver") - _stage_s(one, "together", "receiver")
+        self.add("prompt_sequence", len(together), more_s / (len(together) - 1))
+
     def add_sharer_cpu(self, reports: Iterable[Report], cpu_s: float) -> None:
         """CPU seconds of the thread that has read all these contexts, of the time that it had them."""
         stages = ("queue", "prefill", "encode", "backpressure")
@@ -86,13 +91,12 @@ class Points:
         self.add("call_and_messages", report.tokens.context, left_s)
 
     def add_own(self, answer: Generation) -> None:
-        """Of an answer without a cache that nothing ran beside: first token, moving into a row, a step, the call."""
+        """Of an answer without a cache that nothing ran beside: its first token, a step, the call."""
         report = answer.report
         read_s = _stage_s(report, "tokenize", "receiver") + _stage_s(report, "prefill", "receiver")
         first_s = _stage_s(report, "first_token", "receiver")
         self.add("first_token", 1, first_s - read_s)
         self.add("step", 1, float(np.mean(answer.itl_s[1:])))
-        self.add("join", 1, answer.itl_s[0] - float(np.median(answer.itl_s[1:])))
         self.add("client", 1, answer.first_token_s - first_s)
 
     def add_steps(self, answers: Sequence[Generation]) -> None:
@@ -101,8 +105,12 @@ class Points:
             self.add("step", len(answers), float(np.mean(answer.itl_s[2:-2])))
 
     def slowdown(self, name: str) -> float:
-        """How many times longer a stage takes while the other service computes."""
-        return max(1.0, self.median(f"{name}_beside") / self.median(f"{name}_alone"))
+        """How many times longer a stage takes while the other service computes.
+
+        By turns: each reading beside it stands against one alone that was taken within seconds of it.
+        """
+        turns = zip(self.found[f"{name}_beside"], self.found[f"{name}_alone"], strict=True)
+        return max(1.0, float(np.exp(np.mean([np.log(beside_s / alone_s) for (_, beside_s), (_, alone_s) in turns]))))
 
 
 def sizes(reports: Sequence[Report]) -> Sizes:
@@ -120,7 +128,7 @@ def service_times(
 ) -> ServiceTimes:
     """What a simulation takes."""
     curve: dict[str, Curve] = {name: found.curve for name, found in points.fits().items()}
-    once = {name: points.median(name) for name in ("plan", "open", "tokenize", "first_token", "join", "client")}
+    once = {name: points.median(name) for name in ("plan", "open", "tokenize", "first_token", "turnover", "client")}
     # A call and one message are between the services' clocks where a layer at a time comes, a call and all of them
     # where nothing is computed.
     one_s, all_s = points.median("call_and_message"), points.median("call_and_messages")
@@ -141,10 +149,11 @@ def service_times(
             once["tokenize"],
             curve["decode_layer"],
             curve["place_layer"],
-            curve["prompt"],
+            replace(curve["prompt"], sequence_s=points.median("prompt_sequence")),
             once["first_token"],
             curve["step"],
-            once["join"],
+            # What passes around a first token comes between others' passes too, and is counted there.
+            max(_LEAST_S, once["turnover"] - once["first_token"] / 2),
             points.slowdown("step"),
         ),
         CallTimes(once["client"], max(_LEAST_S, one_s - message_s), message_s, window_bytes),

@@ -61,7 +61,7 @@ def lines(out, name):
 def test_a_preset_measures_plans_says_and_asks(plans, tmp_path, capsys):
     """Every recipe that can be made in the time; a second run finds nothing left to do and starts nothing."""
     out, given = tmp_path / "out", Given(data=tmp_path / "data", options=("--threads", "1"))
-    run_preset(PRESETS["local"], plans, 2, out, given, InProcess())
+    run_preset(PRESETS["local"], plans, 20, out, given, InProcess())
     said = capsys.readouterr().out
     schedule = json.loads((out / "schedule.json").read_text())
     assert schedule["sizes"] == {"small": {"pocket": 3}, "large": {"pocket": 9}}
@@ -75,7 +75,7 @@ def test_a_preset_measures_plans_says_and_asks(plans, tmp_path, capsys):
 
     before = (out / "large" / "results.jsonl").read_bytes()
     begun = time.monotonic()
-    run_preset(PRESETS["local"], plans, 2, out, given, InProcess())
+    run_preset(PRESETS["local"], plans, 20, out, given, InProcess())
     assert time.monotonic() - begun < 5
     assert (out / "large" / "results.jsonl").read_bytes() == before
 

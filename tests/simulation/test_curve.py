@@ -58,6 +58,13 @@ def test_sequences_in_one_pass_share_what_is_fixed():
     assert Curve(1.0, 0.1, 0.01).together((10, 20)) == pytest.approx(1 + 3 + 1 + 4)
 
 
+def test_every_sequence_beside_one_takes_a_little():
+    """Whatever it holds; one alone takes nothing of it."""
+    curve = Curve(1.0, 0.1, sequence_s=0.5)
+    assert curve.together((10, 10, 10)) == pytest.approx(1 + 3 + 2 * 0.5)
+    assert curve.at(30) == pytest.approx(1 + 3)
+
+
 @pytest.mark.parametrize("points", [[], [(1, 0.0)]])
 def test_what_took_no_time_was_not_measured(points):
     """And is refused."""

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 from simpy import Environment
 
+from simulation.compute import Compute
 from simulation.curve import Curve
+from simulation.decoder import Decoder
+from simulation.host import Host
 from simulation.link import Link, Path
 from simulation.memory import answer_bytes
 from simulation.requests import Mix, Request
@@ -34,7 +37,7 @@ def test_a_lone_request_takes_what_its_stages_take(times):
     prompt = receiver.prompt.at(PROMPT) / 10
     first_s = before + read + last + prompt + receiver.first_token_s / 2  # the other half is over before the prompt is
     assert outcome.first_token_s == pytest.approx(first_s, abs=1e-9)
-    assert outcome.gaps_s == pytest.approx([receiver.join_s + 0.05] + [0.05] * 6)
+    assert outcome.gaps_s == pytest.approx([receiver.turnover_s / 2 + 0.05] + [0.05] * 6)
     assert outcome.total_s == pytest.approx(first_s + sum(outcome.gaps_s))
     assert run.sharers[0].compute.busy_s == pytest.approx(sharer.plan_s + read)
 
@@ -60,6 +63,18 @@ def test_answers_are_written_together(times):
     decoder = run.receivers[0].decoder
     assert decoder.tokens == 4 * 39
     assert decoder.passes < 0.6 * decoder.tokens
+
+
+def test_who_comes_and_goes_holds_up_those_that_are_written(times):
+    """For half a turnover each; and who went last still keeps the receiver for its half."""
+    env = Environment()
+    compute = Compute(env, Host(env), 1.0)
+    decoder = Decoder(env, compute, replace(times.receiver, turnover_s=0.02, step=Curve(0.05)))
+    short, long = decoder.write(2), decoder.write(4)
+    env.run()
+    assert short.value == pytest.approx([0.07, 0.12])
+    assert long.value == pytest.approx([0.07, 0.12, 0.18, 0.23])
+    assert compute.busy_s == pytest.approx(0.24)
 
 
 def test_a_cache_waits_for_few_steps_of_others_answers(times):

@@ -97,6 +97,17 @@ def test_two_on_one_machine_slow_each_other_for_as_long_as_both_work():
     assert ended == pytest.approx({"short": 1.5, "long": 2.5})
 
 
+def test_who_waits_for_a_core_is_not_at_work():
+    """Two threads on one machine: by the clock each computes for longer than its work takes."""
+    env = Environment()
+    host = Host(env)
+    threads = [Compute(env, host, 1.5) for _ in range(2)]
+    for thread in threads:
+        thread.take(1.0)
+    env.run()
+    assert [(each.busy_s, each.work_s) for each in threads] == [pytest.approx((1.5, 1.0))] * 2
+
+
 def test_a_link_passes_a_message_on_while_it_comes():
     """Behind a slow link a fast one adds its delay and no time of its own."""
     env = Environment()

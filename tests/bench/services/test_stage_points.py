@@ -75,6 +75,8 @@ def measured():
         points.add_own(own(prompt, (57, 50, 50, 50, 50)))
     for rows in (1, 4):
         points.add_steps([own(16, (99, 99, *[45 + 5 * rows] * 6, 1, 1))] * rows)
+    points.add("turnover", 2, 0.009)
+    points.add_sequences([cache(16, 16)] * 5, told({"receiver.together": 60 + 2 * 16 - 4 * 4}))
     for name, seconds in (("prefill", 0.36), ("step", 0.05)):
         points.add(f"{name}_alone", 64, seconds)
         points.add(f"{name}_beside", 64, 1.25 * seconds)
@@ -94,7 +96,8 @@ def test_the_times_that_made_the_reports_are_found():
     assert times.sharer.open_s == pytest.approx(OPEN / 1000)
     assert times.receiver.prompt.at(32) == pytest.approx(0.124)
     assert times.receiver.step.at(2) == pytest.approx(0.055)
-    assert times.receiver.join_s == pytest.approx(0.007)
+    assert times.receiver.turnover_s == pytest.approx(0.009 - 0.003 / 2)
+    assert times.receiver.prompt.together((16, 16)) == pytest.approx(0.124 + 0.004)
     assert times.receiver.first_token_s == pytest.approx(0.003)
     assert times.sharer.encode_layer.at(64) == pytest.approx(0.002)
     assert times.sharer.cpu_share == pytest.approx(1.2 / (0.041 + 0.02 + 0.08 + 0.041 + 0.02 + 0.64))
@@ -118,6 +121,15 @@ def test_a_service_is_never_faster_beside_another():
     points.add("step_alone", 1, 0.05)
     points.add("step_beside", 1, 0.04)
     assert points.slowdown("step") == 1
+
+
+def test_a_slowdown_is_told_by_turns():
+    """However the machine's pace changes from one turn to the next."""
+    points = Points()
+    for pace in (0.05, 0.05, 0.5, 0.2):
+        points.add("step_alone", 6, pace)
+        points.add("step_beside", 6, 1.1 * pace)
+    assert points.slowdown("step") == pytest.approx(1.1)
 
 
 def test_bytes_of_one_length_tell_nothing():
